@@ -1,0 +1,38 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Documentation that all modules of the collection share."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Where the host's files are, and what the modules need and are."""
+
+    DOCUMENTATION = r"""
+options:
+  sysfs_path:
+    description:
+      - Where the host's sysfs is mounted.
+      - Give another place to manage a host from a container that has the host's file systems below one folder,
+        for example V(/host/sys). The host's C(proc), C(dev) and C(etc/machine-id) are then expected beside it.
+    type: path
+    default: /sys
+requirements:
+  - Linux with Python 3.9 or newer.
+  - The Python library C(lxml), only where node device XML is read or written.
+attributes:
+  platform:
+    description: The platforms that the module runs on.
+    support: full
+    platforms: linux
+  action_group:
+    description: The module is in the action group C(vfio.mdev.mdev), for C(module_defaults).
+    support: full
+    membership:
+      - vfio.mdev.mdev
+  check_mode:
+    description: Runs in check mode and gives the same result, without changing anything.
+    support: full
+"""

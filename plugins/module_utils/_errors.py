@@ -1,0 +1,91 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What can go wrong, one class a kind. The message is for the operator, the facts are for playbooks."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Union
+
+Fact = Union[None, bool, int, float, str, "list[str]", "list[dict[str, object]]", "dict[str, object]"]
+
+
+class MdevError(Exception):
+    """Base of all errors of this collection.
+
+    The message says what was tried, on what, what came back, what that means and what to do.
+    """
+
+    kind: ClassVar[str] = "error"
+
+    def __init__(self, message: str, **facts: Fact) -> None:
+        super().__init__(message)
+        self.message = message
+        self.facts = facts
+
+    def as_result(self) -> dict[str, Fact]:
+        """The error as it is returned by a failing module."""
+        result: dict[str, Fact] = {"kind": self.kind}
+        result.update(self.facts)
+        return result
+
+
+class InvalidInput(MdevError):
+    """What the user gave can't be right on any host."""
+
+    kind = "invalid_input"
+
+
+class NotFound(MdevError):
+    """A parent or type that this host does not have."""
+
+    kind = "not_found"
+
+
+class Ambiguous(MdevError):
+    """A name that stands for more than one thing on this host."""
+
+    kind = "ambiguous"
+
+
+class NoRoom(MdevError):
+    """No candidate has an instance of the type left."""
+
+    kind = "no_room"
+
+
+class Mismatch(MdevError):
+    """The UUID exists with another type or parent, or an attribute that can't be changed differs."""
+
+    kind = "mismatch"
+
+
+class InUse(MdevError):
+    """A process holds the device."""
+
+    kind = "in_use"
+
+
+class Removing(MdevError):
+    """The device is half removed: the kernel waits for its user."""
+
+    kind = "removing"
+
+
+class KernelRefused(MdevError):
+    """A write to sysfs failed. errno and error are the kernel's."""
+
+    kind = "kernel_refused"
+
+
+class LockTimeout(MdevError):
+    """Another run works on this host's devices and did not finish in time."""
+
+    kind = "lock_timeout"
+
+
+class MissingLibrary(MdevError):
+    """A Python library that the request needs is not on the host."""
+
+    kind = "missing_library"

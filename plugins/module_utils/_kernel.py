@@ -1,0 +1,244 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Acting through sysfs: create a device, remove it, write an attribute.
+
+Every refusal of the kernel becomes an error that keeps its errno and says what it means there.
+Source: drivers/vfio/mdev/mdev_core.c and mdev_sysfs.c, and what real drivers answered.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import time
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+from ._errors import KernelRefused, Removing
+from ._host import HostPaths, Reader, errno_text
+from ._model import Attribute, Device, LiveAttribute, Parent
+from ._refusals import removing_error
+from ._sysfs import SysfsReader
+from ._users import kept_unused, with_users
+
+# A removal takes milliseconds, a vendor's driver some seconds. One that takes longer waits for a user.
+REMOVE_SECONDS = 30.0
+_APPEAR_SECONDS = 2.0
+_POLL_SECONDS = 0.01
+
+_CREATE_MEANS = {
+    errno.EEXIST: "a device with this UUID is already on the host, under any parent, or half removed",
+    errno.ENOSPC: "the parent has no instance of this type left",
+    errno.EUSERS: "the parent has no instance of this type left",
+    errno.EINVAL: "the driver does not take this type here now: on many cards one type excludes the others, "
+    "or nothing is left",
+    errno.EPERM: "the driver does not allow this type here now, or this is not root",
+    errno.EACCES: "only root may create devices",
+    errno.ENODEV: "the parent's driver is being unloaded",
+    errno.ENOENT: "the parent or the type is gone",
+    errno.EBUSY: "the parent is busy",
+    errno.EIO: "the driver or the card failed: see the kernel log",
+    errno.ENOMEM: "the kernel had no memory for it",
+    errno.EROFS: "sysfs is mounted read-only: in a container it must be mounted writable",
+}
+_ATTRIBUTE_MEANS = {
+    errno.ENOENT: "the driver has no such attribute",
+    errno.EACCES: "the attribute is read-only, or this is not root",
+    errno.EPERM: "the driver does not allow the change now",
+    errno.EINVAL: "the driver does not take this value",
+    errno.EBUSY: "the driver does not allow the change while the device is in use",
+    errno.EISDIR: "it is a folder, not an attribute",
+    errno.EROFS: "sysfs is mounted read-only: in a container it must be mounted writable",
+}
+_REMOVE_MEANS = {
+    errno.EAGAIN: "another removal of it is under way",
+    errno.EBUSY: "the driver says it is in use",
+    errno.EACCES: "only root may remove devices",
+    errno.EROFS: "sysfs is mounted read-only: in a container it must be mounted writable",
+}
+_ELSE = "see the kernel log"
+
+# Errors of a creation that another parent might not give.
+FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EUSERS, errno.EINVAL, errno.EPERM, errno.EBUSY})
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The verbs of sysfs on one host."""
+
+    paths: HostPaths
+
+    def create(self, parent: Parent, type_id: str, uuid: str) -> Device:
+        """Creates the device and waits until its links are there."""
+        path = os.path.join(parent.path, "mdev_supported_types", type_id, "create")
+        try:
+            _write(path, uuid)
+        except OSError as error:
+            raise self._create_error(error, parent, type_id, uuid) from error
+        return self._appeared(parent, type_id, uuid)
+
+    def remove(self, device: Device) -> None:
+        """Removes an unused device. Gives up on the write after REMOVE_SECONDS; the kernel then still waits.
+
+        A device in use is refused before anything is written: the kernel would take half of it away at once and
+        block the writer, beyond any signal, until the user lets go.
+        """
+        with kept_unused(self.paths, device):
+            number = _write_in_child(os.path.join(device.path, "remove"), "1", REMOVE_SECONDS)
+        if number is None:
+            raise self._half_removed(device, f"the kernel did not finish the removal in {REMOVE_SECONDS:.0f} s")
+        if number not in (0, errno.ENOENT):
+            error = OSError(number, os.strerror(number))
+            raise _refused(error, f"removing device {device.uuid} on {device.parent}", _REMOVE_MEANS, device)
+        if not _waited_for(lambda: not os.path.isdir(device.path), _APPEAR_SECONDS):
+            raise self._half_removed(device, "the kernel took the removal but the device is still there")
+
+    def write_attribute(self, device: Device, attribute: Attribute) -> None:
+        """Writes one attribute, with a newline at the end as echo does: some drivers eat the last character."""
+        path = self._attribute_path(device, attribute.name)
+        try:
+            _write(path, attribute.value + "\n")
+        except OSError as error:
+            tried = f"writing '{attribute.value}' to '{attribute.name}' of device {device.uuid} on {device.parent}"
+            raise _refused(error, tried, _ATTRIBUTE_MEANS, device, attribute=attribute.name) from error
+
+    def live_attributes(self, device: Device, names: tuple[str, ...]) -> tuple[LiveAttribute, ...]:
+        """What these attributes of a device read as now, and whether they can be written."""
+        return tuple(self._live_attribute(device, name) for name in dict.fromkeys(names))
+
+    def _live_attribute(self, device: Device, name: str) -> LiveAttribute:
+        path = self._attribute_path(device, name)
+        try:
+            mode = os.stat(path).st_mode
+        except OSError:
+            return LiveAttribute(name, exists=False)
+        value = Reader().text(path, optional=True) if mode & 0o444 else None
+        return LiveAttribute(name, exists=True, readable=bool(mode & 0o444), writable=bool(mode & 0o222), value=value)
+
+    def _half_removed(self, device: Device, seen: str) -> Removing:
+        return removing_error(with_users(self.paths, Reader(), (device,))[0], seen)
+
+    def _attribute_path(self, device: Device, name: str) -> str:
+        """Where the attribute is. Links are not followed out of the device's folder."""
+        path = os.path.join(device.path, name)
+        if not os.path.realpath(path).startswith(os.path.realpath(device.path) + os.sep):
+            error = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+            tried = f"looking for attribute '{name}' of device {device.uuid} on {device.parent}"
+            raise _refused(error, tried, _ATTRIBUTE_MEANS, device, attribute=name)
+        return path
+
+    def _appeared(self, parent: Parent, type_id: str, uuid: str) -> Device:
+        """The device as the kernel made it. Its group may come a moment later than the device."""
+        group = os.path.join(parent.path, uuid, "iommu_group")
+        _waited_for(lambda: os.path.islink(group), _APPEAR_SECONDS)
+        device = SysfsReader(self.paths, Reader()).device(parent, uuid)
+        if device is None or device.type_id != type_id:
+            raise KernelRefused(
+                f"creating device {uuid} of type {type_id} on parent {parent.address} failed: "
+                "the kernel reported success, but the device is not there. See the kernel log",
+                uuid=uuid,
+                parent=parent.address,
+                type=type_id,
+                errno=None,
+            )
+        return device
+
+    def _create_error(self, error: OSError, parent: Parent, type_id: str, uuid: str) -> KernelRefused:
+        types = os.path.join(parent.path, "mdev_supported_types")
+        left = Reader().number(os.path.join(types, type_id, "available_instances"), optional=True)
+        meaning = _CREATE_MEANS.get(error.errno or 0, _ELSE)
+        return KernelRefused(
+            f"creating device {uuid} of type {type_id} on parent {parent.address} failed: the kernel answered "
+            f"{errno_text(error)}, {meaning}. The parent says it has {'?' if left is None else left} of this type left",
+            uuid=uuid,
+            parent=parent.address,
+            type=type_id,
+            errno=error.errno,
+            available_instances=left,
+        )
+
+
+def _refused(
+    error: OSError, tried: str, meanings: dict[int, str], device: Device, attribute: Optional[str] = None
+) -> KernelRefused:
+    meaning = meanings.get(error.errno or 0, _ELSE)
+    return KernelRefused(
+        f"{tried} failed: the kernel answered {errno_text(error)}, {meaning}",
+        uuid=device.uuid,
+        parent=device.parent,
+        type=device.type_id,
+        attribute=attribute,
+        errno=error.errno,
+    )
+
+
+def _write(path: str, text: str) -> None:
+    """One write(2) with the whole text: that is what carries the driver's answer."""
+    data = text.encode("utf-8")
+    handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        written = os.write(handle, data)
+    finally:
+        os.close(handle)
+    if written != len(data):
+        raise OSError(errno.EIO, f"only {written} of {len(data)} bytes were taken")
+
+
+def _write_in_child(path: str, text: str, seconds: float) -> Optional[int]:
+    """Writes in a process of its own that can be left behind. Returns the errno, 0 for success, None when time is up.
+
+    A blocked write can't be ended, not even by SIGKILL. The child therefore keeps nothing of ours open: neither the
+    pipes that Ansible waits for, nor the lock, nor the VFIO group.
+    """
+    answer, child_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _child_write(path, text, child_end)
+    os.close(child_end)
+    try:
+        ready, _none, _none = select.select([answer], [], [], seconds)
+        if not ready:
+            return None
+        data = os.read(answer, 16)
+        os.waitpid(pid, 0)
+        return int(data) if data else errno.ECHILD
+    finally:
+        os.close(answer)
+
+
+def _child_write(path: str, text: str, answer: int) -> None:
+    """The child's whole life. It never returns."""
+    try:
+        os.setsid()
+        for name in os.listdir("/proc/self/fd"):
+            _close_quietly(int(name), answer)
+        number = 0
+        try:
+            _write(path, text)
+        except OSError as error:
+            number = error.errno or errno.EIO
+        os.write(answer, str(number).encode("ascii"))
+    finally:
+        os._exit(0)
+
+
+def _close_quietly(handle: int, but: int) -> None:
+    if handle == but:
+        return
+    try:
+        os.close(handle)
+    except OSError:
+        return
+
+
+def _waited_for(condition: Callable[[], bool], seconds: float) -> bool:
+    """Whether the condition came true in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True

@@ -1,0 +1,152 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a host holds, as values: parents, their types, the devices on them, who uses those.
+
+Every class is frozen: an inventory is read once and never changed. Nothing here does I/O.
+The words are the kernel's (Documentation/driver-api/vfio-mediated-device.rst) and libvirt's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+MDEV = "mdev"
+VENDOR_VFIO = "vendor_vfio"
+NO_FRAMEWORK = "none"
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One sysfs attribute of a device and its value, as text. Order matters: they are written one after the other."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class LiveAttribute:
+    """An attribute of an active device as it is now. value is None where it can't be read."""
+
+    name: str
+    exists: bool
+    readable: bool = False
+    writable: bool = False
+    value: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class User:
+    """A process that holds a device open."""
+
+    pid: int
+    command: str
+    guest: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Type:
+    """A kind of device that one parent offers. available_instances is None where it could not be read."""
+
+    id: str
+    name: Optional[str] = None
+    description: Optional[str] = None
+    device_api: Optional[str] = None
+    available_instances: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Vfs:
+    """SR-IOV virtual functions of a physical function."""
+
+    enabled: int
+    total: int
+
+
+@dataclass(frozen=True)
+class PciIds:
+    """Vendor and product of a PCI function, as sysfs writes them, for example 0x10de."""
+
+    vendor: str
+    product: str
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A device of the host that offers mediated devices."""
+
+    address: str
+    subsystem: str
+    nodedev: str
+    path: str
+    upper_nodedev: str = "computer"
+    driver: Optional[str] = None
+    numa_node: Optional[int] = None
+    physical_function: Optional[str] = None
+    vfs: Optional[Vfs] = None
+    pci: Optional[PciIds] = None
+    types: tuple[Type, ...] = ()
+
+    def type(self, type_id: Optional[str]) -> Optional[Type]:
+        """The type with this id, if the parent has it."""
+        return next((one for one in self.types if one.id == type_id), None)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A mediated device.
+
+    removing: somebody wrote to its 'remove' while it was in use. The kernel then keeps half of it until the user
+    lets go; its type can't be read any more. users is None where nobody looked or nobody could.
+    """
+
+    uuid: str
+    parent: str
+    path: str
+    nodedev: str
+    parent_nodedev: str
+    type_id: Optional[str] = None
+    type_name: Optional[str] = None
+    device_api: Optional[str] = None
+    active: bool = True
+    removing: bool = False
+    driver: Optional[str] = None
+    iommu_group: Optional[int] = None
+    numa_node: Optional[int] = None
+    users: Optional[tuple[User, ...]] = None
+    attributes: tuple[Attribute, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A file or folder that should have been readable and was not, with the reason."""
+
+    path: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """All that was read in one go, sorted: parents by address, devices by parent and UUID."""
+
+    parents: tuple[Parent, ...] = ()
+    devices: tuple[Device, ...] = ()
+    unread: tuple[Unread, ...] = ()
+    vendor_vfio: tuple[str, ...] = ()
+
+    def parent(self, address: str) -> Optional[Parent]:
+        """The parent with this sysfs name."""
+        return next((one for one in self.parents if one.address == address), None)
+
+    def device(self, uuid: str) -> Optional[Device]:
+        """The device with this UUID, on whatever parent, also when it is half removed."""
+        return next((one for one in self.devices if one.uuid == uuid), None)
+
+    @property
+    def framework(self) -> str:
+        """How this host slices its devices: mdev, vendor_vfio (no mdevs exist) or none."""
+        if self.parents:
+            return MDEV
+        return VENDOR_VFIO if self.vendor_vfio else NO_FRAMEWORK

@@ -1,0 +1,143 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How values look in results: flat dictionaries, null rather than missing, the same in all modules."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from ._address import address_key
+from ._model import MDEV, Device, Inventory, Parent, Type
+from ._plan import CreateDevice, Drift, RemoveDevice, Step
+from ._refusals import used_by
+
+Result = dict[str, Any]
+
+
+def device_result(device: Device, drift: tuple[Drift, ...] = (), xml: Optional[str] = None) -> Result:
+    """One device. defined and autostart are null: definitions on disk are not read yet."""
+    return {
+        "uuid": device.uuid,
+        "nodedev": device.nodedev,
+        "parent": device.parent,
+        "parent_nodedev": device.parent_nodedev,
+        "type": device.type_id,
+        "type_name": device.type_name,
+        "device_api": device.device_api,
+        "active": device.active and not device.removing,
+        "defined": None,
+        "autostart": None,
+        "removing": device.removing,
+        "attributes": [{"name": one.name, "value": one.value} for one in device.attributes],
+        "iommu_group": device.iommu_group,
+        "numa_node": device.numa_node,
+        "in_use": None if device.users is None else bool(device.users),
+        "used_by": used_by(device),
+        "drift": [{"field": one.field, "wanted": one.wanted, "actual": one.actual} for one in drift],
+        "xml": xml,
+    }
+
+
+def parent_result(parent: Parent, inventory: Inventory, xml: Optional[str] = None) -> Result:
+    """One parent with its types and the UUIDs of its devices."""
+    devices = [one for one in inventory.devices if one.parent == parent.address]
+    return {
+        "address": parent.address,
+        "nodedev": parent.nodedev,
+        "driver": parent.driver,
+        "numa_node": parent.numa_node,
+        "physical_function": parent.physical_function,
+        "vfs": {"enabled": parent.vfs.enabled, "total": parent.vfs.total} if parent.vfs else None,
+        "framework": MDEV,
+        "types": [_parent_type(one, devices) for one in parent.types],
+        "devices": [one.uuid for one in devices],
+        "xml": xml,
+    }
+
+
+def _parent_type(kind: Type, devices: list[Device]) -> Result:
+    return {
+        "id": kind.id,
+        "name": kind.name,
+        "description": kind.description,
+        "device_api": kind.device_api,
+        "available_instances": kind.available_instances,
+        "active": sum(one.type_id == kind.id for one in devices),
+        "defined": None,
+    }
+
+
+def type_results(inventory: Inventory) -> list[Result]:
+    """Types over the whole host. available_instances is an upper bound: types and parents may share what is left."""
+    found: dict[str, list[tuple[Parent, Type]]] = {}
+    for parent in inventory.parents:
+        for kind in parent.types:
+            found.setdefault(kind.id, []).append((parent, kind))
+    return [_host_type(type_id, found[type_id], inventory) for type_id in sorted(found, key=address_key)]
+
+
+def _host_type(type_id: str, offers: list[tuple[Parent, Type]], inventory: Inventory) -> Result:
+    known = [kind.available_instances for _parent, kind in offers if kind.available_instances is not None]
+    first = offers[0][1]
+    return {
+        "id": type_id,
+        "name": first.name,
+        "device_api": first.device_api,
+        "parents": [parent.address for parent, _kind in offers],
+        "available_instances": sum(known) if known else None,
+        "active": sum(one.type_id == type_id for one in inventory.devices),
+        "defined": None,
+    }
+
+
+def action_results(step: Step, device: Optional[Device]) -> list[Result]:
+    """What a step does, in order. device: where the new device went, once that is known."""
+    if isinstance(step, CreateDevice):
+        parent = device.parent if device else step.choices[0].parent.address
+        kind = device.type_id if device else step.choices[0].type.id
+        made = [_action("create", step.uuid, parent, kind)]
+        return made + [
+            _action("write_attribute", step.uuid, parent, kind, one.name, one.value) for one in step.attributes
+        ]
+    if isinstance(step, RemoveDevice):
+        return [_action("remove", step.device.uuid, step.device.parent, step.device.type_id)]
+    at = step.device
+    return [_action("write_attribute", at.uuid, at.parent, at.type_id, step.attribute.name, step.attribute.value)]
+
+
+def _action(
+    action: str,
+    uuid: str,
+    parent: str,
+    type_id: Optional[str],
+    attribute: Optional[str] = None,
+    value: Optional[str] = None,
+) -> Result:
+    return {
+        "action": action,
+        "uuid": uuid,
+        "parent": parent,
+        "type": type_id,
+        "attribute": attribute,
+        "value": value,
+    }
+
+
+def diff_result(before: Optional[Device], after: Optional[Device]) -> Result:
+    """Before and after for --diff, without what changes by itself."""
+    return {"before": _diff_side(before), "after": _diff_side(after)}
+
+
+def _diff_side(device: Optional[Device]) -> Result:
+    if device is None:
+        return {}
+    return {
+        "uuid": device.uuid,
+        "parent": device.parent,
+        "type": device.type_id,
+        "type_name": device.type_name,
+        "active": device.active,
+        "attributes": [f"{one.name}={one.value}" for one in device.attributes],
+    }

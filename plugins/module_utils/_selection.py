@@ -1,0 +1,67 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which part of an inventory a question is about. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ._model import Device, Inventory, Parent, Type
+from ._placement import parents_meant
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What to show. counted: what numbers are taken from, so that a filter never makes a count smaller than it is."""
+
+    counted: Inventory
+    parents: tuple[Parent, ...]
+    devices: tuple[Device, ...]
+    unmatched: tuple[str, ...]
+
+
+def select(inventory: Inventory, parents: tuple[str, ...], types: tuple[str, ...], uuids: tuple[str, ...]) -> Selection:
+    """The parents, types and devices that match all of the filters; an empty filter matches everything.
+
+    A type is meant by id or exact name, a parent as everywhere. unmatched says in words which filters found nothing.
+    """
+    counted = _on_parents(inventory, parents)
+    shown = tuple(replace(one, types=tuple(kind for kind in one.types if _is(kind, types))) for one in counted.parents)
+    if types:
+        shown = tuple(one for one in shown if one.types)
+    ids = {kind.id for parent in shown for kind in parent.types}
+    devices = tuple(
+        one for one in counted.devices if (not types or one.type_id in ids) and (not uuids or one.uuid in uuids)
+    )
+    if uuids:
+        holding = {one.parent for one in devices}
+        shown = tuple(one for one in shown if one.address in holding)
+    return Selection(counted, shown, devices, _unmatched(inventory, parents, types, uuids))
+
+
+def _on_parents(inventory: Inventory, asked: tuple[str, ...]) -> Inventory:
+    if not asked:
+        return inventory
+    names = {one.address for name in asked for one in parents_meant(name, inventory)}
+    return replace(
+        inventory,
+        parents=tuple(one for one in inventory.parents if one.address in names),
+        devices=tuple(one for one in inventory.devices if one.parent in names),
+    )
+
+
+def _is(kind: Type, asked: tuple[str, ...]) -> bool:
+    return not asked or kind.id in asked or kind.name in asked
+
+
+def _unmatched(
+    inventory: Inventory, parents: tuple[str, ...], types: tuple[str, ...], uuids: tuple[str, ...]
+) -> tuple[str, ...]:
+    kinds = [kind for parent in inventory.parents for kind in parent.types]
+    return (
+        tuple(f"parent '{one}'" for one in parents if not parents_meant(one, inventory))
+        + tuple(f"type '{one}'" for one in types if not any(_is(kind, (one,)) for kind in kinds))
+        + tuple(f"device '{one}'" for one in uuids if inventory.device(one) is None)
+    )

@@ -1,0 +1,78 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the user asks for, checked as far as no host is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from ._address import canonical_parent, derived_uuid, parse_uuid
+from ._errors import InvalidInput
+from ._model import Attribute
+
+# What the driver core and the mdev core put into each device's folder: none of it configures a device.
+_NOT_ATTRIBUTES = frozenset(
+    {"remove", "uevent", "mdev_type", "driver", "subsystem", "iommu_group", "iommufd", "vfio-dev"}
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One device as asked for.
+
+    type:    id or name, as given; None only where a device is to be absent
+    parents: the candidates in canonical form; empty means any parent of the host
+    """
+
+    uuid: str
+    present: bool = True
+    type: Optional[str] = None
+    parents: tuple[str, ...] = ()
+    attributes: tuple[Attribute, ...] = ()
+    recreate: bool = False
+
+
+def checked_parents(parents: list[str]) -> tuple[str, ...]:
+    """Candidates in canonical form, each once."""
+    return tuple(dict.fromkeys(canonical_parent(one) for one in parents))
+
+
+def checked_attributes(pairs: list[tuple[str, str]]) -> tuple[Attribute, ...]:
+    """Attributes whose names stay inside the device's folder. The same name may come again with another value
+    (assign_adapter of vfio_ap does), the same pair may not.
+    """
+    attributes: list[Attribute] = []
+    for name, value in pairs:
+        parts = name.split("/")
+        if not name or any(part in ("", ".", "..") for part in parts) or parts[0] in _NOT_ATTRIBUTES:
+            raise InvalidInput(
+                f"'{name}' can't name an attribute: give the file's path below the device's folder in sysfs, "
+                "for example nvidia/vgpu_params",
+                attribute=name,
+            )
+        if "\n" in value or "\0" in value:
+            raise InvalidInput(f"the value of attribute '{name}' must be one line", attribute=name)
+        attribute = Attribute(name, value)
+        if attribute in attributes:
+            raise InvalidInput(f"attribute '{name}' is given twice with the value '{value}'", attribute=name)
+        attributes.append(attribute)
+    return tuple(attributes)
+
+
+def wanted_uuid(
+    uuid: Optional[str], name: Optional[str], type_asked: Optional[str], parent_asked: Optional[str], host: str
+) -> str:
+    """The device's UUID: as given, else derived from its name, else from type and parent as asked.
+
+    host: the host's identity, or empty for a UUID that is equal on all hosts.
+    """
+    if uuid is not None:
+        return parse_uuid(uuid)
+    if name is not None:
+        if not name.strip():
+            raise InvalidInput("name is empty: give the device a name, or leave name out", name=name)
+        return derived_uuid(host, "", ("name", name))
+    return derived_uuid(host, "", ("request", type_asked or "", canonical_parent(parent_asked) if parent_asked else ""))

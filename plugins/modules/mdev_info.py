@@ -1,0 +1,420 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mdev_info
+short_description: Shows mediated devices, their parents and types, and who uses them
+version_added: 0.1.0
+description:
+  - Shows what a host has of mediated devices (mdevs), the slices of a GPU or other device that are given to guests
+    through VFIO. These are the parents, the types that each offers and how many more it can make, the devices, and
+    the processes and guests that use them.
+  - It never changes anything. Users of devices are found in C(/proc); no VFIO group is opened, since that
+    would make a guest fail that starts at the same moment.
+  - It does not fail because a host has no mediated devices, or because a file is missing, empty, unreadable, or
+    gone while it is read. What could not be read is listed in RV(unread), what explains an empty or surprising
+    answer in RV(hints).
+extends_documentation_fragment:
+  - vfio.mdev.host
+attributes:
+  diff_mode:
+    description: Nothing changes, so there is no difference to show.
+    support: none
+options:
+  parent:
+    description:
+      - Shows only these parents and what is on them.
+      - A PCI address (with or without domain, in any case), a node device name, a sysfs name, a CSS address, or
+        V(matrix). A PCI card whose virtual functions are the parents stands for all of these.
+    type: list
+    elements: str
+    default: []
+  type:
+    description: Shows only these types, their parents and their devices. An id or an exact name.
+    type: list
+    elements: str
+    default: []
+  uuid:
+    description: Shows only these devices, and the parents that they are on.
+    type: list
+    elements: str
+    default: []
+  gather:
+    description:
+      - What to read and return. A part that is left out is returned as V(null).
+      - V(users) fills RV(devices[].in_use) and RV(devices[].used_by). On a host with many processes it is the
+        longest part.
+    type: list
+    elements: str
+    choices: [parents, types, devices, users]
+    default: [parents, types, devices, users]
+  xml:
+    description:
+      - Adds libvirt's node device XML to each parent and device.
+      - That of a device can be given to O(vfio.mdev.mdev_device#module:xml) or to C(virsh nodedev-create).
+    type: bool
+    default: false
+seealso:
+  - module: vfio.mdev.mdev_device
+  - name: Mediated devices in the kernel
+    description: How the kernel shows parents, types and devices.
+    link: https://docs.kernel.org/driver-api/vfio-mediated-device.html
+  - name: libvirt's node device XML
+    description: The format of the XML in the result.
+    link: https://libvirt.org/formatnode.html
+author:
+  - The vfio.mdev contributors (@vfio-mdev)
+"""
+
+EXAMPLES = r"""
+- name: See all there is on a host
+  vfio.mdev.mdev_info:
+  register: mdev
+
+- name: Stop before a play that needs eight more of a type than there are
+  ansible.builtin.assert:
+    that: (mdev.types | selectattr('id', 'equalto', 'nvidia-471') | first).available_instances >= 8
+
+- name: See what one card has left, wherever its virtual functions are
+  vfio.mdev.mdev_info:
+    parent: "0000:41:00.0"
+    gather: [parents, types]
+
+- name: Find the guests that use devices of a type
+  vfio.mdev.mdev_info:
+    type: NVIDIA A100-8C
+    gather: [devices, users]
+  register: a100
+
+- name: Name these guests
+  ansible.builtin.debug:
+    msg: "{{ a100.devices | map(attribute='used_by') | flatten | map(attribute='guest') | unique }}"
+
+- name: Get the libvirt XML of one device
+  vfio.mdev.mdev_info:
+    uuid: 5b2c8a34-11c0-4a2f-9a0e-0d4c3c1f7e10
+    xml: true
+
+- name: Read the host's sysfs from a container
+  vfio.mdev.mdev_info:
+    sysfs_path: /host/sys
+"""
+
+RETURN = r"""
+framework:
+  description:
+    - How this host slices its devices.
+    - V(mdev) where there are parents of mediated devices, V(vendor_vfio) where NVIDIA's driver uses its own VFIO
+      framework and no mediated devices exist, V(none) where there is neither.
+  returned: success
+  type: str
+  sample: mdev
+hints:
+  description: In plain words what explains an empty or surprising answer, and what to do about it.
+  returned: success
+  type: list
+  elements: str
+  sample: ["No parent has room for another device of any type."]
+unread:
+  description: What should have been readable and was not.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The file, folder or link.
+      type: str
+    error:
+      description: What the kernel answered, or what was wrong with the content.
+      type: str
+  sample: []
+parents:
+  description: The devices that offer mediated devices, by address. Null where left out of O(gather).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    address:
+      description: The name in sysfs, a PCI or CSS address as a rule.
+      type: str
+    nodedev:
+      description: libvirt's name for it.
+      type: str
+    driver:
+      description: The driver that it is bound to. Null for virtual parents.
+      type: str
+    numa_node:
+      description: The NUMA node that it is near to. Null where the host has none or does not say.
+      type: int
+    physical_function:
+      description: The PCI address of the card, where this is a virtual function of it.
+      type: str
+    vfs:
+      description: How many virtual functions it has enabled, of how many in total. Null where it has no SR-IOV.
+      type: dict
+    framework:
+      description: Always V(mdev) for these.
+      type: str
+    types:
+      description: What it offers, with id, name, description, device_api, available_instances (how many more it
+        could make now; types share what is left), active (devices now), defined (null until definitions are read).
+      type: list
+      elements: dict
+    devices:
+      description: The UUIDs of the devices on it.
+      type: list
+      elements: str
+    xml:
+      description: libvirt's node device XML, where O(xml) asks for it.
+      type: str
+  sample:
+    - address: "0000:41:00.4"
+      nodedev: pci_0000_41_00_4
+      driver: nvidia
+      numa_node: 1
+      physical_function: "0000:41:00.0"
+      vfs: null
+      framework: mdev
+      types:
+        - id: nvidia-471
+          name: NVIDIA A100-8C
+          description: "num_heads=1, frl_config=60, framebuffer=8192M, max_resolution=4096x2160, max_instance=5"
+          device_api: vfio-pci
+          available_instances: 1
+          active: 0
+          defined: null
+      devices: []
+      xml: null
+types:
+  description:
+    - The types over all parents shown. Null where left out of O(gather).
+    - RV(types[].available_instances) is the sum over parents and an upper bound, since parents and types may share
+      what is left.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: The driver's id.
+      type: str
+    name:
+      description: The driver's name. Null where the driver gives none.
+      type: str
+    device_api:
+      description: How a guest sees it, V(vfio-pci), V(vfio-ccw) or V(vfio-ap).
+      type: str
+    parents:
+      description: The addresses of the parents that offer it.
+      type: list
+      elements: str
+    available_instances:
+      description: How many more could be made at most.
+      type: int
+    active:
+      description: How many there are now.
+      type: int
+    defined:
+      description: Null until definitions are read.
+      type: int
+  sample:
+    - id: nvidia-471
+      name: NVIDIA A100-8C
+      device_api: vfio-pci
+      parents: ["0000:41:00.4", "0000:41:00.5"]
+      available_instances: 2
+      active: 0
+      defined: null
+devices:
+  description: The mediated devices, by parent and UUID. Null where left out of O(gather).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    uuid:
+      description: The device's UUID.
+      type: str
+    nodedev:
+      description: libvirt's name for it.
+      type: str
+    parent:
+      description: The parent's name in sysfs.
+      type: str
+    parent_nodedev:
+      description: libvirt's name for the parent.
+      type: str
+    type:
+      description: The type's id. Null for a half removed device.
+      type: str
+    type_name:
+      description: The type's name.
+      type: str
+    device_api:
+      description: How a guest sees it.
+      type: str
+    active:
+      description: Whether it is in the kernel, whole.
+      type: bool
+    defined:
+      description: Null until definitions are read.
+      type: bool
+    autostart:
+      description: Null until definitions are read.
+      type: bool
+    removing:
+      description: Whether somebody removed it while it was in use. The kernel keeps half of it until its user ends.
+      type: bool
+    attributes:
+      description: Its attributes in order, each with name and value, as far as they were asked for.
+      type: list
+      elements: dict
+    iommu_group:
+      description: The VFIO group. Null where no driver is bound.
+      type: int
+    numa_node:
+      description: The parent's NUMA node.
+      type: int
+    in_use:
+      description: Whether a process holds it. Null where nobody looked or not all processes could be looked at.
+      type: bool
+    used_by:
+      description: The processes that hold it, each with pid, command and guest (null where it is not QEMU).
+      type: list
+      elements: dict
+    drift:
+      description: What was not as wanted, each with field, wanted and actual.
+      type: list
+      elements: dict
+    xml:
+      description: libvirt's node device XML, where it was asked for.
+      type: str
+  sample:
+    - uuid: 5b2c8a34-11c0-4a2f-9a0e-0d4c3c1f7e10
+      nodedev: mdev_5b2c8a34_11c0_4a2f_9a0e_0d4c3c1f7e10_0000_41_00_4
+      parent: "0000:41:00.4"
+      parent_nodedev: pci_0000_41_00_4
+      type: nvidia-471
+      type_name: NVIDIA A100-8C
+      device_api: vfio-pci
+      active: true
+      defined: null
+      autostart: null
+      removing: false
+      attributes: []
+      iommu_group: 117
+      numa_node: 1
+      in_use: true
+      used_by:
+        - {pid: 4711, command: qemu-system-x86_64, guest: web-1}
+      drift: []
+      xml: null
+"""
+
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vfio.mdev.plugins.module_utils._address import canonical_parent, parse_uuid
+from ansible_collections.vfio.mdev.plugins.module_utils._errors import MdevError
+from ansible_collections.vfio.mdev.plugins.module_utils._hardware import Hardware, read_hardware
+from ansible_collections.vfio.mdev.plugins.module_utils._hints import hints
+from ansible_collections.vfio.mdev.plugins.module_utils._host import HostPaths
+from ansible_collections.vfio.mdev.plugins.module_utils._inventory import read_inventory
+from ansible_collections.vfio.mdev.plugins.module_utils._model import Device, Inventory, Parent
+from ansible_collections.vfio.mdev.plugins.module_utils._nodedev_xml import device_xml, parent_xml, require_lxml
+from ansible_collections.vfio.mdev.plugins.module_utils._results import device_result, parent_result, type_results
+from ansible_collections.vfio.mdev.plugins.module_utils._selection import Selection, select
+
+PARTS = ["parents", "types", "devices", "users"]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the user asks, checked."""
+
+    paths: HostPaths
+    parents: tuple[str, ...]
+    types: tuple[str, ...]
+    uuids: tuple[str, ...]
+    gather: frozenset[str]
+    xml: bool
+
+    @classmethod
+    def from_params(cls, params: dict[str, Any]) -> Question:
+        """The module's arguments as a question."""
+        if params["xml"]:
+            require_lxml()
+        return cls(
+            paths=HostPaths(params["sysfs_path"]),
+            parents=tuple(canonical_parent(one) for one in params["parent"]),
+            types=tuple(params["type"]),
+            uuids=tuple(parse_uuid(one) for one in params["uuid"]),
+            gather=frozenset(params["gather"]),
+            xml=params["xml"],
+        )
+
+
+def answer(question: Question) -> dict[str, Any]:
+    """The result of the module."""
+    inventory = read_inventory(question.paths, users="users" in question.gather)
+    selection = select(inventory, question.parents, question.types, question.uuids)
+    hardware = read_hardware(question.paths) if not inventory.parents else Hardware()
+    missing = [f"Nothing on this host matches {one}." for one in selection.unmatched]
+    return {
+        "framework": inventory.framework,
+        "hints": missing + hints(inventory, hardware),
+        "unread": [{"path": one.path, "error": one.error} for one in inventory.unread],
+        "parents": _parents(selection, question) if "parents" in question.gather else None,
+        "types": _types(selection) if "types" in question.gather else None,
+        "devices": _devices(selection, question) if "devices" in question.gather else None,
+    }
+
+
+def _parents(selection: Selection, question: Question) -> list[dict[str, Any]]:
+    return [
+        parent_result(one, selection.counted, parent_xml(one) if question.xml else None) for one in selection.parents
+    ]
+
+
+def _types(selection: Selection) -> list[dict[str, Any]]:
+    shown = {kind.id for parent in selection.parents for kind in parent.types}
+    return [one for one in type_results(selection.counted) if one["id"] in shown]
+
+
+def _devices(selection: Selection, question: Question) -> list[dict[str, Any]]:
+    return [
+        device_result(one, xml=_device_xml(one, selection.counted) if question.xml else None)
+        for one in selection.devices
+    ]
+
+
+def _device_xml(device: Device, inventory: Inventory) -> Optional[str]:
+    parent: Optional[Parent] = inventory.parent(device.parent)
+    return None if parent is None or device.removing else device_xml(device, parent)
+
+
+def main() -> None:
+    """Arguments, inventory, result."""
+    module = AnsibleModule(
+        argument_spec={
+            "parent": {"type": "list", "elements": "str", "default": []},
+            "type": {"type": "list", "elements": "str", "default": []},
+            "uuid": {"type": "list", "elements": "str", "default": []},
+            "gather": {"type": "list", "elements": "str", "choices": PARTS, "default": PARTS},
+            "xml": {"type": "bool", "default": False},
+            "sysfs_path": {"type": "path", "default": "/sys"},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        result = answer(Question.from_params(module.params))
+    except MdevError as error:
+        module.fail_json(msg=error.message, error=error.as_result())
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()
