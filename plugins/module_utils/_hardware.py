@@ -7,36 +7,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Optional
 
 from ._address import address_key
 from ._host import HostPaths, Reader
+from ._model import Card, Hardware
 
 # PCI base class 03 is a display controller (PCI Code and ID Assignment Specification).
 _DISPLAY_CLASS = "0x03"
-
-
-@dataclass(frozen=True)
-class Card:
-    """A display controller or an SR-IOV capable one of its kind."""
-
-    address: str
-    vendor: str
-    driver: Optional[str]
-    is_vf: bool
-    vfs_enabled: Optional[int] = None
-    vfs_total: Optional[int] = None
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """What there is around mediated devices on a host."""
-
-    cards: tuple[Card, ...] = ()
-    modules: frozenset[str] = frozenset()
-    css: bool = False
-    ap: bool = False
 
 
 # Only what hints ask about.

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ._hardware import Card, Hardware
-from ._model import Inventory, Type
+from ._model import Card, Hardware, Inventory, Type
 
 _NVIDIA = "0x10de"
 _INTEL = "0x8086"

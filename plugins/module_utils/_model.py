@@ -150,3 +150,25 @@ class Inventory:
         if self.parents:
             return MDEV
         return VENDOR_VFIO if self.vendor_vfio else NO_FRAMEWORK
+
+
+@dataclass(frozen=True)
+class Card:
+    """A display controller of the host, sliced or not."""
+
+    address: str
+    vendor: str
+    driver: Optional[str]
+    is_vf: bool
+    vfs_enabled: Optional[int] = None
+    vfs_total: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What there is around mediated devices on a host."""
+
+    cards: tuple[Card, ...] = ()
+    modules: frozenset[str] = frozenset()
+    css: bool = False
+    ap: bool = False

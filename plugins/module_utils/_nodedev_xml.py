@@ -85,19 +85,25 @@ def device_xml(device: Device, parent: Parent) -> str:
 
 
 def parent_xml(parent: Parent) -> str:
-    """The parent as libvirt shows it, reduced to what identifies it and what it offers."""
+    """The parent as libvirt shows it, reduced to what identifies it and what it offers.
+
+    The schema has a place for types below PCI, CSS and AP matrix devices only. For a parent on another bus (the kernel's
+    sample drivers) libvirt writes them in a way that its own schema refuses; here they are left out.
+    """
     root = _element("device")
     _child(root, "name", parent.nodedev)
     _child(root, "path", parent.path)
     _child(root, "parent", parent.upper_nodedev)
     if parent.driver:
         _child(_child(root, "driver"), "name", parent.driver)
-    _add_types(_bus_capability(root, parent), parent.types)
+    capability = _bus_capability(root, parent)
+    if capability is not None:
+        _add_types(capability, parent.types)
     return _serialised(root)
 
 
-def _bus_capability(root: "_Element", parent: Parent) -> "_Element":
-    """The element that carries the types: the bus's own capability, the device itself where it is on no bus."""
+def _bus_capability(root: "_Element", parent: Parent) -> "Optional[_Element]":
+    """The element that carries the types: the bus's own capability."""
     pci = pci_address(parent.address)
     if pci is not None and parent.pci is not None:
         return _pci_capability(root, pci, parent.pci)
@@ -106,7 +112,7 @@ def _bus_capability(root: "_Element", parent: Parent) -> "_Element":
         return _css_capability(root, css)
     if parent.address == "matrix":
         return _child(root, "capability", type="ap_matrix")
-    return root
+    return None
 
 
 def _pci_capability(root: "_Element", address: str, ids: PciIds) -> "_Element":

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import Optional, Union
 
@@ -168,7 +167,7 @@ def _expected(wanted: Wanted, choice: Choice) -> Device:
     return Device(
         uuid=wanted.uuid,
         parent=parent.address,
-        path=os.path.join(parent.path, wanted.uuid),
+        path=f"{parent.path}/{wanted.uuid}",
         nodedev=device_nodedev(wanted.uuid, parent.address),
         parent_nodedev=parent.nodedev,
         type_id=choice.type.id,

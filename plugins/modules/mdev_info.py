@@ -319,11 +319,11 @@ from typing import Any, Optional
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vfio.mdev.plugins.module_utils._address import canonical_parent, parse_uuid
 from ansible_collections.vfio.mdev.plugins.module_utils._errors import MdevError
-from ansible_collections.vfio.mdev.plugins.module_utils._hardware import Hardware, read_hardware
+from ansible_collections.vfio.mdev.plugins.module_utils._hardware import read_hardware
 from ansible_collections.vfio.mdev.plugins.module_utils._hints import hints
 from ansible_collections.vfio.mdev.plugins.module_utils._host import HostPaths
 from ansible_collections.vfio.mdev.plugins.module_utils._inventory import read_inventory
-from ansible_collections.vfio.mdev.plugins.module_utils._model import Device, Inventory, Parent
+from ansible_collections.vfio.mdev.plugins.module_utils._model import Device, Hardware, Inventory, Parent
 from ansible_collections.vfio.mdev.plugins.module_utils._nodedev_xml import device_xml, parent_xml, require_lxml
 from ansible_collections.vfio.mdev.plugins.module_utils._results import device_result, parent_result, type_results
 from ansible_collections.vfio.mdev.plugins.module_utils._selection import Selection, select

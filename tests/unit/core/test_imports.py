@@ -1,0 +1,69 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+"""The house: imports run downwards only, and the pure part does no I/O and knows no Ansible."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+UTILS = Path(__file__).parents[3] / "plugins" / "module_utils"
+
+# From the ground up. A module may import those above it in this list, never those below.
+ORDER = [
+    "_errors",
+    "_model",
+    "_address",
+    "_wanted",
+    "_placement",
+    "_refusals",
+    "_selection",
+    "_hints",
+    "_nodedev_xml",
+    "_plan",
+    "_results",
+    "_host",
+    "_hardware",
+    "_users",
+    "_sysfs",
+    "_inventory",
+    "_kernel",
+    "_lock",
+    "_apply",
+]
+PURE = ORDER[: ORDER.index("_host")]
+ALLOWED_IN_PURE = {"__future__", "collections", "dataclasses", "hashlib", "lxml", "re", "typing", "uuid"}
+
+
+def imports(name: str) -> set[str]:
+    """Names of all modules that a file imports; ours with a leading dot."""
+    found = set()
+    for node in ast.walk(ast.parse((UTILS / f"{name}.py").read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.add("." + (node.module or "") if node.level else (node.module or "").split(".")[0])
+    return found
+
+
+def test_every_module_has_its_place() -> None:
+    assert sorted(ORDER) == sorted(path.stem for path in UTILS.glob("_*.py") if path.stem != "__init__")
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_imports_run_downwards(name: str) -> None:
+    ours = {one[1:] for one in imports(name) if one.startswith(".")}
+    assert ours <= set(ORDER[: ORDER.index(name)])
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_the_pure_part_has_no_input_or_output(name: str) -> None:
+    assert {one for one in imports(name) if not one.startswith(".")} <= ALLOWED_IN_PURE
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_the_core_knows_no_ansible(name: str) -> None:
+    assert not {one for one in imports(name) if one.startswith("ansible")}
