@@ -19,6 +19,10 @@ options:
         for example V(/host/sys). The host's C(proc), C(dev) and C(etc/machine-id) are then expected beside it.
     type: path
     default: /sys
+  definitions_path:
+    description: Where definitions of devices are stored, mdevctl's folder as a rule.
+    type: path
+    default: /etc/mdevctl.d
 requirements:
   - Linux with Python 3.9 or newer.
   - The Python library C(lxml), only where node device XML is read or written.

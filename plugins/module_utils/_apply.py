@@ -6,89 +6,136 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Callable, Optional
+from dataclasses import dataclass, field, replace
+from typing import Callable
 
+from ._backend import Backend
 from ._errors import Fact, KernelRefused, MdevError
-from ._kernel import FULL_ERRNOS, Kernel
+from ._kernel import FULL_ERRNOS, WAIT_ERRNOS
 from ._model import Attribute, Device, Inventory
 from ._placement import Rejection, no_room
-from ._plan import CreateDevice, Plan, RemoveDevice, Step, WriteAttribute
+from ._plan import CreateDevice, Define, Plan, RemoveDevice, Step, Undefine, WriteAttribute
+from ._states import State
 
 _Undo = Callable[[], object]
 
 
 @dataclass
 class Applied:
-    """What came of a plan: the device as the kernel has it now, and parents that turned out full."""
+    """What came of a plan: the device in both existences, what was done, what turned out otherwise.
 
-    device: Optional[Device] = None
+    rejected: parents that turned out full though they promised room
+    waiting:  attributes that the driver does not let change now; their definition has the new value
+    """
+
+    state: State
+    done: list[Step] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
+    waiting: list[Attribute] = field(default_factory=list)
 
 
 @dataclass
 class _Run:
-    kernel: Kernel
+    backend: Backend
     inventory: Inventory
     applied: Applied
     undo: list[tuple[str, _Undo]] = field(default_factory=list)
 
 
-def apply_plan(plan: Plan, kernel: Kernel, inventory: Inventory) -> Applied:
+def apply_plan(plan: Plan, backend: Backend, inventory: Inventory) -> Applied:
     """Does all steps, or none that lasts."""
-    run = _Run(kernel, inventory, Applied(device=plan.before))
+    run = _Run(backend, inventory, Applied(plan.before))
     try:
         for step in plan.steps:
-            _do(step, run)
+            _DO[type(step)](step, run)
     except MdevError as error:
         raise _taken_back(error, run.undo) from error
     return run.applied
 
 
-def _do(step: Step, run: _Run) -> None:
-    if isinstance(step, CreateDevice):
-        _create(step, run)
-    elif isinstance(step, RemoveDevice):
-        _remove(step.device, run)
-    else:
-        _write(step, run)
-
-
 def _create(step: CreateDevice, run: _Run) -> None:
     device = _create_on_first_taker(step, run)
-    run.undo.append((f"removing the new device {device.uuid}", lambda: run.kernel.remove(device)))
-    for attribute in step.attributes:
-        run.kernel.write_attribute(device, attribute)
-    run.applied.device = device
+    run.undo.append((f"removing the new device {device.uuid}", lambda: run.backend.remove(device)))
+    _done(step, run, device=replace(device, users=(), attributes=step.attributes))
 
 
 def _create_on_first_taker(step: CreateDevice, run: _Run) -> Device:
     """A parent that is full though it promised room is left for the next one: other types may share its room."""
     for choice in step.choices:
         try:
-            return run.kernel.create(choice.parent, choice.type.id, step.uuid)
+            return run.backend.create(choice.parent, choice.type.id, step.uuid, step.attributes)
         except KernelRefused as error:
-            if len(step.choices) == 1 or error.facts.get("errno") not in FULL_ERRNOS:
+            attribute_failed = error.facts.get("attribute") is not None
+            if len(step.choices) == 1 or attribute_failed or error.facts.get("errno") not in FULL_ERRNOS:
                 raise
             run.applied.rejected.append(Rejection(choice.parent.address, error.message))
     raise no_room(step.choices[0].type.id, tuple(run.applied.rejected))
 
 
-def _remove(device: Device, run: _Run) -> None:
-    run.kernel.remove(device)
-    run.applied.device = None
+def _remove(step: RemoveDevice, run: _Run) -> None:
+    device = step.device
+    run.backend.remove(device)
     parent = run.inventory.parent(device.parent)
-    type_id = device.type_id
-    if parent is not None and type_id is not None:
-        run.undo.append(
-            (f"creating the old device {device.uuid} again", lambda: run.kernel.create(parent, type_id, device.uuid))
-        )
+    if parent is not None and device.type_id is not None:
+        again = (parent, device.type_id, device.uuid, _stored_attributes(device, run.inventory))
+        run.undo.append((f"creating the old device {device.uuid} again", lambda: run.backend.create(*again)))
+    _done(step, run, device=None)
+
+
+def _stored_attributes(device: Device, inventory: Inventory) -> tuple[Attribute, ...]:
+    """What is known of a device's attributes: those of its definition."""
+    mine = (one for one in inventory.definitions_of(device.uuid) if one.parent == device.parent)
+    return next((one.attributes for one in mine), ())
 
 
 def _write(step: WriteAttribute, run: _Run) -> None:
-    run.kernel.write_attribute(step.device, step.attribute)
+    try:
+        run.backend.write_attribute(step.device, step.attribute)
+    except KernelRefused as error:
+        if not (step.may_wait and error.facts.get("errno") in WAIT_ERRNOS):
+            raise
+        run.applied.waiting.append(step.attribute)
+        return
     old = Attribute(step.attribute.name, step.before)
-    run.undo.append((f"setting {old.name} back", lambda: run.kernel.write_attribute(step.device, old)))
+    run.undo.append((f"setting {old.name} back", lambda: run.backend.write_attribute(step.device, old)))
+    _done(step, run, device=run.applied.state.device)
+
+
+def _define(step: Define, run: _Run) -> None:
+    made = run.applied.state.device
+    definition = step.definition
+    if step.follows and made is not None:
+        definition = replace(definition, parent=made.parent, type_id=made.type_id or definition.type_id)
+    run.backend.define(definition, step.before)
+    before = step.before
+    if before is None:
+        run.undo.append((f"undefining {definition.uuid}", lambda: run.backend.undefine(definition)))
+    else:
+        run.undo.append((f"restoring the definition of {before.uuid}", lambda: run.backend.define(before, definition)))
+    run.applied.state = replace(run.applied.state, definition=definition)
+    run.applied.done.append(replace(step, definition=definition))
+
+
+def _undefine(step: Undefine, run: _Run) -> None:
+    run.backend.undefine(step.definition)
+    restored = step.definition
+    run.undo.append((f"restoring the definition of {restored.uuid}", lambda: run.backend.define(restored, None)))
+    run.applied.state = replace(run.applied.state, definition=None)
+    run.applied.done.append(step)
+
+
+def _done(step: Step, run: _Run, device: "Device | None") -> None:
+    run.applied.state = replace(run.applied.state, device=device)
+    run.applied.done.append(step)
+
+
+_DO: "dict[type, Callable[..., None]]" = {
+    CreateDevice: _create,
+    RemoveDevice: _remove,
+    WriteAttribute: _write,
+    Define: _define,
+    Undefine: _undefine,
+}
 
 
 def _taken_back(error: MdevError, undo: list[tuple[str, _Undo]]) -> MdevError:

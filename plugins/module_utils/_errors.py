@@ -79,6 +79,24 @@ class KernelRefused(MdevError):
     kind = "kernel_refused"
 
 
+class FilesRefused(MdevError):
+    """A definition on disk could not be written or removed."""
+
+    kind = "files_refused"
+
+
+class NoAutostart(MdevError):
+    """A device was to be started at boot, on a host where nothing would do that."""
+
+    kind = "no_autostart"
+
+
+class BackendFailed(MdevError):
+    """mdevctl or libvirt answered with an error, which is in the message as it came."""
+
+    kind = "backend_failed"
+
+
 class LockTimeout(MdevError):
     """Another run works on this host's devices and did not finish in time."""
 

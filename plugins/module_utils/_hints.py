@@ -96,6 +96,8 @@ def _about_devices(inventory: Inventory) -> Iterator[str]:
                 f"Device {device.uuid} on {device.parent} has no VFIO driver and can't be given to a guest: "
                 "on an old kernel load module vfio_mdev, else remove the device and create it anew."
             )
+    for broken in inventory.broken:
+        yield f"{broken.path} is no definition: {broken.problem}. mdevctl lists none while it is there."
     for parent in inventory.parents:
         if not parent.types:
             yield f"Parent {parent.address} offers no types: its driver may still be starting, or be in another mode."

@@ -64,6 +64,9 @@ _ELSE = "see the kernel log"
 # Errors of a creation that another parent might not give.
 FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EUSERS, errno.EINVAL, errno.EPERM, errno.EBUSY})
 
+# Errors of a change to a live device that may go away when it is started anew.
+WAIT_ERRNOS = frozenset({errno.EBUSY, errno.EPERM, errno.EACCES})
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -78,7 +81,7 @@ class Kernel:
             _write(path, uuid)
         except OSError as error:
             raise self._create_error(error, parent, type_id, uuid) from error
-        return self._appeared(parent, type_id, uuid)
+        return self.appeared(parent, type_id, uuid)
 
     def remove(self, device: Device) -> None:
         """Removes an unused device. Gives up on the write after REMOVE_SECONDS; the kernel then still waits.
@@ -105,6 +108,11 @@ class Kernel:
             tried = f"writing '{attribute.value}' to '{attribute.name}' of device {device.uuid} on {device.parent}"
             raise _refused(error, tried, _ATTRIBUTE_MEANS, device, attribute=attribute.name) from error
 
+    def parent_nodedev(self, address: str) -> Optional[str]:
+        """libvirt's name for a parent that is there now."""
+        found = SysfsReader(self.paths, Reader()).inventory(only=address).parent(address)
+        return found.nodedev if found is not None else None
+
     def live_attributes(self, device: Device, names: tuple[str, ...]) -> tuple[LiveAttribute, ...]:
         """What these attributes of a device read as now, and whether they can be written."""
         return tuple(self._live_attribute(device, name) for name in dict.fromkeys(names))
@@ -130,7 +138,7 @@ class Kernel:
             raise _refused(error, tried, _ATTRIBUTE_MEANS, device, attribute=name)
         return path
 
-    def _appeared(self, parent: Parent, type_id: str, uuid: str) -> Device:
+    def appeared(self, parent: Parent, type_id: str, uuid: str) -> Device:
         """The device as the kernel made it. Its group may come a moment later than the device."""
         group = os.path.join(parent.path, uuid, "iommu_group")
         _waited_for(lambda: os.path.islink(group), _APPEAR_SECONDS)

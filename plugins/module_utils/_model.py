@@ -95,8 +95,41 @@ class Parent:
 
 
 @dataclass(frozen=True)
+class Definition:
+    """A device as stored on disk in mdevctl's place and format.
+
+    autostart: whether it is to be started at boot ("start": "auto").
+    other:     fields of the file that this collection does not know, as JSON text, so that they survive a rewrite.
+    """
+
+    uuid: str
+    parent: str
+    type_id: str
+    autostart: bool = False
+    attributes: tuple[Attribute, ...] = ()
+    other: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class BrokenDefinition:
+    """A file among the definitions that is none, and why."""
+
+    path: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One thing that is not as wanted. As text, for people."""
+
+    field: str
+    wanted: str
+    actual: str
+
+
+@dataclass(frozen=True)
 class Device:
-    """A mediated device.
+    """A mediated device in the kernel.
 
     removing: somebody wrote to its 'remove' while it was in use. The kernel then keeps half of it until the user
     lets go; its type can't be read any more. users is None where nobody looked or nobody could.
@@ -110,7 +143,6 @@ class Device:
     type_id: Optional[str] = None
     type_name: Optional[str] = None
     device_api: Optional[str] = None
-    active: bool = True
     removing: bool = False
     driver: Optional[str] = None
     iommu_group: Optional[int] = None
@@ -129,10 +161,12 @@ class Unread:
 
 @dataclass(frozen=True)
 class Inventory:
-    """All that was read in one go, sorted: parents by address, devices by parent and UUID."""
+    """All that was read in one go, sorted: parents by address, devices and definitions by parent and UUID."""
 
     parents: tuple[Parent, ...] = ()
     devices: tuple[Device, ...] = ()
+    definitions: tuple[Definition, ...] = ()
+    broken: tuple[BrokenDefinition, ...] = ()
     unread: tuple[Unread, ...] = ()
     vendor_vfio: tuple[str, ...] = ()
 
@@ -143,6 +177,10 @@ class Inventory:
     def device(self, uuid: str) -> Optional[Device]:
         """The device with this UUID, on whatever parent, also when it is half removed."""
         return next((one for one in self.devices if one.uuid == uuid), None)
+
+    def definitions_of(self, uuid: str) -> tuple[Definition, ...]:
+        """The definitions with this UUID: mdevctl allows one under each parent."""
+        return tuple(one for one in self.definitions if one.uuid == uuid)
 
     @property
     def framework(self) -> str:

@@ -14,9 +14,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
-from ._address import css_address, parse_uuid, pci_address
+from ._address import css_address, device_nodedev, parse_uuid, pci_address
 from ._errors import InvalidInput, MissingLibrary
-from ._model import Attribute, Device, Parent, PciIds, Type
+from ._model import Attribute, Parent, PciIds, Type
+from ._states import State
 from ._wanted import checked_attributes
 
 if TYPE_CHECKING:
@@ -38,12 +39,15 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 @dataclass(frozen=True)
 class DeviceRequest:
-    """What node device XML asks for: as libvirt reads it, without what it ignores."""
+    """What node device XML asks for, as libvirt reads it, without what it ignores.
+
+    attributes is None where nothing is said about them.
+    """
 
     type_id: str
     parent: Optional[str]
     uuid: Optional[str]
-    attributes: tuple[Attribute, ...]
+    attributes: Optional[tuple[Attribute, ...]]
 
 
 def parse_device_xml(text: str) -> DeviceRequest:
@@ -61,25 +65,39 @@ def parse_device_xml(text: str) -> DeviceRequest:
         type_id=type_id,
         parent=_text(root, "parent"),
         uuid=parse_uuid(uuid) if uuid is not None else None,
-        attributes=checked_attributes([_attribute(one) for one in capability.findall("attr")]),
+        attributes=checked_attributes([_attribute(one) for one in capability.findall("attr")]) or None,
     )
 
 
-def device_xml(device: Device, parent: Parent) -> str:
-    """The device as libvirt shows it. A half removed device has no type left and can't be described."""
+def device_xml(state: State, parent: Parent) -> str:
+    """The device as libvirt shows it, active or defined. A half removed one has no type and can't be described."""
+    device = state.device
     root = _element("device")
-    _child(root, "name", device.nodedev)
-    _child(root, "path", device.path)
+    _child(root, "name", device_nodedev(state.uuid, state.parent))
+    if device is not None:
+        _child(root, "path", device.path)
     _child(root, "parent", parent.nodedev)
-    if device.driver:
+    if device is not None and device.driver:
         _child(_child(root, "driver"), "name", device.driver)
     capability = _child(root, "capability", type="mdev")
-    _child(capability, "type", id=device.type_id or "")
-    _child(capability, "uuid", device.uuid)
-    _child(capability, "parent_addr", device.parent)
-    if device.iommu_group is not None:
+    _child(capability, "type", id=state.type_id)
+    _child(capability, "uuid", state.uuid)
+    _child(capability, "parent_addr", state.parent)
+    if device is not None and device.iommu_group is not None:
         _child(capability, "iommuGroup", number=str(device.iommu_group))
-    for attribute in device.attributes:
+    for attribute in state.attributes:
+        _child(capability, "attr", name=attribute.name, value=attribute.value)
+    return _serialised(root)
+
+
+def request_xml(uuid: str, parent_nodedev: str, type_id: str, attributes: tuple[Attribute, ...]) -> str:
+    """What libvirt's API takes to create or define a device."""
+    root = _element("device")
+    _child(root, "parent", parent_nodedev)
+    capability = _child(root, "capability", type="mdev")
+    _child(capability, "type", id=type_id)
+    _child(capability, "uuid", uuid)
+    for attribute in attributes:
         _child(capability, "attr", name=attribute.name, value=attribute.value)
     return _serialised(root)
 
@@ -87,8 +105,8 @@ def device_xml(device: Device, parent: Parent) -> str:
 def parent_xml(parent: Parent) -> str:
     """The parent as libvirt shows it, reduced to what identifies it and what it offers.
 
-    The schema has a place for types below PCI, CSS and AP matrix devices only. For a parent on another bus (the kernel's
-    sample drivers) libvirt writes them in a way that its own schema refuses; here they are left out.
+    The schema has a place for types below PCI, CSS and AP matrix devices only. For a parent on another bus (the
+    kernel's sample drivers) libvirt writes them in a way that its own schema refuses; here they are left out.
     """
     root = _element("device")
     _child(root, "name", parent.nodedev)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Optional
 
 from ._address import address_key
 from ._errors import Ambiguous, NoRoom, NotFound
@@ -91,17 +92,20 @@ def types_meant(asked: str, parents: tuple[Parent, ...]) -> dict[str, Type]:
     return dict(named)
 
 
-def place_first(asked: str, parents: tuple[Parent, ...], freed: str = "") -> Placement:
+def place_first(
+    asked: str, parents: tuple[Parent, ...], freed: Optional[str] = None, needs_room: bool = True
+) -> Placement:
     """The first parent in address order that has room.
 
-    freed: the parent on which a device is removed just before; its room is not known yet, so it counts as having some.
+    freed:      the parent on which a device is removed just before; its room is not known yet, so it counts as some
+    needs_room: False for a device that is only defined, not started: then the first that offers the type
     """
     kinds = types_meant(asked, parents)
     choices: list[Choice] = []
     rejected: list[Rejection] = []
     for parent in parents:
         kind = kinds.get(parent.address)
-        reason = _why_not(parent, kind, asked, freed)
+        reason = _why_not(parent, kind, asked, needs_room and parent.address != freed)
         if kind is None or reason:
             rejected.append(Rejection(parent.address, reason))
             continue
@@ -128,10 +132,10 @@ def rejection_facts(rejected: tuple[Rejection, ...]) -> list[dict[str, object]]:
     return [{"parent": one.parent, "reason": one.reason} for one in rejected]
 
 
-def _why_not(parent: Parent, kind: "Type | None", asked: str, freed: str) -> str:
+def _why_not(parent: Parent, kind: Optional[Type], asked: str, needs_room: bool) -> str:
     if kind is None:
         return f"does not offer type '{asked}'"
-    if parent.address == freed:
+    if not needs_room:
         return ""
     if kind.available_instances is None:
         return f"available_instances of {kind.id} could not be read"

@@ -8,41 +8,54 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from ._address import address_key
-from ._model import MDEV, Device, Inventory, Parent, Type
-from ._plan import CreateDevice, Drift, RemoveDevice, Step
+from ._address import address_key, device_nodedev
+from ._model import MDEV, Definition, Device, Drift, Inventory, Parent, Type
+from ._plan import CreateDevice, Define, RemoveDevice, Step, Undefine
 from ._refusals import used_by
+from ._states import State
 
 Result = dict[str, Any]
 
 
-def device_result(device: Device, drift: tuple[Drift, ...] = (), xml: Optional[str] = None) -> Result:
-    """One device. defined and autostart are null: definitions on disk are not read yet."""
+def device_result(
+    state: State, inventory: Inventory, drift: tuple[Drift, ...] = (), xml: Optional[str] = None
+) -> Result:
+    """One device in both existences."""
+    device, definition = state.device, state.definition
+    parent = inventory.parent(state.parent)
+    kind = parent.type(state.type_id) if parent is not None else None
     return {
-        "uuid": device.uuid,
-        "nodedev": device.nodedev,
-        "parent": device.parent,
-        "parent_nodedev": device.parent_nodedev,
-        "type": device.type_id,
-        "type_name": device.type_name,
-        "device_api": device.device_api,
-        "active": device.active and not device.removing,
-        "defined": None,
-        "autostart": None,
-        "removing": device.removing,
-        "attributes": [{"name": one.name, "value": one.value} for one in device.attributes],
-        "iommu_group": device.iommu_group,
-        "numa_node": device.numa_node,
-        "in_use": None if device.users is None else bool(device.users),
-        "used_by": used_by(device),
+        "uuid": state.uuid,
+        "nodedev": device_nodedev(state.uuid, state.parent),
+        "parent": state.parent,
+        "parent_nodedev": parent.nodedev if parent is not None else None,
+        "type": state.type_id or None,
+        "type_name": kind.name if kind is not None else None,
+        "device_api": kind.device_api if kind is not None else None,
+        "active": device is not None and not device.removing,
+        "defined": definition is not None,
+        "autostart": definition is not None and definition.autostart,
+        "removing": device is not None and device.removing,
+        "attributes": [{"name": one.name, "value": one.value} for one in state.attributes],
+        "iommu_group": device.iommu_group if device is not None else None,
+        "numa_node": parent.numa_node if parent is not None else None,
+        "in_use": _in_use(device),
+        "used_by": used_by(device) if device is not None else [],
         "drift": [{"field": one.field, "wanted": one.wanted, "actual": one.actual} for one in drift],
         "xml": xml,
     }
 
 
+def _in_use(device: Optional[Device]) -> Optional[bool]:
+    if device is None:
+        return False
+    return None if device.users is None else bool(device.users)
+
+
 def parent_result(parent: Parent, inventory: Inventory, xml: Optional[str] = None) -> Result:
-    """One parent with its types and the UUIDs of its devices."""
+    """One parent with its types and the UUIDs of the devices on it, active or defined."""
     devices = [one for one in inventory.devices if one.parent == parent.address]
+    definitions = [one for one in inventory.definitions if one.parent == parent.address]
     return {
         "address": parent.address,
         "nodedev": parent.nodedev,
@@ -51,13 +64,13 @@ def parent_result(parent: Parent, inventory: Inventory, xml: Optional[str] = Non
         "physical_function": parent.physical_function,
         "vfs": {"enabled": parent.vfs.enabled, "total": parent.vfs.total} if parent.vfs else None,
         "framework": MDEV,
-        "types": [_parent_type(one, devices) for one in parent.types],
-        "devices": [one.uuid for one in devices],
+        "types": [_parent_type(one, devices, definitions) for one in parent.types],
+        "devices": sorted({one.uuid for one in devices} | {one.uuid for one in definitions}),
         "xml": xml,
     }
 
 
-def _parent_type(kind: Type, devices: list[Device]) -> Result:
+def _parent_type(kind: Type, devices: list[Device], definitions: list[Definition]) -> Result:
     return {
         "id": kind.id,
         "name": kind.name,
@@ -65,7 +78,7 @@ def _parent_type(kind: Type, devices: list[Device]) -> Result:
         "device_api": kind.device_api,
         "available_instances": kind.available_instances,
         "active": sum(one.type_id == kind.id for one in devices),
-        "defined": None,
+        "defined": sum(one.type_id == kind.id for one in definitions),
     }
 
 
@@ -88,12 +101,12 @@ def _host_type(type_id: str, offers: list[tuple[Parent, Type]], inventory: Inven
         "parents": [parent.address for parent, _kind in offers],
         "available_instances": sum(known) if known else None,
         "active": sum(one.type_id == type_id for one in inventory.devices),
-        "defined": None,
+        "defined": sum(one.type_id == type_id for one in inventory.definitions),
     }
 
 
 def action_results(step: Step, device: Optional[Device]) -> list[Result]:
-    """What a step does, in order. device: where the new device went, once that is known."""
+    """What a step does, in order. device: where a new device went, once that is known."""
     if isinstance(step, CreateDevice):
         parent = device.parent if device else step.choices[0].parent.address
         kind = device.type_id if device else step.choices[0].type.id
@@ -103,6 +116,10 @@ def action_results(step: Step, device: Optional[Device]) -> list[Result]:
         ]
     if isinstance(step, RemoveDevice):
         return [_action("remove", step.device.uuid, step.device.parent, step.device.type_id)]
+    if isinstance(step, Define):
+        return [_action("define", step.definition.uuid, step.definition.parent, step.definition.type_id)]
+    if isinstance(step, Undefine):
+        return [_action("undefine", step.definition.uuid, step.definition.parent, step.definition.type_id)]
     at = step.device
     return [_action("write_attribute", at.uuid, at.parent, at.type_id, step.attribute.name, step.attribute.value)]
 
@@ -125,19 +142,22 @@ def _action(
     }
 
 
-def diff_result(before: Optional[Device], after: Optional[Device]) -> Result:
+def diff_result(before: State, after: State) -> Result:
     """Before and after for --diff, without what changes by itself."""
     return {"before": _diff_side(before), "after": _diff_side(after)}
 
 
-def _diff_side(device: Optional[Device]) -> Result:
-    if device is None:
+def _diff_side(state: State) -> Result:
+    if not state.exists:
         return {}
+    definition = state.definition
     return {
-        "uuid": device.uuid,
-        "parent": device.parent,
-        "type": device.type_id,
-        "type_name": device.type_name,
-        "active": device.active,
-        "attributes": [f"{one.name}={one.value}" for one in device.attributes],
+        "uuid": state.uuid,
+        "parent": state.parent,
+        "type": state.type_id,
+        "active": state.device is not None,
+        "defined": definition is not None,
+        "autostart": definition is not None and definition.autostart,
+        "defined_type": definition.type_id if definition is not None else None,
+        "attributes": [f"{one.name}={one.value}" for one in state.attributes],
     }

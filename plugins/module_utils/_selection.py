@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ._model import Device, Inventory, Parent, Type
+from ._model import Inventory, Parent, Type
 from ._placement import parents_meant
+from ._states import State, states
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Selection:
 
     counted: Inventory
     parents: tuple[Parent, ...]
-    devices: tuple[Device, ...]
+    states: tuple[State, ...]
     unmatched: tuple[str, ...]
 
 
@@ -31,24 +32,26 @@ def select(inventory: Inventory, parents: tuple[str, ...], types: tuple[str, ...
     shown = tuple(replace(one, types=tuple(kind for kind in one.types if _is(kind, types))) for one in counted.parents)
     if types:
         shown = tuple(one for one in shown if one.types)
-    ids = {kind.id for parent in shown for kind in parent.types}
-    devices = tuple(
-        one for one in counted.devices if (not types or one.type_id in ids) and (not uuids or one.uuid in uuids)
+    ids = {kind.id for parent in shown for kind in parent.types}.union(types)
+    found = tuple(
+        one for one in states(counted) if (not types or one.type_id in ids) and (not uuids or one.uuid in uuids)
     )
     if uuids:
-        holding = {one.parent for one in devices}
+        holding = {one.parent for one in found}
         shown = tuple(one for one in shown if one.address in holding)
-    return Selection(counted, shown, devices, _unmatched(inventory, parents, types, uuids))
+    return Selection(counted, shown, found, _unmatched(inventory, parents, types, uuids))
 
 
 def _on_parents(inventory: Inventory, asked: tuple[str, ...]) -> Inventory:
+    """A definition may be on a parent that is not there now: its name is then taken as it is."""
     if not asked:
         return inventory
-    names = {one.address for name in asked for one in parents_meant(name, inventory)}
+    names = {one.address for name in asked for one in parents_meant(name, inventory)}.union(asked)
     return replace(
         inventory,
         parents=tuple(one for one in inventory.parents if one.address in names),
         devices=tuple(one for one in inventory.devices if one.parent in names),
+        definitions=tuple(one for one in inventory.definitions if one.parent in names),
     )
 
 
@@ -60,8 +63,11 @@ def _unmatched(
     inventory: Inventory, parents: tuple[str, ...], types: tuple[str, ...], uuids: tuple[str, ...]
 ) -> tuple[str, ...]:
     kinds = [kind for parent in inventory.parents for kind in parent.types]
+    known = {one.uuid for one in inventory.devices} | {one.uuid for one in inventory.definitions}
+    places = {one.parent for one in inventory.definitions}
+    stored = {one.type_id for one in inventory.definitions}
     return (
-        tuple(f"parent '{one}'" for one in parents if not parents_meant(one, inventory))
-        + tuple(f"type '{one}'" for one in types if not any(_is(kind, (one,)) for kind in kinds))
-        + tuple(f"device '{one}'" for one in uuids if inventory.device(one) is None)
+        tuple(f"parent '{one}'" for one in parents if one not in places and not parents_meant(one, inventory))
+        + tuple(f"type '{one}'" for one in types if one not in stored and not any(_is(kind, (one,)) for kind in kinds))
+        + tuple(f"device '{one}'" for one in uuids if one not in known)
     )

@@ -23,16 +23,27 @@ _NOT_ATTRIBUTES = frozenset(
 class Wanted:
     """One device as asked for.
 
-    type:    id or name, as given; None only where a device is to be absent
-    parents: the candidates in canonical form; empty means any parent of the host
+    active:     in the kernel now
+    persistent: defined on disk
+    autostart:  started at boot, by its definition
+    type:       id or name, as given; None only where a device is to be absent
+    parents:    the candidates in canonical form; empty means any parent of the host
+    attributes: None where the user says nothing about them: those of a definition then stay as they are
     """
 
     uuid: str
-    present: bool = True
+    active: bool = True
+    persistent: bool = False
+    autostart: bool = False
     type: Optional[str] = None
     parents: tuple[str, ...] = ()
-    attributes: tuple[Attribute, ...] = ()
+    attributes: Optional[tuple[Attribute, ...]] = None
     recreate: bool = False
+
+    @property
+    def present(self) -> bool:
+        """Whether there is to be such a device at all."""
+        return self.active or self.persistent
 
 
 def checked_parents(parents: list[str]) -> tuple[str, ...]:

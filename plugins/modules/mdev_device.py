@@ -7,11 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mdev_device
-short_description: Creates or removes one mediated device
+short_description: Creates, defines or removes one mediated device
 version_added: 0.1.0
 description:
-  - Creates, replaces or removes one mediated device (mdev) of a host, a slice of a GPU or other device
+  - Creates, defines, replaces or removes one mediated device (mdev) of a host, a slice of a GPU or other device
     that is given to a guest through VFIO.
+  - A device can be in the kernel (active), on disk (defined), or both. A defined device with autostart comes back
+    when the host boots. Definitions are mdevctl's, in its place and format, so that mdevctl and libvirt see the same.
   - A device is found again by its UUID. Where none is given, it is derived, and is always the same for the same
     request on the same host, so that a second run finds the device and changes nothing.
   - A device that a process holds is never removed. The error names the process and, where it is QEMU, the guest.
@@ -69,8 +71,11 @@ options:
     description:
       - Attributes of the device in sysfs, written in this order after it is created. When one fails, the device is
         removed again.
-      - On a device that exists, those that can be read and read otherwise are written. Those that can't be
+      - On a device that is active, those that can be read and read otherwise are written. Those that can't be
         read are left alone, since they were set when the device was created.
+      - Where the driver refuses the change of an active device and O(persistent=true), only the definition gets the
+        new value, with a warning. It takes effect when the device is next started.
+      - Leave it out to keep what a definition says. V([]) means none.
     type: list
     elements: dict
     suboptions:
@@ -101,16 +106,18 @@ options:
     default: true
   persistent:
     description:
-      - Whether the device is to be defined on disk, so that it can be started again after a reboot.
-      - Definitions are not supported yet and V(true) is refused.
+      - Whether the device is to be defined on disk. A definition that differs in type, attributes or autostart is
+        corrected, and V(false) removes it.
+      - A definition can stay for a parent that is not there at the moment.
     type: bool
-    default: false
+    default: true
   autostart:
     description:
-      - Whether the device is to be started when the host boots. It needs a definition, O(persistent=true).
-      - Definitions are not supported yet and V(true) is refused.
+      - Whether the device is to be started when the host boots. It counts with O(persistent=true) only.
+      - On a host where nothing would start it this is an error. Either C(vfio-mdev.service) of this collection is
+        enabled there, or mdevctl's own udev rule works, which it does not as Debian and Ubuntu ship it.
     type: bool
-    default: false
+    default: true
   recreate:
     description:
       - Whether a device that exists under this UUID with another type or on another parent is removed and made anew.
@@ -118,6 +125,24 @@ options:
         driver's default attributes.
     type: bool
     default: false
+  backend:
+    description:
+      - How to act. Reading is always from the kernel and the definition files.
+      - V(sysfs) writes to sysfs and to the definition files itself and needs nothing else on the host. It is some
+        twenty times faster than a process per step.
+      - V(mdevctl) runs the mdevctl command. Its callout and notification scripts are obeyed, and a script that
+        refuses makes the task fail with its text.
+      - V(libvirt) asks libvirt's node device API through C(python3-libvirt). Parents that libvirt does not list as
+        node devices can't be used.
+      - V(auto) is V(mdevctl) where a callout or notification script is installed, since these must run, else V(sysfs).
+      - mdevctl and libvirt keep no fields of a definition that they do not know. V(sysfs) does.
+    type: str
+    choices: [auto, sysfs, mdevctl, libvirt]
+    default: auto
+  uri:
+    description: The libvirt connection for O(backend=libvirt).
+    type: str
+    default: qemu:///system
   lock_timeout:
     description: How many seconds to wait for another run on the same host. When they pass, nothing was changed.
     type: float
@@ -196,20 +221,34 @@ EXAMPLES = r"""
     name: web-1
     state: absent
 
-- name: Spell out that the device is to be there now and not after a reboot
+- name: Have a device until the next reboot only
   vfio.mdev.mdev_device:
     name: test-1
     type: mtty-1
     parent: mtty
-    active: true
     persistent: false
+
+- name: Define a device that is started by hand, and stop it if it runs
+  vfio.mdev.mdev_device:
+    name: spare-1
+    type: nvidia-471
+    parent: "0000:41:00.4"
+    active: false
     autostart: false
+
+- name: Act through libvirt
+  vfio.mdev.mdev_device:
+    name: web-1
+    type: NVIDIA A100-8C
+    backend: libvirt
+    uri: qemu:///system
 
 - name: Create a device from a container that has the host's file systems in /host
   vfio.mdev.mdev_device:
     name: web-1
     type: NVIDIA A100-8C
     sysfs_path: /host/sys
+    definitions_path: /host/etc/mdevctl.d
 """
 
 RETURN = r"""
@@ -245,16 +284,16 @@ device:
       description: Whether it is in the kernel, whole.
       type: bool
     defined:
-      description: Null until definitions are read.
+      description: Whether it is defined on disk.
       type: bool
     autostart:
-      description: Null until definitions are read.
+      description: Whether its definition says that it is to be started at boot.
       type: bool
     removing:
       description: Whether it is half removed. Always V(false) here, since the module fails for such a device.
       type: bool
     attributes:
-      description: The attributes that were asked for, in order, each with name and value.
+      description: The attributes of the definition, else those that were asked for, in order, each with name and value.
       type: list
       elements: dict
     iommu_group:
@@ -286,8 +325,8 @@ device:
     type_name: NVIDIA A100-8C
     device_api: vfio-pci
     active: true
-    defined: null
-    autostart: null
+    defined: true
+    autostart: true
     removing: false
     attributes: []
     iommu_group: 117
@@ -303,7 +342,7 @@ actions:
   elements: dict
   contains:
     action:
-      description: V(create), V(remove) or V(write_attribute).
+      description: V(create), V(remove), V(write_attribute), V(define) or V(undefine).
       type: str
     uuid:
       description: Of which device.
@@ -372,20 +411,19 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vfio.mdev.plugins.module_utils._apply import Applied, apply_plan
+from ansible_collections.vfio.mdev.plugins.module_utils._autostart import require_starter
+from ansible_collections.vfio.mdev.plugins.module_utils._backends import CHOICES, chosen_backend
+from ansible_collections.vfio.mdev.plugins.module_utils._definitions import DefinitionFiles
 from ansible_collections.vfio.mdev.plugins.module_utils._errors import InvalidInput, MdevError
 from ansible_collections.vfio.mdev.plugins.module_utils._host import HostPaths, machine_id
 from ansible_collections.vfio.mdev.plugins.module_utils._inventory import read_inventory
 from ansible_collections.vfio.mdev.plugins.module_utils._kernel import Kernel
 from ansible_collections.vfio.mdev.plugins.module_utils._lock import host_lock
-from ansible_collections.vfio.mdev.plugins.module_utils._model import Inventory
+from ansible_collections.vfio.mdev.plugins.module_utils._model import Inventory, LiveAttribute
 from ansible_collections.vfio.mdev.plugins.module_utils._nodedev_xml import DeviceRequest, parse_device_xml
 from ansible_collections.vfio.mdev.plugins.module_utils._placement import rejection_facts
 from ansible_collections.vfio.mdev.plugins.module_utils._plan import Plan, plan_device
-from ansible_collections.vfio.mdev.plugins.module_utils._results import (
-    action_results,
-    device_result,
-    diff_result,
-)
+from ansible_collections.vfio.mdev.plugins.module_utils._results import action_results, device_result, diff_result
 from ansible_collections.vfio.mdev.plugins.module_utils._wanted import (
     Wanted,
     checked_attributes,
@@ -399,41 +437,46 @@ class Request:
     """The module's arguments, checked as far as no device has to be read."""
 
     paths: HostPaths
+    files: DefinitionFiles
     wanted: Wanted
+    backend: str
+    uri: str
     lock_seconds: float
 
     @classmethod
     def from_params(cls, params: dict[str, Any]) -> Request:
         """Checks what the argument specification can't say."""
-        _refuse_definitions(params)
-        paths = HostPaths(params["sysfs_path"])
-        return cls(paths=paths, wanted=_wanted(params, paths), lock_seconds=params["lock_timeout"])
-
-
-def _refuse_definitions(params: dict[str, Any]) -> None:
-    for option in ("persistent", "autostart"):
-        if params[option]:
+        if params["state"] == "present" and not (params["active"] or params["persistent"]):
             raise InvalidInput(
-                f"{option}: true needs a definition on disk, which this version does not write yet. "
-                f"Leave {option} out: the device is then active until the next reboot",
-                option=option,
+                "active: false with persistent: false asks for a device that is nowhere. "
+                "Use state: absent to remove it",
+                option="active",
             )
-    if params["state"] == "present" and not params["active"]:
-        raise InvalidInput(
-            "active: false with persistent: false asks for a device that is nowhere. Use state: absent to remove it",
-            option="active",
+        paths = HostPaths(params["sysfs_path"])
+        wanted = _wanted(params, paths)
+        if wanted.autostart:
+            require_starter(paths)
+        return cls(
+            paths=paths,
+            files=DefinitionFiles(params["definitions_path"]),
+            wanted=wanted,
+            backend=params["backend"],
+            uri=params["uri"],
+            lock_seconds=params["lock_timeout"],
         )
 
 
 def _wanted(params: dict[str, Any], paths: HostPaths) -> Wanted:
     asked = _from_xml(params) if params["xml"] is not None else _from_fields(params)
     parents = [asked.parent] if asked.parent is not None else params["parents"] or []
-    needs_host = asked.uuid is None and params["name_scope"] == "host"
+    host = machine_id(paths) if asked.uuid is None and params["name_scope"] == "host" else ""
+    present = params["state"] == "present"
+    persistent = present and params["persistent"]
     return Wanted(
-        uuid=wanted_uuid(
-            asked.uuid, params["name"], asked.type_id, asked.parent, machine_id(paths) if needs_host else ""
-        ),
-        present=params["state"] == "present",
+        uuid=wanted_uuid(asked.uuid, params["name"], asked.type_id, asked.parent, host),
+        active=present and params["active"],
+        persistent=persistent,
+        autostart=persistent and params["autostart"],
         type=asked.type_id or None,
         parents=checked_parents(parents),
         attributes=asked.attributes,
@@ -451,42 +494,67 @@ def _from_xml(params: dict[str, Any]) -> DeviceRequest:
 
 
 def _from_fields(params: dict[str, Any]) -> DeviceRequest:
-    pairs = [(one["name"], one["value"]) for one in params["attributes"] or []]
+    pairs = params["attributes"]
     return DeviceRequest(
         type_id=params["type"] or "",
         parent=params["parent"],
         uuid=params["uuid"],
-        attributes=checked_attributes(pairs),
+        attributes=None if pairs is None else checked_attributes([(one["name"], one["value"]) for one in pairs]),
     )
 
 
-def run(request: Request, check_mode: bool) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Outcome:
+    """What the run found, planned and did. applied is None in check mode."""
+
+    inventory: Inventory
+    plan: Plan
+    applied: Optional[Applied]
+
+
+def run(request: Request, check_mode: bool) -> Outcome:
     """Reads, plans and does, under the host's lock; in check mode only reads and plans."""
     kernel = Kernel(request.paths)
     with nullcontext() if check_mode else host_lock(request.paths, request.lock_seconds):
-        inventory = read_inventory(request.paths)
-        plan = plan_device(request.wanted, inventory, _live(request, inventory, kernel))
-        applied = None if check_mode else apply_plan(plan, kernel, inventory)
-    return _result(plan, applied)
+        inventory = read_inventory(request.paths, request.files)
+        plan = plan_device(request.wanted, inventory, _live(request.wanted, inventory, kernel))
+        if check_mode or not plan.steps:
+            return Outcome(inventory, plan, None)
+        backend = chosen_backend(request.backend, kernel, request.files, request.uri)
+        return Outcome(inventory, plan, apply_plan(plan, backend, inventory))
 
 
-def _live(request: Request, inventory: Inventory, kernel: Kernel) -> Any:
-    existing = inventory.device(request.wanted.uuid)
-    if existing is None or existing.removing or not request.wanted.present:
+def _live(wanted: Wanted, inventory: Inventory, kernel: Kernel) -> tuple[LiveAttribute, ...]:
+    """What the wanted attributes read as now, where the device stays active."""
+    device = inventory.device(wanted.uuid)
+    if device is None or device.removing or not wanted.active:
         return ()
-    return kernel.live_attributes(existing, tuple(one.name for one in request.wanted.attributes))
+    return kernel.live_attributes(device, tuple(one.name for one in wanted.attributes or ()))
 
 
-def _result(plan: Plan, applied: Optional[Applied]) -> dict[str, Any]:
-    device = plan.after if applied is None else applied.device
-    turned_out_full = () if applied is None else tuple(applied.rejected)
+def result(outcome: Outcome) -> dict[str, Any]:
+    """The module's result, the same shape in check mode."""
+    plan, applied = outcome.plan, outcome.applied
+    steps = plan.steps if applied is None else tuple(applied.done)
+    after = plan.after if applied is None else applied.state
+    full = () if applied is None else tuple(applied.rejected)
     return {
-        "changed": bool(plan.steps),
-        "device": device_result(device, plan.drift) if device is not None else None,
-        "actions": [action for step in plan.steps for action in action_results(step, device)],
-        "rejected_parents": rejection_facts(plan.rejected + turned_out_full),
-        "diff": diff_result(plan.before, device),
+        "changed": bool(steps),
+        "device": device_result(after, outcome.inventory, plan.drift) if after.exists else None,
+        "actions": [action for step in steps for action in action_results(step, after.device)],
+        "rejected_parents": rejection_facts(plan.rejected + full),
+        "diff": diff_result(plan.before, after),
     }
+
+
+def warnings(outcome: Outcome) -> list[str]:
+    """What the operator should know though nothing failed."""
+    waiting = outcome.applied.waiting if outcome.applied is not None else []
+    return [
+        f"the driver does not let attribute '{one.name}' change to '{one.value}' now; "
+        "the definition has the new value, which takes effect when the device is next started"
+        for one in waiting
+    ]
 
 
 def main() -> None:
@@ -510,11 +578,14 @@ def main() -> None:
             "xml": {"type": "str"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "active": {"type": "bool", "default": True},
-            "persistent": {"type": "bool", "default": False},
-            "autostart": {"type": "bool", "default": False},
+            "persistent": {"type": "bool", "default": True},
+            "autostart": {"type": "bool", "default": True},
             "recreate": {"type": "bool", "default": False},
+            "backend": {"type": "str", "choices": list(CHOICES), "default": "auto"},
+            "uri": {"type": "str", "default": "qemu:///system"},
             "lock_timeout": {"type": "float", "default": 60},
             "sysfs_path": {"type": "path", "default": "/sys"},
+            "definitions_path": {"type": "path", "default": "/etc/mdevctl.d"},
         },
         mutually_exclusive=[
             ("uuid", "name"),
@@ -532,10 +603,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        result = run(Request.from_params(module.params), module.check_mode)
+        outcome = run(Request.from_params(module.params), module.check_mode)
     except MdevError as error:
         module.fail_json(msg=error.message, error=error.as_result())
-    module.exit_json(**result)
+    for text in warnings(outcome):
+        module.warn(text)
+    module.exit_json(**result(outcome))
 
 
 if __name__ == "__main__":

@@ -119,6 +119,19 @@ hints:
   type: list
   elements: str
   sample: ["No parent has room for another device of any type."]
+broken_definitions:
+  description: Files among the definitions that are none. mdevctl lists no definitions at all while one is there.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The file.
+      type: str
+    problem:
+      description: What is wrong with it.
+      type: str
+  sample: []
 unread:
   description: What should have been readable and was not.
   returned: success
@@ -161,7 +174,7 @@ parents:
       type: str
     types:
       description: What it offers, with id, name, description, device_api, available_instances (how many more it
-        could make now; types share what is left), active (devices now), defined (null until definitions are read).
+        could make now; types share what is left), active (devices now), defined (devices on disk).
       type: list
       elements: dict
     devices:
@@ -186,7 +199,7 @@ parents:
           device_api: vfio-pci
           available_instances: 1
           active: 0
-          defined: null
+          defined: 0
       devices: []
       xml: null
 types:
@@ -218,7 +231,7 @@ types:
       description: How many there are now.
       type: int
     defined:
-      description: Null until definitions are read.
+      description: How many are defined on disk.
       type: int
   sample:
     - id: nvidia-471
@@ -227,9 +240,9 @@ types:
       parents: ["0000:41:00.4", "0000:41:00.5"]
       available_instances: 2
       active: 0
-      defined: null
+      defined: 0
 devices:
-  description: The mediated devices, by parent and UUID. Null where left out of O(gather).
+  description: The mediated devices, active or defined, by parent and UUID. Null where left out of O(gather).
   returned: success
   type: list
   elements: dict
@@ -259,16 +272,17 @@ devices:
       description: Whether it is in the kernel, whole.
       type: bool
     defined:
-      description: Null until definitions are read.
+      description: Whether it is defined on disk.
       type: bool
     autostart:
-      description: Null until definitions are read.
+      description: Whether its definition says that it is to be started at boot.
       type: bool
     removing:
       description: Whether somebody removed it while it was in use. The kernel keeps half of it until its user ends.
       type: bool
     attributes:
-      description: Its attributes in order, each with name and value, as far as they were asked for.
+      description: The attributes of its definition in order, each with name and value. The kernel does not tell which
+        attributes configure an active device.
       type: list
       elements: dict
     iommu_group:
@@ -285,7 +299,7 @@ devices:
       type: list
       elements: dict
     drift:
-      description: What was not as wanted, each with field, wanted and actual.
+      description: Where the kernel is not as the definition says, each with field, wanted and actual.
       type: list
       elements: dict
     xml:
@@ -300,8 +314,8 @@ devices:
       type_name: NVIDIA A100-8C
       device_api: vfio-pci
       active: true
-      defined: null
-      autostart: null
+      defined: true
+      autostart: true
       removing: false
       attributes: []
       iommu_group: 117
@@ -318,15 +332,17 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vfio.mdev.plugins.module_utils._address import canonical_parent, parse_uuid
+from ansible_collections.vfio.mdev.plugins.module_utils._definitions import DefinitionFiles
 from ansible_collections.vfio.mdev.plugins.module_utils._errors import MdevError
 from ansible_collections.vfio.mdev.plugins.module_utils._hardware import read_hardware
 from ansible_collections.vfio.mdev.plugins.module_utils._hints import hints
 from ansible_collections.vfio.mdev.plugins.module_utils._host import HostPaths
 from ansible_collections.vfio.mdev.plugins.module_utils._inventory import read_inventory
-from ansible_collections.vfio.mdev.plugins.module_utils._model import Device, Hardware, Inventory, Parent
+from ansible_collections.vfio.mdev.plugins.module_utils._model import Hardware, Inventory
 from ansible_collections.vfio.mdev.plugins.module_utils._nodedev_xml import device_xml, parent_xml, require_lxml
 from ansible_collections.vfio.mdev.plugins.module_utils._results import device_result, parent_result, type_results
 from ansible_collections.vfio.mdev.plugins.module_utils._selection import Selection, select
+from ansible_collections.vfio.mdev.plugins.module_utils._states import State, disagreement
 
 PARTS = ["parents", "types", "devices", "users"]
 
@@ -336,6 +352,7 @@ class Question:
     """What the user asks, checked."""
 
     paths: HostPaths
+    files: DefinitionFiles
     parents: tuple[str, ...]
     types: tuple[str, ...]
     uuids: tuple[str, ...]
@@ -349,6 +366,7 @@ class Question:
             require_lxml()
         return cls(
             paths=HostPaths(params["sysfs_path"]),
+            files=DefinitionFiles(params["definitions_path"]),
             parents=tuple(canonical_parent(one) for one in params["parent"]),
             types=tuple(params["type"]),
             uuids=tuple(parse_uuid(one) for one in params["uuid"]),
@@ -359,17 +377,18 @@ class Question:
 
 def answer(question: Question) -> dict[str, Any]:
     """The result of the module."""
-    inventory = read_inventory(question.paths, users="users" in question.gather)
+    inventory = read_inventory(question.paths, question.files, users="users" in question.gather)
     selection = select(inventory, question.parents, question.types, question.uuids)
     hardware = read_hardware(question.paths) if not inventory.parents else Hardware()
     missing = [f"Nothing on this host matches {one}." for one in selection.unmatched]
     return {
         "framework": inventory.framework,
         "hints": missing + hints(inventory, hardware),
+        "broken_definitions": [{"path": one.path, "problem": one.problem} for one in inventory.broken],
         "unread": [{"path": one.path, "error": one.error} for one in inventory.unread],
         "parents": _parents(selection, question) if "parents" in question.gather else None,
         "types": _types(selection) if "types" in question.gather else None,
-        "devices": _devices(selection, question) if "devices" in question.gather else None,
+        "devices": _devices(selection, question, inventory) if "devices" in question.gather else None,
     }
 
 
@@ -384,16 +403,23 @@ def _types(selection: Selection) -> list[dict[str, Any]]:
     return [one for one in type_results(selection.counted) if one["id"] in shown]
 
 
-def _devices(selection: Selection, question: Question) -> list[dict[str, Any]]:
+def _devices(selection: Selection, question: Question, inventory: Inventory) -> list[dict[str, Any]]:
     return [
-        device_result(one, xml=_device_xml(one, selection.counted) if question.xml else None)
-        for one in selection.devices
+        device_result(
+            one,
+            inventory,
+            drift=disagreement(one, inventory),
+            xml=_device_xml(one, inventory) if question.xml else None,
+        )
+        for one in selection.states
     ]
 
 
-def _device_xml(device: Device, inventory: Inventory) -> Optional[str]:
-    parent: Optional[Parent] = inventory.parent(device.parent)
-    return None if parent is None or device.removing else device_xml(device, parent)
+def _device_xml(state: State, inventory: Inventory) -> Optional[str]:
+    parent = inventory.parent(state.parent)
+    if parent is None or not state.type_id:
+        return None
+    return device_xml(state, parent)
 
 
 def main() -> None:
@@ -406,6 +432,7 @@ def main() -> None:
             "gather": {"type": "list", "elements": "str", "choices": PARTS, "default": PARTS},
             "xml": {"type": "bool", "default": False},
             "sysfs_path": {"type": "path", "default": "/sys"},
+            "definitions_path": {"type": "path", "default": "/etc/mdevctl.d"},
         },
         supports_check_mode=True,
     )

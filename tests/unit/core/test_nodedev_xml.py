@@ -3,12 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 from ansible_collections.vfio.mdev.plugins.module_utils import _nodedev_xml
 from ansible_collections.vfio.mdev.plugins.module_utils._errors import InvalidInput, MissingLibrary
-from ansible_collections.vfio.mdev.plugins.module_utils._model import Attribute, Device, Parent, PciIds
+from ansible_collections.vfio.mdev.plugins.module_utils._model import Attribute, Definition, Device, Parent, PciIds
+from ansible_collections.vfio.mdev.plugins.module_utils._states import State
 from builders import UUID, device, kind, parent
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,11 +52,24 @@ DEVICES = [
 
 @pytest.mark.parametrize(("one", "on"), DEVICES, ids=lambda one: getattr(one, "address", ""))
 def test_devices_are_valid_for_libvirt_and_come_back(one: Device, on: Parent, schema: etree.RelaxNG) -> None:
-    text = _nodedev_xml.device_xml(one, on)
+    text = _nodedev_xml.device_xml(State(one), on)
     assert valid(schema, text), schema.error_log
     request = _nodedev_xml.parse_device_xml(text)
     assert (request.uuid, request.type_id, request.parent) == (one.uuid, one.type_id, on.nodedev)
-    assert request.attributes == one.attributes
+    assert (request.attributes or ()) == one.attributes
+
+
+def test_a_defined_device_that_is_not_active(schema: etree.RelaxNG) -> None:
+    stored = Definition(UUID, "mtty", "mtty-2", attributes=(Attribute("a", "1"),))
+    text = _nodedev_xml.device_xml(State(definition=stored), MTTY)
+    assert valid(schema, text), schema.error_log
+    assert _nodedev_xml.parse_device_xml(text).attributes == stored.attributes
+
+
+def test_what_libvirt_is_asked_for_is_read_the_same_here() -> None:
+    text = _nodedev_xml.request_xml(UUID, "mtty_mtty", "mtty-2", (Attribute("a", "1"),))
+    request = _nodedev_xml.parse_device_xml(text)
+    assert request == _nodedev_xml.DeviceRequest("mtty-2", "mtty_mtty", UUID, (Attribute("a", "1"),))
 
 
 @given(st.text(max_size=30), st.text(max_size=30))
@@ -162,10 +177,8 @@ def test_nothing_is_included_from_elsewhere(tmp_path: Path) -> None:
 @given(st.text(max_size=200))
 def test_any_text_is_read_or_refused(text: str) -> None:
     for document in (text, f"<device>{text}{MDEV}</device>", mdev(f"<type id='a'/>{text}")):
-        try:
+        with contextlib.suppress(InvalidInput):
             _nodedev_xml.parse_device_xml(document)
-        except InvalidInput:
-            pass
 
 
 def test_without_lxml_the_error_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:

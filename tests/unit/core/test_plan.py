@@ -8,11 +8,13 @@ from typing import Any, Optional
 
 import pytest
 from ansible_collections.vfio.mdev.plugins.module_utils._errors import InUse, MdevError, Mismatch, NoRoom, Removing
-from ansible_collections.vfio.mdev.plugins.module_utils._model import Attribute, Device, LiveAttribute
+from ansible_collections.vfio.mdev.plugins.module_utils._model import Attribute, Definition, Device, LiveAttribute
 from ansible_collections.vfio.mdev.plugins.module_utils._plan import (
     CreateDevice,
+    Define,
     Plan,
     RemoveDevice,
+    Undefine,
     WriteAttribute,
     plan_device,
 )
@@ -36,6 +38,9 @@ def wanted(**more: Any) -> Wanted:
     return Wanted(**facts)
 
 
+GONE = {"active": False, "persistent": False}
+
+
 def shape(plan: Plan) -> list[str]:
     """The plan's steps in short."""
     words = []
@@ -44,8 +49,13 @@ def shape(plan: Plan) -> list[str]:
             words.append(f"create {step.choices[0].type.id} on {step.choices[0].parent.address}")
         elif isinstance(step, RemoveDevice):
             words.append(f"remove {step.device.type_id} on {step.device.parent}")
-        else:
+        elif isinstance(step, WriteAttribute):
             words.append(f"write {step.attribute.name}={step.attribute.value}")
+        elif isinstance(step, Define):
+            start = "auto" if step.definition.autostart else "manual"
+            words.append(f"define {step.definition.type_id} on {step.definition.parent} {start}")
+        else:
+            words.append(f"undefine {step.definition.type_id} on {step.definition.parent}")
     return words
 
 
@@ -62,12 +72,12 @@ def shape(plan: Plan) -> list[str]:
         ((MINE,), wanted(recreate=True), []),
         ((MINE,), wanted(type="t-2", recreate=True), [f"remove t-1 on {A}", f"create t-2 on {A}"]),
         ((MINE,), wanted(parents=(B,), recreate=True), [f"remove t-1 on {A}", f"create t-1 on {B}"]),
-        ((), wanted(present=False), []),
-        ((), wanted(present=False, type=None, parents=("0000:99:00.0",)), []),
-        ((device(OTHER, A),), wanted(present=False), []),
-        ((MINE,), wanted(present=False), [f"remove t-1 on {A}"]),
-        ((MINE,), wanted(present=False, type=None), [f"remove t-1 on {A}"]),
-        ((MINE,), wanted(present=False, type="Name of t-1", parents=(A,)), [f"remove t-1 on {A}"]),
+        ((), wanted(**GONE), []),
+        ((), wanted(**GONE, type=None, parents=("0000:99:00.0",)), []),
+        ((device(OTHER, A),), wanted(**GONE), []),
+        ((MINE,), wanted(**GONE), [f"remove t-1 on {A}"]),
+        ((MINE,), wanted(**GONE, type=None), [f"remove t-1 on {A}"]),
+        ((MINE,), wanted(**GONE, type="Name of t-1", parents=(A,)), [f"remove t-1 on {A}"]),
     ],
 )
 def test_steps(there: tuple[Device, ...], asked: Wanted, steps: list[str]) -> None:
@@ -77,14 +87,14 @@ def test_steps(there: tuple[Device, ...], asked: Wanted, steps: list[str]) -> No
 @pytest.mark.parametrize(
     ("there", "asked", "error", "message"),
     [
-        ((MINE,), wanted(type="t-2"), Mismatch, f"exists as type t-1 .* on parent {A}, but type t-2 on any parent"),
+        ((MINE,), wanted(type="t-2"), Mismatch, f"exists as type t-1 on parent {A}, but type t-2 on any parent"),
         ((MINE,), wanted(parents=(B,)), Mismatch, f"on parent {A}, but type t-1 on {B} was asked for"),
         ((BUSY,), wanted(type="t-2", recreate=True), InUse, r"qemu-system-x86_64 \(pid 4711\), guest 'web-1'"),
-        ((BUSY,), wanted(present=False), InUse, r"guest 'web-1'.*Nothing was changed"),
-        ((MINE,), wanted(present=False, type="t-2"), Mismatch, "Nothing was removed"),
-        ((MINE,), wanted(present=False, parents=(B,)), Mismatch, "Nothing was removed"),
+        ((BUSY,), wanted(**GONE), InUse, r"guest 'web-1'.*Nothing was changed"),
+        ((MINE,), wanted(**GONE, type="t-2"), Mismatch, "Nothing was removed"),
+        ((MINE,), wanted(**GONE, parents=(B,)), Mismatch, "Nothing was removed"),
         ((HALF,), wanted(), Removing, "half removed.*guest 'web-1'"),
-        ((HALF,), wanted(present=False), Removing, "half removed"),
+        ((HALF,), wanted(**GONE), Removing, "half removed"),
         ((HALF,), wanted(recreate=True, type="t-2"), Removing, "half removed"),
     ],
 )
@@ -155,9 +165,9 @@ def test_attributes_that_cannot_become_so(now: LiveAttribute, message: str) -> N
     [
         (None, wanted(), None, ("t-1", A)),
         (MINE, wanted(), ("t-1", A), ("t-1", A)),
-        (MINE, wanted(present=False), ("t-1", A), None),
+        (MINE, wanted(**GONE), ("t-1", A), None),
         (MINE, wanted(type="t-2", recreate=True), ("t-1", A), ("t-2", A)),
-        (None, wanted(present=False), None, None),
+        (None, wanted(**GONE), None, None),
     ],
 )
 def test_before_and_after(
@@ -167,5 +177,163 @@ def test_before_and_after(
     after: Optional[tuple[str, str]],
 ) -> None:
     plan = plan_device(asked, host(*([there] if there else [])))
-    assert (plan.before and (plan.before.type_id, plan.before.parent)) == before
-    assert (plan.after and (plan.after.type_id, plan.after.parent)) == after
+    assert ((plan.before.type_id, plan.before.parent) if plan.before.exists else None) == before
+    assert ((plan.after.type_id, plan.after.parent) if plan.after.exists else None) == after
+
+
+# The six states that a device can be in: active, defined, autostart.
+STATES = {
+    "absent": (False, False, False),
+    "active": (True, False, False),
+    "manual": (False, True, False),
+    "auto": (False, True, True),
+    "active manual": (True, True, False),
+    "active auto": (True, True, True),
+}
+
+
+def in_state(name: str) -> Any:
+    active, defined, autostart = STATES[name]
+    found = host(*([MINE] if active else []))
+    return replace(found, definitions=(Definition(UUID, A, "t-1", autostart),) if defined else ())
+
+
+def steps_between(old: str, new: str) -> set[str]:
+    """What the difference of two states is made of, told from the two states alone."""
+    (was_active, was_defined, was_auto), (active, defined, auto) = STATES[old], STATES[new]
+    steps = set()
+    if active != was_active:
+        steps.add(f"create t-1 on {A}" if active else f"remove t-1 on {A}")
+    if defined and (not was_defined or auto != was_auto):
+        steps.add(f"define t-1 on {A} {'auto' if auto else 'manual'}")
+    if was_defined and not defined:
+        steps.add(f"undefine t-1 on {A}")
+    return steps
+
+
+@pytest.mark.parametrize("new", STATES)
+@pytest.mark.parametrize("old", STATES)
+def test_every_state_is_reached_from_every_other(old: str, new: str) -> None:
+    active, persistent, autostart = STATES[new]
+    asked = wanted(active=active, persistent=persistent, autostart=autostart)
+    plan = plan_device(asked, in_state(old))
+    assert set(shape(plan)) == steps_between(old, new)
+    assert len(plan.steps) == len(set(shape(plan)))
+    after = plan.after
+    assert (after.device is not None, after.definition is not None) == (active, persistent)
+    assert (after.definition is not None and after.definition.autostart) == autostart
+    if old not in ("absent", new) and new != "absent":
+        assert plan.drift
+
+
+def test_what_is_to_stay_is_stored_before_the_device_is_stopped() -> None:
+    plan = plan_device(wanted(active=False, persistent=True), in_state("active"))
+    assert shape(plan) == [f"define t-1 on {A} manual", f"remove t-1 on {A}"]
+
+
+def test_a_device_that_cannot_be_made_is_not_defined() -> None:
+    plan = plan_device(wanted(persistent=True), in_state("absent"))
+    assert shape(plan) == [f"create t-1 on {A}", f"define t-1 on {A} manual"]
+
+
+def defined(definition: Definition, *devices: Device) -> Any:
+    return replace(host(*devices), definitions=(definition,))
+
+
+STORED = Definition(UUID, A, "t-1", True, (ON,), (("note", '"mine"'),))
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "steps"),
+    [
+        # Type, start and attributes of a definition are corrected.
+        (
+            defined(STORED),
+            wanted(active=False, persistent=True, autostart=True, type="t-2"),
+            [f"define t-2 on {A} auto"],
+        ),
+        (
+            defined(STORED),
+            wanted(active=False, persistent=True, autostart=True, attributes=()),
+            [f"define t-1 on {A} auto"],
+        ),
+        (defined(STORED), wanted(active=False, persistent=True, autostart=True), []),
+        (defined(STORED), wanted(active=False, persistent=True, autostart=True, attributes=(ON,)), []),
+        # A definition of another type than the live device follows the live device, which is as asked.
+        (
+            defined(replace(STORED, type_id="t-2"), MINE),
+            wanted(persistent=True, autostart=True),
+            [f"define t-1 on {A} auto"],
+        ),
+        # A definition for a parent that is not there.
+        (
+            defined(replace(STORED, parent="0000:99:00.0")),
+            wanted(active=False, persistent=True, parents=("0000:99:00.0",)),
+            ["define t-1 on 0000:99:00.0 manual"],
+        ),
+        (
+            defined(replace(STORED, parent="0000:99:00.0")),
+            wanted(**GONE, type="Name of t-1", parents=("0000:99:00.0",)),
+            ["undefine t-1 on 0000:99:00.0"],
+        ),
+        # Elsewhere, and meant so.
+        (
+            defined(STORED),
+            wanted(active=False, persistent=True, parents=(B,), recreate=True),
+            [f"undefine t-1 on {A}", f"define t-1 on {B} manual"],
+        ),
+        (
+            defined(STORED, MINE),
+            wanted(persistent=True, autostart=True, parents=(B,), recreate=True),
+            [f"remove t-1 on {A}", f"undefine t-1 on {A}", f"create t-1 on {B}", f"define t-1 on {B} auto"],
+        ),
+    ],
+)
+def test_definitions(there: Any, asked: Wanted, steps: list[str]) -> None:
+    assert shape(plan_device(asked, there)) == steps
+
+
+def test_fields_that_are_not_known_survive() -> None:
+    [step] = plan_device(wanted(active=False, persistent=True), defined(STORED)).steps
+    assert isinstance(step, Define)
+    assert step.definition.other == STORED.other
+    assert step.before == STORED
+
+
+def test_a_defined_device_is_started_with_its_stored_attributes() -> None:
+    [step] = plan_device(wanted(persistent=True, autostart=True), defined(STORED)).steps
+    assert isinstance(step, CreateDevice)
+    assert step.attributes == (ON,)
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "error", "message"),
+    [
+        (defined(STORED), wanted(persistent=True, parents=(B,)), Mismatch, f"is defined as type t-1 on parent {A}"),
+        (defined(STORED), wanted(**GONE, parents=(B,)), Mismatch, "Nothing was removed"),
+        (defined(STORED), wanted(**GONE, type="t-2"), Mismatch, "Nothing was removed"),
+        (defined(STORED, BUSY), wanted(active=False, persistent=True), InUse, "guest 'web-1'"),
+    ],
+)
+def test_refusals_about_definitions(there: Any, asked: Wanted, error: type[MdevError], message: str) -> None:
+    with pytest.raises(error, match=message):
+        plan_device(asked, there)
+
+
+def test_all_definitions_of_a_uuid_go() -> None:
+    two = replace(host(), definitions=(Definition(UUID, A, "t-1"), Definition(UUID, B, "t-1")))
+    steps = plan_device(wanted(**GONE, type=None), two).steps
+    assert [one.definition.parent for one in steps if isinstance(one, Undefine)] == [A, B]
+
+
+def test_of_two_definitions_the_one_in_the_right_place_counts() -> None:
+    two = replace(host(), definitions=(Definition(UUID, A, "t-1"), Definition(UUID, B, "t-1")))
+    assert shape(plan_device(wanted(persistent=True, parents=(B,)), two)) == [f"create t-1 on {B}"]
+
+
+@pytest.mark.parametrize("persistent", [True, False])
+def test_a_refused_change_may_wait_for_the_next_start_only_where_it_is_stored(persistent: bool) -> None:
+    now = LiveAttribute("power/control", True, True, True, "auto")
+    plan = plan_device(wanted(attributes=(ON,), persistent=persistent), host(MINE), (now,))
+    [write] = [step for step in plan.steps if isinstance(step, WriteAttribute)]
+    assert write.may_wait == persistent

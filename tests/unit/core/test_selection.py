@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.vfio.mdev.plugins.module_utils._model import Definition
 from ansible_collections.vfio.mdev.plugins.module_utils._results import type_results
 from ansible_collections.vfio.mdev.plugins.module_utils._selection import select
 from builders import OTHER, UUID, device, inventory, kind, parent
@@ -38,7 +39,7 @@ def test_filters(
     chosen = select(HOST, *filters)
     assert [one.address for one in chosen.parents] == parents
     assert sorted({kind.id for one in chosen.parents for kind in one.types}) == types
-    assert [one.uuid for one in chosen.devices] == devices
+    assert [one.uuid for one in chosen.states] == devices
     assert chosen.unmatched == ()
 
 
@@ -46,6 +47,15 @@ def test_filters_that_find_nothing_are_named() -> None:
     nowhere = "77777777-2222-3333-4444-555555555555"
     chosen = select(HOST, ("0000:99:00.0",), ("t-9",), (nowhere,))
     assert chosen.unmatched == ("parent '0000:99:00.0'", "type 't-9'", f"device '{nowhere}'")
+
+
+def test_definitions_count_though_their_parent_is_not_there() -> None:
+    stored = Definition(UUID, "0000:99:00.0", "t-9")
+    host = inventory(parent(C, kind("m-1")), definitions=(stored,))
+    for filters in (((), (), ()), (("0000:99:00.0",), (), ()), ((), ("t-9",), ()), ((), (), (UUID,))):
+        chosen = select(host, *filters)
+        assert [one.uuid for one in chosen.states] == [UUID]
+        assert chosen.unmatched == ()
 
 
 def test_a_filter_on_devices_does_not_change_counts() -> None:

@@ -1,0 +1,50 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Acting directly: the kernel through sysfs, definitions as files. No process is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from ._definitions import DefinitionFiles
+from ._errors import MdevError
+from ._kernel import Kernel
+from ._model import Attribute, Definition, Device, Parent
+
+
+@dataclass(frozen=True)
+class DirectBackend:
+    """The backend 'sysfs'."""
+
+    kernel: Kernel
+    files: DefinitionFiles
+
+    def create(self, parent: Parent, type_id: str, uuid: str, attributes: tuple[Attribute, ...]) -> Device:
+        """Creates a device and writes its attributes in order. When one fails, the device is removed again."""
+        device = self.kernel.create(parent, type_id, uuid)
+        try:
+            for attribute in attributes:
+                self.kernel.write_attribute(device, attribute)
+        except MdevError as error:
+            self.kernel.remove(device)
+            raise type(error)(f"{error.message}. The new device was removed again", **error.facts) from error
+        return device
+
+    def remove(self, device: Device) -> None:
+        """Removes an unused device."""
+        self.kernel.remove(device)
+
+    def write_attribute(self, device: Device, attribute: Attribute) -> None:
+        """Writes an attribute of an active device."""
+        self.kernel.write_attribute(device, attribute)
+
+    def define(self, definition: Definition, before: Optional[Definition]) -> None:
+        """Writes a definition, new or in place of the one before."""
+        self.files.write(definition)
+
+    def undefine(self, definition: Definition) -> None:
+        """Removes a definition."""
+        self.files.remove(definition)

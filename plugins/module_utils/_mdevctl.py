@@ -1,0 +1,133 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Acting through the mdevctl command, whose callout and notification scripts are then obeyed.
+
+Source: mdevctl(8) of 1.2 and 1.4. Every answer is kept as it came. A device is made sure to be unused before mdevctl
+stops it: mdevctl itself would block in the kernel until its user lets go.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Optional
+
+from ._definition_json import definition_text
+from ._errors import BackendFailed, InvalidInput
+from ._host import HostPaths
+from ._kernel import REMOVE_SECONDS, Kernel
+from ._model import Attribute, Definition, Device, Parent
+from ._users import kept_unused
+
+_SECONDS = 120.0
+_SCRIPT_FOLDERS = ("usr/lib/mdevctl/scripts.d", "etc/mdevctl.d/scripts.d")
+_SCRIPT_KINDS = ("callouts", "notifiers")
+
+
+def scripts_installed(paths: HostPaths) -> bool:
+    """Whether mdevctl has callout or notification scripts: these must run at each change, so mdevctl must make it."""
+    folders = (paths.beside(folder, kind) for folder in _SCRIPT_FOLDERS for kind in _SCRIPT_KINDS)
+    return any(os.access(os.path.join(folder, name), os.X_OK) for folder in folders for name in _listed(folder))
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+@dataclass(frozen=True)
+class MdevctlBackend:
+    """The backend 'mdevctl'."""
+
+    command: str
+    kernel: Kernel
+
+    def create(self, parent: Parent, type_id: str, uuid: str, attributes: tuple[Attribute, ...]) -> Device:
+        """Starts a device without defining it. mdevctl takes it back itself when an attribute fails."""
+        wanted = Definition(uuid, parent.address, type_id, attributes=attributes)
+        tried = f"starting device {uuid} of type {type_id} on {parent.address}"
+        with _definition_file(wanted) as path:
+            self._run(tried, "start", "-u", uuid, "-p", parent.address, "--jsonfile", path)
+        return self.kernel.appeared(parent, type_id, uuid)
+
+    def remove(self, device: Device) -> None:
+        """Stops an unused device. Gives up waiting for mdevctl after the same time as for the kernel."""
+        with kept_unused(self.kernel.paths, device):
+            self._run(
+                f"stopping device {device.uuid} on {device.parent}", "stop", "-u", device.uuid, seconds=REMOVE_SECONDS
+            )
+
+    def write_attribute(self, device: Device, attribute: Attribute) -> None:
+        """Writes to sysfs: mdevctl changes nothing on a live device without a vendor's callout."""
+        self.kernel.write_attribute(device, attribute)
+
+    def define(self, definition: Definition, before: Optional[Definition]) -> None:
+        """Defines a device, or modifies its definition."""
+        verb = "define" if before is None else "modify"
+        where = ("-u", definition.uuid, "-p", definition.parent)
+        tried = f"{verb}: device {definition.uuid} on {definition.parent}"
+        with _definition_file(definition) as path:
+            self._run(tried, verb, *where, "--jsonfile", path)
+
+    def undefine(self, definition: Definition) -> None:
+        """Removes a definition."""
+        tried = f"undefining device {definition.uuid} on {definition.parent}"
+        self._run(tried, "undefine", "-u", definition.uuid, "-p", definition.parent)
+
+    def _run(self, tried: str, *words: str, seconds: float = _SECONDS) -> None:
+        # A session of its own: a blocked mdevctl must not keep Ansible's connection.
+        process = subprocess.Popen(
+            [self.command, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            text=True,
+            errors="backslashreplace",
+        )
+        try:
+            output, _none = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise _failed(tried, words, f"no answer in {seconds:.0f} s") from None
+        if process.returncode != 0:
+            raise _failed(tried, words, f"exit code {process.returncode}, '{' '.join(output.split())}'")
+
+
+@contextmanager
+def _definition_file(definition: Definition) -> Iterator[str]:
+    """The definition as a file to give to mdevctl."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="mdev-", suffix=".json") as file:
+        file.write(definition_text(definition))
+        file.flush()
+        yield file.name
+
+
+def _failed(tried: str, words: tuple[str, ...], answer: str) -> BackendFailed:
+    return BackendFailed(
+        f"{tried} failed: mdevctl {words[0]} answered with {answer}",
+        backend="mdevctl",
+        command=" ".join(words),
+        answer=answer,
+    )
+
+
+def mdevctl_backend(kernel: Kernel) -> MdevctlBackend:
+    """The backend, if the command is there."""
+    command = shutil.which("mdevctl") or shutil.which("mdevctl", path="/usr/sbin:/usr/bin:/sbin:/bin")
+    if command is None:
+        raise InvalidInput(
+            "backend: mdevctl needs the mdevctl command, which is not on this host. "
+            "Install package mdevctl, or use backend: sysfs, which needs nothing",
+            backend="mdevctl",
+        )
+    return MdevctlBackend(command, kernel)

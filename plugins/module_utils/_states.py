@@ -1,0 +1,82 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A device's two existences side by side, in the kernel and on disk, and where they disagree. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from ._address import address_key
+from ._model import Attribute, Definition, Device, Drift, Inventory
+
+
+@dataclass(frozen=True)
+class State:
+    """A device in both existences; either may be missing."""
+
+    device: Optional[Device] = None
+    definition: Optional[Definition] = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is anywhere."""
+        return self.device is not None or self.definition is not None
+
+    @property
+    def uuid(self) -> str:
+        """The UUID, empty where there is nothing."""
+        return self._either("uuid")
+
+    @property
+    def parent(self) -> str:
+        """The parent's address; that of the active device where both exist."""
+        return self._either("parent")
+
+    @property
+    def type_id(self) -> str:
+        """The type's id; that of the active device where both exist. Empty for a half removed device."""
+        return self._either("type_id")
+
+    @property
+    def attributes(self) -> tuple[Attribute, ...]:
+        """Those of the definition. The kernel does not tell which attributes configure a device."""
+        if self.definition is not None:
+            return self.definition.attributes
+        return self.device.attributes if self.device is not None else ()
+
+    def _either(self, field: str) -> str:
+        one = self.device if self.device is not None else self.definition
+        return str(getattr(one, field) or "") if one is not None else ""
+
+
+NOWHERE = State()
+
+
+def states(inventory: Inventory) -> tuple[State, ...]:
+    """All devices by parent and UUID. A definition and an active device are one where UUID and parent are the same."""
+    definitions = {(one.parent, one.uuid): one for one in inventory.definitions}
+    devices = {(one.parent, one.uuid): one for one in inventory.devices}
+    keys = sorted(set(definitions) | set(devices), key=lambda key: (address_key(key[0]), key[1]))
+    return tuple(State(devices.get(key), definitions.get(key)) for key in keys)
+
+
+def disagreement(state: State, inventory: Inventory) -> tuple[Drift, ...]:
+    """How the kernel differs from the definition, as far as that can be told without being asked for anything."""
+    definition = state.definition
+    if definition is None:
+        return ()
+    found = []
+    elsewhere = inventory.device(definition.uuid)
+    if elsewhere is not None and elsewhere.parent != definition.parent:
+        found.append(Drift("parent", definition.parent, elsewhere.parent))
+    elif state.device is None and definition.autostart:
+        found.append(Drift("active", "true", "false"))
+    elif state.device is not None and state.device.type_id not in (None, definition.type_id):
+        found.append(Drift("type", definition.type_id, state.device.type_id or ""))
+    parents = [one.parent for one in inventory.definitions_of(definition.uuid)]
+    if len(parents) > 1:
+        found.append(Drift("defined", f"on {definition.parent}", "on " + " and ".join(parents)))
+    return tuple(found)
