@@ -43,6 +43,11 @@ def candidates(asked: tuple[str, ...], inventory: Inventory) -> tuple[Parent, ..
 
     A PCI card whose virtual functions are the parents stands for all of these.
     """
+    if not inventory.parents:
+        raise NotFound(
+            "this host has no parent of mediated devices at all. Module vfio.mdev.mdev_info says why, in its hints",
+            parents=[],
+        )
     if not asked:
         return inventory.parents
     found: dict[str, Parent] = {}

@@ -45,6 +45,12 @@ def test_an_unknown_candidate_is_an_error_even_beside_a_known_one() -> None:
         _placement.candidates(("mtty", "0000:99:00.0"), HOST)
 
 
+def test_a_host_without_parents_points_to_the_hints() -> None:
+    for asked in ((), ("mtty",)):
+        with pytest.raises(NotFound, match="mdev_info says why"):
+            _placement.candidates(asked, inventory())
+
+
 def test_the_first_with_room_is_taken_and_each_other_has_a_reason() -> None:
     parents = (
         parent("0000:09:00.0", kind("t-2", 3)),

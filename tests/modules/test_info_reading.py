@@ -1,0 +1,306 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""mdev_info against files as drivers leave them: it tells what is there, names what is not, and never fails."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tree import Tree
+
+UUID = "11111111-2222-3333-4444-555555555555"
+OTHER = "99999999-2222-3333-4444-555555555555"
+VF = "0000:41:00.4"
+
+
+def unread(result: dict[str, Any]) -> dict[str, str]:
+    return {os.path.basename(one["path"]): one["error"] for one in result["unread"]}
+
+
+def test_a_host_without_mdevs(info: Any) -> None:
+    result = info()
+    assert (result["framework"], result["parents"], result["types"], result["devices"]) == ("none", [], [], [])
+    assert result["unread"] == []
+    assert "module mdev is not loaded" in result["hints"][0]
+    assert not result["changed"]
+
+
+def test_a_vf_with_a_device(tree: Tree, info: Any) -> None:
+    folder = tree.parent(VF, nvidia_471="0", nvidia_472="0")
+    for name, text in {"numa_node": "1", "vendor": "0x10de", "device": "0x20b0"}.items():
+        tree.write(f"{folder}/{name}", f"{text}\n")
+    tree.link(f"{folder}/physfn", "sys/devices/pci/0000:41:00.0")
+    tree.link(f"{folder}/driver", "sys/bus/pci/drivers/nvidia")
+    tree.device(folder, UUID, "nvidia-471", group=117)
+    result = info(xml=True)
+    [parent] = result["parents"]
+    [device] = result["devices"]
+    assert parent.pop("xml").startswith("<device>")
+    assert device.pop("xml").startswith("<device>")
+    assert parent == {
+        "address": VF,
+        "nodedev": "pci_0000_41_00_4",
+        "driver": "nvidia",
+        "numa_node": 1,
+        "physical_function": "0000:41:00.0",
+        "vfs": None,
+        "framework": "mdev",
+        "types": [
+            {
+                "id": type_id,
+                "name": f"Name of {type_id}",
+                "description": None,
+                "device_api": "vfio-pci",
+                "available_instances": 0,
+                "active": active,
+                "defined": 0,
+            }
+            for type_id, active in (("nvidia-471", 1), ("nvidia-472", 0))
+        ],
+        "devices": [UUID],
+    }
+    assert device == {
+        "uuid": UUID,
+        "nodedev": "mdev_11111111_2222_3333_4444_555555555555_0000_41_00_4",
+        "parent": VF,
+        "parent_nodedev": "pci_0000_41_00_4",
+        "type": "nvidia-471",
+        "type_name": "Name of nvidia-471",
+        "device_api": "vfio-pci",
+        "active": True,
+        "defined": False,
+        "autostart": False,
+        "removing": False,
+        "attributes": [],
+        "iommu_group": 117,
+        "numa_node": 1,
+        "in_use": False,
+        "used_by": [],
+        "drift": [],
+    }
+    assert result["unread"] == []
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "errors", "field", "value"),
+    [
+        ("name", None, {}, "name", None),
+        ("name", "", {}, "name", None),
+        ("name", "No newline", {}, "name", "No newline"),
+        ("name", b"\xff\xfeGPU\n", {}, "name", "\\xff\\xfeGPU"),
+        ("description", "a: 1\nb: 2\n", {}, "description", "a: 1\nb: 2"),
+        ("device_api", None, {"device_api": "ENOENT (No such file or directory)"}, "device_api", None),
+        ("device_api", "", {"device_api": "empty"}, "device_api", None),
+        (
+            "available_instances",
+            None,
+            {"available_instances": "ENOENT (No such file or directory)"},
+            "available_instances",
+            None,
+        ),
+        ("available_instances", "\n", {"available_instances": "empty"}, "available_instances", None),
+        ("available_instances", "many\n", {"available_instances": "not a number: 'many'"}, "available_instances", None),
+        ("available_instances", "7", {}, "available_instances", 7),
+    ],
+)
+def test_odd_files_of_a_type(
+    tree: Tree, info: Any, file: str, text: Any, errors: dict[str, str], field: str, value: Any
+) -> None:
+    folder = tree.parent("mtty", "mtty", mtty_1="24")
+    path = tree.root / folder / "mdev_supported_types/mtty-1" / file
+    if text is None:
+        path.unlink()
+    else:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    result = info()
+    assert unread(result) == errors
+    assert result["parents"][0]["types"][0][field] == value
+    assert result["types"][0]["id"] == "mtty-1"
+
+
+def test_a_file_that_is_a_folder_and_a_huge_one(tree: Tree, info: Any) -> None:
+    folder = tree.parent("mtty", "mtty", mtty_1="24")
+    place = tree.root / folder / "mdev_supported_types/mtty-1"
+    (place / "device_api").unlink()
+    (place / "device_api").mkdir()
+    (place / "description").write_bytes(b"x" * 10_000_000)
+    result = info()
+    assert unread(result) == {"device_api": "EISDIR (Is a directory)"}
+    assert len(result["parents"][0]["types"][0]["description"]) == 65536
+
+
+def test_a_parent_that_went_away(tree: Tree, info: Any) -> None:
+    tree.parent("mtty", "mtty", mtty_1="24")
+    tree.link("sys/class/mdev_bus/mdpy", "sys/devices/nowhere")
+    result = info()
+    assert [one["address"] for one in result["parents"]] == ["mtty"]
+    assert unread(result) == {"mdpy": "ENOENT (No such file or directory)"}
+
+
+def test_a_parent_without_types(tree: Tree, info: Any) -> None:
+    tree.parent("mtty", "mtty")
+    result = info()
+    assert result["parents"][0]["types"] == []
+    assert unread(result) == {"mdev_supported_types": "ENOENT (No such file or directory)"}
+    assert any("offers no types" in one for one in result["hints"])
+
+
+def test_a_half_removed_device(tree: Tree, info: Any) -> None:
+    """All that the kernel leaves is the folder with the link to the group."""
+    folder = tree.parent("mtty", "mtty", mtty_1="23")
+    tree.link(f"{folder}/{UUID}/iommu_group", "sys/kernel/iommu_groups/0")
+    group = tree.write("dev/vfio/0", "")
+    with group.open():
+        [device] = info(xml=True)["devices"]
+    assert device["removing"] is True
+    assert device["active"] is False
+    assert (device["type"], device["xml"]) == (None, None)
+    assert device["in_use"] is True
+    assert [one["pid"] for one in device["used_by"]] == [os.getpid()]
+
+
+def test_a_device_that_is_just_being_made_is_not_called_half_removed(tree: Tree, info: Any) -> None:
+    folder = tree.parent("mtty", "mtty", mtty_1="23")
+    tree.link(f"{folder}/{UUID}/iommu_group", "sys/kernel/iommu_groups/0")
+    finish = threading.Timer(
+        0.03, tree.link, (f"{folder}/{UUID}/mdev_type", f"{folder}/mdev_supported_types/mtty-1")
+    )
+    finish.start()
+    [device] = info()["devices"]
+    finish.join()
+    assert (device["removing"], device["type"]) == (False, "mtty-1")
+
+
+def test_users_by_group_and_by_device_node(tree: Tree, info: Any) -> None:
+    folder = tree.parent("mtty", "mtty", mtty_1="22")
+    tree.device(folder, UUID, "mtty-1", group=0)
+    place = tree.device(folder, OTHER, "mtty-1")
+    (tree.root / place / "vfio-dev/vfio3").mkdir(parents=True)
+    node = tree.write("dev/vfio/devices/vfio3", "")
+    with node.open():
+        devices = {one["uuid"]: one for one in info()["devices"]}
+    assert devices[UUID]["in_use"] is False
+    assert devices[OTHER]["in_use"] is True
+    assert devices[OTHER]["used_by"][0]["guest"] is None
+    assert info(gather=["devices"])["devices"][0]["in_use"] is None
+
+
+def test_a_host_whose_processes_cannot_be_seen(tree: Tree, info: Any) -> None:
+    folder = tree.parent("mtty", "mtty", mtty_1="22")
+    tree.device(folder, UUID, "mtty-1", group=0)
+    (tree.root / "proc" / str(os.getpid())).unlink()
+    (tree.root / "proc").rmdir()
+    result = info()
+    assert result["devices"][0]["in_use"] is None
+    assert unread(result) == {"proc": "ENOENT (No such file or directory)"}
+
+
+def test_devices_that_come_and_go_while_it_reads(tree: Tree, info: Any) -> None:
+    folder = tree.parent("mtty", "mtty", mtty_1="20")
+    stop = threading.Event()
+
+    def churn() -> None:
+        while not stop.is_set():
+            place = tree.root / tree.device(folder, UUID, "mtty-1")
+            for path in (place / "mdev_type", place / "driver", tree.root / "sys/bus/mdev/devices" / UUID):
+                path.unlink()
+            place.rmdir()
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        end = time.monotonic() + 1.0
+        while time.monotonic() < end:
+            result = info(gather=["devices"])
+            assert len(result["devices"]) <= 1
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_definitions_beside_the_kernel(tree: Tree, info: Any) -> None:
+    folder = tree.parent("mtty", "mtty", mtty_1="22")
+    tree.device(folder, UUID, "mtty-1", group=0)
+    tree.write(f"etc/mdevctl.d/mtty/{UUID}", '{"mdev_type": "mtty-2", "start": "auto", "attrs": [{"a": "1"}]}')
+    tree.write(f"etc/mdevctl.d/mtty/{OTHER}", '{"mdev_type": "mtty-1", "start": "auto", "attrs": []}')
+    tree.write(f"etc/mdevctl.d/gone/{OTHER}", '{"mdev_type": "mtty-1", "start": "manual", "attrs": []}')
+    broken = tree.write("etc/mdevctl.d/mtty/77777777-2222-3333-4444-555555555555", "")
+    result = info()
+    facts = [(one["parent"], one["uuid"], one["active"], one["defined"], one["autostart"]) for one in result["devices"]]
+    assert facts == [
+        ("gone", OTHER, False, True, False),
+        ("mtty", UUID, True, True, True),
+        ("mtty", OTHER, False, True, True),
+    ]
+    gone, mine, idle = result["devices"]
+    assert [one["field"] for one in gone["drift"]] == ["defined"]
+    assert mine["drift"] == [{"field": "type", "wanted": "mtty-2", "actual": "mtty-1"}]
+    assert [one["field"] for one in idle["drift"]] == ["active", "defined"]
+    assert mine["attributes"] == [{"name": "a", "value": "1"}]
+    assert [one["path"] for one in result["broken_definitions"]] == [str(broken)]
+    assert any("is no definition" in one for one in result["hints"])
+    assert result["types"][0]["defined"] == 2
+
+
+def test_filters_that_match_nothing_are_hints(tree: Tree, info: Any) -> None:
+    tree.parent("mtty", "mtty", mtty_1="22")
+    result = info(parent=["0000:41:00.0"], type=["x"], uuid=[UUID])
+    assert result["hints"] == [
+        "Nothing on this host matches parent '0000:41:00.0'.",
+        "Nothing on this host matches type 'x'.",
+        f"Nothing on this host matches device '{UUID}'.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"uuid": ["zz"]}, "'zz' is not a UUID"),
+        ({"parent": ["../x"]}, "can't name a parent"),
+        ({"sysfs_path": "/nowhere"}, "'/nowhere' is not a folder"),
+    ],
+)
+def test_bad_questions(info: Any, arguments: dict[str, Any], words: str) -> None:
+    result = info(**arguments)
+    assert result["failed"]
+    assert words in result["msg"]
+    assert result["error"]["kind"] == "invalid_input"
+
+
+def test_parts_that_are_left_out_are_null(info: Any) -> None:
+    result = info(gather=["types"])
+    assert (result["parents"], result["types"], result["devices"]) == (None, [], None)
+
+
+def test_nvidias_own_framework(tree: Tree, info: Any) -> None:
+    tree.write("sys/bus/pci/devices/0000:41:00.4/nvidia/current_vgpu_type", "0\n")
+    result = info()
+    assert result["framework"] == "vendor_vfio"
+    assert "0000:41:00.4" in result["hints"][0]
+
+
+def test_vfs_off(tree: Tree, info: Any) -> None:
+    card = "sys/bus/pci/devices/0000:41:00.0"
+    for name, text in {"class": "0x030200", "vendor": "0x10de", "sriov_numvfs": "0", "sriov_totalvfs": "16"}.items():
+        tree.write(f"{card}/{name}", f"{text}\n")
+    tree.link(f"{card}/driver", "sys/bus/pci/drivers/nvidia")
+    assert "0 of 16 virtual functions enabled" in info()["hints"][0]
+
+
+def test_nothing_is_written(tree: Tree, info: Any) -> None:
+    folder = tree.parent("mtty", "mtty", mtty_1="22")
+    tree.device(folder, UUID, "mtty-1", group=0)
+    before = snapshot(tree.root)
+    info(xml=True)
+    assert snapshot(tree.root) == before
+
+
+def snapshot(root: Path) -> dict[str, float]:
+    return {str(one): one.lstat().st_mtime for one in root.rglob("*")}
