@@ -6,6 +6,7 @@ from __future__ import annotations
 """A suite's disk image, kernel and initrd, built once and kept in the cache."""
 
 import concurrent.futures
+import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -26,7 +27,10 @@ _MASKED = (
     "fstrim.timer",
     "getty@tty1.service",
     "logrotate.timer",
+    "systemd-network-generator.service",
+    "systemd-networkd-persistent-storage.service",
     "systemd-networkd-wait-online.service",
+    "systemd-pstore.service",
 )
 
 
@@ -117,6 +121,11 @@ def _configure(rootfs: Path, result: Image, log: Path) -> None:
     (rootfs / "etc/resolv.conf").write_text("")
     (rootfs / "etc/apt/sources.list").unlink(missing_ok=True)
     (rootfs / "etc/machine-id").write_text("")
+    # Else systemd takes the first boot for the first after an upgrade and rebuilds caches (systemd-update-done(8)).
+    changed = (rootfs / "usr").stat().st_mtime
+    for stamp in (rootfs / "etc/.updated", rootfs / "var/.updated"):
+        stamp.write_text("")
+        os.utime(stamp, (changed, changed))
     _write_keys(rootfs, result, log)
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from lab.errors import LabError
 
 _LOCAL = "127.0.0.1"
+# The exit code of the ssh client for its own failures, ssh(1).
+FAILED = 255
 # Known hosts are of no use on 127.0.0.1, and a host that reboots must not hold the client for minutes.
 OPTIONS = (
     "StrictHostKeyChecking=no",
