@@ -1,0 +1,149 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+"""A suite's disk image, kernel and initrd, built once and kept in the cache."""
+
+import concurrent.futures
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import cache, debootstrap, drivers, initrd, recipe, sources
+from lab.process import run
+from lab.progress import say, stage
+
+# Far more than is used; the file is sparse.
+_DISK_SIZE = "4G"
+# Services that wait for something a lab host does not have, or start work at a random moment.
+_MASKED = (
+    "apt-daily-upgrade.timer",
+    "apt-daily.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "fstrim.timer",
+    "getty@tty1.service",
+    "logrotate.timer",
+    "systemd-network-generator.service",
+    "systemd-networkd-persistent-storage.service",
+    "systemd-networkd-wait-online.service",
+    "systemd-pstore.service",
+)
+
+
+@dataclass(frozen=True)
+class Image:
+    """A built image: a folder that holds all of it."""
+
+    folder: Path
+
+    @property
+    def kernel(self) -> Path:
+        return self.folder / "vmlinuz"
+
+    @property
+    def initrd(self) -> Path:
+        return self.folder / "initrd"
+
+    @property
+    def disk(self) -> Path:
+        """The raw disk, never written: each host has an overlay on it."""
+        return self.folder / "disk.raw"
+
+    @property
+    def ssh_key(self) -> Path:
+        """The private key that opens root on each host of the suite, and with which they open each other."""
+        return self.folder / "id_ed25519"
+
+
+def locate(suite: str) -> Image:
+    """Where the image of a suite is, or would be, for the recipe as it is now."""
+    return Image(cache.images() / f"{suite}-{recipe.fingerprint(suite)}")
+
+
+def ensure(suite: str) -> Image:
+    """The image of a suite, built if it is not in the cache."""
+    image = locate(suite)
+    if image.folder.is_dir():
+        return image
+    with cache.lock(f"build-{suite}"):
+        # Another process may have built it while this one waited.
+        if not image.folder.is_dir():
+            started = time.monotonic()
+            _build(suite, image)
+            say(f"{suite}: image built in {time.monotonic() - started:.0f} s, {image.folder}")
+    return image
+
+
+def _build(suite: str, image: Image) -> None:
+    """Build in a folder of another name, renamed when complete: what has an image's name is an image."""
+    cache.images().mkdir(parents=True, exist_ok=True)
+    work = cache.images() / f"building-{suite}"
+    cache.remove_tree(work)
+    work.mkdir()
+    rootfs, tree, result = work / "rootfs", work / "tree", Image(work / "image")
+    result.folder.mkdir()
+    source_list = sources.sources_for(suite)
+    with concurrent.futures.ThreadPoolExecutor(1) as other:
+        unpacked = other.submit(_unpack_tree, suite, tree, source_list, work)
+        with stage(f"{suite}: installing the host's packages"):
+            debootstrap.install(suite, recipe.names("guest.packages"), rootfs, source_list, work / "rootfs.log")
+        unpacked.result()
+    log = work / "build.log"
+    with stage(f"{suite}: building the sample drivers"):
+        drivers.install(tree, rootfs, log)
+    with stage(f"{suite}: writing kernel, initrd and disk"):
+        release = drivers.kernel_release(rootfs)
+        shutil.copy(rootfs / "boot" / f"vmlinuz-{release}", result.kernel)
+        initrd.build(tree, rootfs, release, result.initrd, log)
+        _configure(rootfs, result, log)
+        run(["mke2fs", "-q", "-t", "ext4", "-m", "0", "-d", rootfs, result.disk, _DISK_SIZE], log=log, deadline=300)
+    for kept in sorted(work.glob("*.log")):
+        shutil.move(kept, result.folder)
+    result.folder.rename(image.folder)
+    cache.remove_tree(work)
+
+
+def _unpack_tree(suite: str, tree: Path, source_list: str, work: Path) -> None:
+    with stage(f"{suite}: unpacking compiler, kernel headers and source"):
+        debootstrap.unpack(suite, recipe.names("build.packages"), tree, source_list, work / "tree.log")
+
+
+def _configure(rootfs: Path, result: Image, log: Path) -> None:
+    """Make the installed system a lab host: network, keys, services, an identity given at the first boot."""
+    shutil.copytree(recipe.FOLDER / "rootfs", rootfs, dirs_exist_ok=True)
+    run(["chroot", rootfs, "systemctl", "enable", "systemd-networkd.service"], log=log, deadline=60)
+    run(["chroot", rootfs, "systemctl", "mask", *_MASKED], log=log, deadline=60)
+    # The addresses in there are those of the machine that built the image.
+    (rootfs / "etc/resolv.conf").write_text("")
+    (rootfs / "etc/apt/sources.list").unlink(missing_ok=True)
+    (rootfs / "etc/machine-id").write_text("")
+    # Else systemd takes the first boot for the first after an upgrade and rebuilds caches (systemd-update-done(8)).
+    changed = (rootfs / "usr").stat().st_mtime
+    for stamp in (rootfs / "etc/.updated", rootfs / "var/.updated"):
+        stamp.write_text("")
+        os.utime(stamp, (changed, changed))
+    _write_keys(rootfs, result, log)
+
+
+def _write_keys(rootfs: Path, result: Image, log: Path) -> None:
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", result.ssh_key], log=log, deadline=30)
+    folder = rootfs / "root/.ssh"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    public = result.ssh_key.with_suffix(".pub")
+    shutil.copy(result.ssh_key, folder)
+    shutil.copy(public, folder / "authorized_keys")
+    host_key = (rootfs / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()
+    (folder / "known_hosts").write_text(f"a,b,10.77.0.1,10.77.0.2 {host_key[0]} {host_key[1]}\n")
+
+
+def prune(suite: str) -> None:
+    """Remove the images of other recipes of the suite, with the snapshots that lie on them."""
+    current = locate(suite)
+    for folder in cache.images().glob(f"{suite}-*"):
+        if folder != current.folder:
+            say(f"removing the older image {folder.name}")
+            cache.remove_tree(folder)

@@ -1,0 +1,171 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+"""One host of the lab as a machine: booted once, then restored from its snapshot."""
+
+import json
+import shlex
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import cache, qemu, ssh
+from lab.accel import Accelerator
+from lab.errors import LabError
+from lab.image import Image
+from lab.ports import Ports
+from lab.process import output, tail
+from lab.progress import stage
+from lab.suites import HostName
+
+# A boot takes 20 to 60 s on two emulated hosts; several at once on a loaded machine take longer.
+BOOT_DEADLINE = 400.0
+_ANSWER_DEADLINE = 60.0
+
+_SETTLE = r"""
+set -eu
+state=$(timeout 300 systemctl is-system-running --wait || true)
+[ "$state" = running ] || systemctl --failed --no-legend
+udevadm settle --timeout=60
+for driver in mtty mdpy mbochs; do test -d /sys/class/mdev_bus/$driver; done
+"""
+# Ask libvirt once what QEMU can do: it remembers the answer, and the first guest starts sooner.
+_WARM = "timeout 120 virsh -c qemu:///system domcapabilities --virttype qemu --machine q35 >/dev/null; sync"
+
+_BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A host with what is needed to start it."""
+
+    name: HostName
+    image: Image
+    accelerator: Accelerator
+    ports: Ports
+
+    @property
+    def ssh_port(self) -> int:
+        return self.ports.ssh[self.name.letter]
+
+    @property
+    def files(self) -> qemu.Files:
+        return qemu.Files(cache.host_folder(self.name))
+
+    @property
+    def wiring(self) -> qemu.Wiring:
+        return qemu.Wiring(
+            disk=self._snapshot_folder / "disk.qcow2",
+            files=self.files,
+            ssh_port=self.ssh_port,
+            lan_port=self.ports.lan[self.name.letter],
+            peer_lan_port=self.ports.lan[self.name.peer.letter],
+        )
+
+    @property
+    def _snapshot_folder(self) -> Path:
+        snapshot_key = qemu.key(self.name, self.image, self.accelerator)
+        return self.image.folder / f"{self.name.letter}-{snapshot_key}"
+
+    @property
+    def _ready_mark(self) -> Path:
+        """Written last: a disk without it has no snapshot to rely on."""
+        return self._snapshot_folder / "ready"
+
+    def is_running(self) -> bool:
+        """Whether it runs now, with the image and the machine that it should have."""
+        return qemu.has_open(self.files, self.wiring.disk)
+
+    def is_saved(self) -> bool:
+        return self._ready_mark.exists()
+
+    def start(self) -> None:
+        """Start from the snapshot, which is made first by a boot where there is none."""
+        if self.is_saved():
+            self._start(load=True)
+            return
+        self._boot()
+
+    def answer(self, peer_is_up: bool) -> None:
+        """Prove that ssh works, set the clock to now, and see the peer on the shared network if it is up."""
+        see_peer = (
+            f"timeout 20 bash -c 'until : < /dev/tcp/{self.name.peer.lan_address}/22; do sleep 0.1; done' 2>/dev/null"
+            if peer_is_up
+            else ":"
+        )
+        end = time.monotonic() + _ANSWER_DEADLINE
+        while True:
+            script = f"date --utc --set=@{time.time():.2f} >/dev/null; {see_peer}"
+            done = self.run(script, timeout=_ANSWER_DEADLINE)
+            # Only ssh itself uses this code: it did not get through, or not yet.
+            if done.returncode != ssh.FAILED or time.monotonic() > end or not self.is_running():
+                break
+            time.sleep(0.2)
+        if done.returncode != 0:
+            raise LabError(
+                f"{self.name} answers, but exit code {done.returncode} came back from setting its clock and reaching "
+                f"{self.name.peer} at {self.name.peer.lan_address}: {done.stderr.strip()}"
+            )
+
+    def run(self, command: str | Sequence[str], timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
+        """Run a command as root, output captured, exit code not judged.
+
+        A string is a line for the shell; a sequence is one command and its arguments, taken literally.
+        Raises LabError after ``timeout`` seconds.
+        """
+        return ssh.run(self.ssh_port, self.image.ssh_key, shell_line(command), timeout)
+
+    def end(self) -> None:
+        qemu.end(self.files)
+
+    def reboot(self) -> None:
+        """A real reboot; returns when systemd has finished the new boot. Raises LabError after BOOT_DEADLINE."""
+        before = self.run(_BOOT_ID).stdout
+        with stage(f"{self.name}: rebooting"):
+            self.run("systemctl reboot", timeout=60)
+            end = time.monotonic() + BOOT_DEADLINE
+            while time.monotonic() < end:
+                ssh.wait_for_banner(self.ssh_port, end - time.monotonic(), self.is_running)
+                done = self.run(_BOOT_ID, timeout=60)
+                if done.returncode == 0 and done.stdout != before:
+                    self._settle()
+                    return
+                time.sleep(0.5)
+        raise LabError(f"{self.name} has not booted anew within {BOOT_DEADLINE:.0f} s.\n{tail(self.files.console)}")
+
+    def _start(self, load: bool) -> None:
+        words = qemu.command(self.name, self.image, self.accelerator, self.wiring)
+        qemu.start(words, self.files, load)
+
+    def _boot(self) -> None:
+        cache.remove_tree(self._snapshot_folder)
+        self._snapshot_folder.mkdir()
+        overlay = ["-f", "qcow2", "-b", "../disk.raw", "-F", "raw", self.wiring.disk]
+        output(["qemu-img", "create", "-q", *overlay], deadline=60)
+        try:
+            with stage(f"{self.name}: booting"):
+                self._start(load=False)
+                ssh.wait_for_banner(self.ssh_port, BOOT_DEADLINE, self.is_running)
+            with stage(f"{self.name}: waiting until all its services are up"):
+                self._settle()
+                self.run(_WARM, timeout=150)
+        except LabError as error:
+            self.end()
+            raise LabError(f"{self.name} did not boot: {error}\n{tail(self.files.console)}") from error
+        with stage(f"{self.name}: saving the snapshot"):
+            qemu.save(self.files)
+        self._ready_mark.write_text(json.dumps({"saved": time.time()}))
+
+    def _settle(self) -> None:
+        done = self.run(_SETTLE, timeout=BOOT_DEADLINE)
+        if done.returncode != 0:
+            raise LabError(f"{self.name} booted, but not as it should: {done.stdout.strip()} {done.stderr.strip()}")
+
+
+def shell_line(command: str | Sequence[str]) -> str:
+    """The line for the remote shell."""
+    return command if isinstance(command, str) else shlex.join(command)

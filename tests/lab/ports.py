@@ -1,0 +1,71 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+"""Free ports of this machine, remembered per suite so that an inventory stays true over restores."""
+
+import json
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from lab import cache
+from lab.suites import LETTERS
+
+_LOCAL = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Ports on 127.0.0.1: ``ssh`` (TCP) leads to each host's ssh, ``lan`` (UDP) carries the network between them."""
+
+    ssh: Mapping[str, int]
+    lan: Mapping[str, int]
+
+
+def recall(suite: str) -> Ports | None:
+    """The ports noted for a suite."""
+    path = cache.root() / f"ports-{suite}.json"
+    return Ports(**json.loads(path.read_text())) if path.exists() else None
+
+
+def allot(suite: str) -> Ports:
+    """The noted ports of a suite of which no host runs, or new ones where one of them was taken meanwhile."""
+    noted = recall(suite)
+    if noted and all(_is_free(noted, letter) for letter in LETTERS):
+        return noted
+    holders = [socket.socket(socket.AF_INET, kind) for kind in _KINDS for _letter in LETTERS]
+    try:
+        for holder in holders:
+            holder.bind((_LOCAL, 0))
+        numbers = [int(holder.getsockname()[1]) for holder in holders]
+    finally:
+        for holder in holders:
+            holder.close()
+    ports = Ports(
+        ssh=dict(zip(LETTERS, numbers[: len(LETTERS)])),
+        lan=dict(zip(LETTERS, numbers[len(LETTERS) :])),
+    )
+    path = cache.root() / f"ports-{suite}.json"
+    path.write_text(json.dumps(asdict(ports)))
+    return ports
+
+
+_KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
+
+
+def _is_free(ports: Ports, letter: str) -> bool:
+    return _can_bind(socket.SOCK_STREAM, ports.ssh[letter]) and _can_bind(socket.SOCK_DGRAM, ports.lan[letter])
+
+
+def _can_bind(kind: socket.SocketKind, port: int) -> bool:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        # Connections that ended a moment ago do not keep QEMU from listening either.
+        if kind is socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_LOCAL, port))
+        except OSError:
+            return False
+    return True

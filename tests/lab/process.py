@@ -1,0 +1,86 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+"""Run a command of this machine with a deadline and a log."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lab.errors import LabError
+
+# Seconds a command gets to clean up after SIGTERM before SIGKILL.
+GRACE = 10.0
+LOG_LINES = 25
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    deadline: float,
+    stdin: str = "",
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Run a command to its end, output appended to ``log``.
+
+    Raises LabError when it fails or is not done after ``deadline`` seconds; the text ends with the log's last lines.
+    """
+    words = [str(word) for word in command]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})},
+            start_new_session=True,
+        )
+        try:
+            process.communicate(stdin.encode(), timeout=deadline)
+        except subprocess.TimeoutExpired:
+            raise LabError(f"{words[0]} was not done after {deadline:.0f} s and was ended.\n{tail(log)}") from None
+        finally:
+            end_group(process)
+    if process.returncode != 0:
+        raise LabError(f"{' '.join(words)[:300]} failed with exit code {process.returncode}.\n{tail(log)}")
+
+
+def output(command: Sequence[str | Path], *, deadline: float) -> str:
+    """The standard output of a short command. Raises LabError when it fails."""
+    words = [str(word) for word in command]
+    try:
+        done = subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=deadline, check=False
+        )
+    except FileNotFoundError as error:
+        raise LabError(f"{words[0]} is not installed on this machine: {error}") from error
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"{' '.join(words)} was not done after {deadline:.0f} s.") from error
+    if done.returncode != 0:
+        raise LabError(f"{' '.join(words)} failed with exit code {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process started as leader of its own session, and its children. Nothing happens when it ended before."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            return
+        os.killpg(process.pid, number)
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log, for an error's text."""
+    if not log.exists():
+        return f"({log} was not written)"
+    lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+    return "\n".join([f"The end of {log}:", *lines])

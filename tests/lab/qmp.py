@@ -1,0 +1,66 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+"""Talk to a running QEMU through its monitor (QMP, https://www.qemu.org/docs/master/interop/qmp-spec.html)."""
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lab.errors import LabError
+
+
+class Monitor:
+    """One open QMP connection."""
+
+    def __init__(self, stream: socket.SocketIO) -> None:
+        self._stream = stream
+
+    def execute(self, command: str, **arguments: object) -> Any:
+        """Run one command and give back its result. Raises LabError with QEMU's own words."""
+        self._stream.write(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+        while True:
+            answer = self._read()
+            if "error" in answer:
+                raise LabError(f"QEMU refused {command}: {answer['error'].get('desc')}")
+            if "return" in answer:
+                return answer["return"]
+
+    def human(self, line: str) -> str:
+        """Run a line of the human monitor; its only sign of failure is that it prints something."""
+        return str(self.execute("human-monitor-command", **{"command-line": line})).strip()
+
+    def _read(self) -> dict[str, Any]:
+        line = self._stream.readline()
+        if not line:
+            raise LabError("QEMU closed its monitor")
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+
+@contextlib.contextmanager
+def connect(path: Path, deadline: float) -> Iterator[Monitor]:
+    """Connect to a monitor socket; each answer must come within ``deadline`` seconds. Raises LabError or OSError."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(deadline)
+        _connect(connection, path)
+        with connection.makefile("rwb", buffering=0) as stream:
+            monitor = Monitor(stream)
+            monitor._read()
+            monitor.execute("qmp_capabilities")
+            yield monitor
+
+
+def _connect(connection: socket.socket, path: Path) -> None:
+    """A socket's address holds 107 characters at most, a cache folder's path may be longer: go through its folder."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        connection.connect(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)

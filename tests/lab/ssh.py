@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+"""Reach a lab host by ssh."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lab.errors import LabError
+
+_LOCAL = "127.0.0.1"
+# The exit code of the ssh client for its own failures, ssh(1).
+FAILED = 255
+# Known hosts are of no use on 127.0.0.1, and a host that reboots must not hold the client for minutes.
+OPTIONS = (
+    "StrictHostKeyChecking=no",
+    "UserKnownHostsFile=/dev/null",
+    "GlobalKnownHostsFile=/dev/null",
+    "LogLevel=ERROR",
+    "IdentitiesOnly=yes",
+    "ServerAliveInterval=5",
+    "ServerAliveCountMax=6",
+    "ConnectTimeout=20",
+)
+
+
+def arguments(options: Sequence[str] = OPTIONS) -> list[str]:
+    """ssh's options as arguments of the client."""
+    return [word for option in options for word in ("-o", option)]
+
+
+def command(port: int, key: Path, extra: Sequence[str] = ()) -> list[str]:
+    """The ssh client's command line for a host, without the remote command. The user's own configuration is ignored."""
+    return ["ssh", "-F", "none", "-i", str(key), "-p", str(port), *arguments(), *extra, f"root@{_LOCAL}"]
+
+
+def run(port: int, key: Path, script: str, deadline: float, data: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a shell command line on a host, output captured; its exit code is not judged.
+
+    Raises LabError when it is not done within ``deadline`` seconds (the remote process may then go on).
+    """
+    try:
+        return subprocess.run(
+            [*command(port, key, ["-o", "BatchMode=yes"]), script],
+            input=data,
+            capture_output=True,
+            text=True,
+            timeout=deadline,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise LabError(f"on port {port}, {script[:200]!r} was not done after {deadline:.0f} s") from None
+
+
+def wait_for_banner(port: int, deadline: float, alive: Callable[[], bool]) -> None:
+    """Wait until an ssh server greets on the port. Raises LabError at the deadline or when ``alive`` says no."""
+    end = time.monotonic() + deadline
+    while time.monotonic() < end:
+        if _greets(port):
+            return
+        if not alive():
+            raise LabError("QEMU ended while its ssh was waited for")
+        time.sleep(0.2)
+    raise LabError(f"no ssh server greeted on 127.0.0.1:{port} within {deadline:.0f} s")
+
+
+def _greets(port: int) -> bool:
+    try:
+        with socket.create_connection((_LOCAL, port), timeout=5) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
