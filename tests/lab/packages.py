@@ -5,6 +5,8 @@ from __future__ import annotations
 
 """Distribution packages that the lab needs on this machine."""
 
+from collections.abc import Iterable
+
 from lab.process import output, run
 from lab.progress import say, stage
 from lab import cache
@@ -28,20 +30,20 @@ def parse_installed(status: str) -> set[str]:
     return {pair[1] for pair in pairs if len(pair) == 2 and pair[0] == "ii"}
 
 
-def missing() -> list[str]:
-    """The packages that would be installed on this machine."""
+def missing(also: Iterable[str] = ()) -> list[str]:
+    """The packages that would be installed on this machine. also: what others need beside the lab."""
     installed = parse_installed(output(["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Package}\\n"], deadline=60))
     listed_keys = output(["dpkg-query", "-L", "debian-archive-keyring"], deadline=60) if (
         "debian-archive-keyring" in installed
     ) else ""
     if _NEWEST_KEYS not in listed_keys.splitlines():
         installed.discard("debian-archive-keyring")
-    return [name for name in NEEDED if name not in installed]
+    return [name for name in (*NEEDED, *also) if name not in installed]
 
 
-def install_missing() -> None:
+def install_missing(also: Iterable[str] = ()) -> None:
     """Install what is missing with apt-get, saying so first."""
-    wanted = missing()
+    wanted = missing(also)
     if not wanted:
         return
     say(f"these distribution packages are missing on this machine and are installed now: {' '.join(wanted)}")

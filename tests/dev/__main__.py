@@ -1,0 +1,57 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The door: ./dev VERB."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from dev import environment
+from lab import __main__ as lab_door
+from lab.errors import LabError
+
+USAGE = """./dev demo            shows the collection at work on real hosts with real mediated devices (no GPU needed)
+./dev test            checks everything; the last line is 'N passed, N failed'
+./dev test fast       only what takes seconds: unit tests, modules against stand-ins, ruff, mypy
+./dev test static     only the linters, the documentation and the package
+./dev test lab        only the scenarios on real hosts
+./dev lab VERB        the hosts themselves: up, run, ssh, restore, reboot, status, down (./dev lab --help)
+
+All verbs say what they install before they do. Caches are in ~/.cache/vfio-mdev.
+"""
+
+
+def _demo(arguments: Sequence[str]) -> int:
+    return environment.run_inside("dev.demo", arguments)
+
+
+def _test(arguments: Sequence[str]) -> int:
+    return environment.run_inside("dev.run_checks", arguments)
+
+
+def _lab(arguments: Sequence[str]) -> int:
+    return lab_door.main(arguments)
+
+
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {"demo": _demo, "test": _test, "lab": _lab}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Does what the arguments say."""
+    verb = VERBS.get(arguments[0]) if arguments else None
+    if verb is None:
+        print(USAGE, end="")
+        return 0 if not arguments or arguments[0] in ("-h", "--help", "help") else 2
+    try:
+        return verb(arguments[1:])
+    except LabError as error:
+        print(f"dev: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,91 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All checks, as tables: what is run, where, and for how long at most."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from dev.check import Check, by_junit, by_sanity
+from dev.environment import CHECKOUT
+from dev.sanity import ansible_home
+from dev.schemas import schemas
+from dev.stage import collections_path
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+SUITES = ("trixie", "bookworm")
+SCENARIOS = ("device", "states", "reboot")
+
+
+def fast(stage: Path, logs: Path) -> list[Check]:
+    """What takes seconds."""
+    report = logs / "pytest.xml"
+    return [
+        Check(
+            "unit and modules",
+            ["pytest", f"--junit-xml={report}", "-p", "no:cacheprovider"],
+            CHECKOUT,
+            600,
+            {"LIBVIRT_SCHEMAS": str(schemas())},
+            by_junit(report),
+        ),
+        Check("ruff", ["ruff", "check", "--no-cache", "."], stage, 60),
+        Check("ruff format", ["ruff", "format", "--no-cache", "--check", "."], stage, 60),
+        Check(
+            "mypy core",
+            ["mypy", "-p", "ansible_collections.vfio.mdev.plugins", *_mypy_cache("core")],
+            collections_path(stage),
+            300,
+            {"MYPYPATH": str(collections_path(stage))},
+        ),
+        Check("mypy tools", ["mypy", "-p", "lab", "-p", "dev", *_mypy_cache("tools")], stage / "tests", 300),
+    ]
+
+
+def _mypy_cache(name: str) -> list[str]:
+    return ["--config-file", str(CHECKOUT / "pyproject.toml"), "--cache-dir", str(ansible_home() / f"mypy-{name}")]
+
+
+def static(stage: Path, _logs: Path) -> list[Check]:
+    """The linters of Ansible's world, the documentation, the package."""
+    environment = _ansible(stage)
+    return [
+        Check("antsibull-docs", ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "."], stage, 300, environment),
+        Check("antsibull-changelog", ["antsibull-changelog", "lint"], stage, 60, environment),
+        Check("package", [sys.executable, "-m", "dev.package"], stage, 300, environment),
+        Check("ansible-lint", ["ansible-lint", "--offline", "--profile", "production", "--strict"], stage, 600, environment),
+        Check(
+            "ansible-test sanity",
+            ["ansible-test", "sanity", "--venv", "--python", PYTHON, "--color", "no"],
+            stage,
+            900,
+            environment,
+            by_sanity,
+        ),
+    ]
+
+
+def lab(stage: Path, _logs: Path) -> list[Check]:
+    """The scenarios on real hosts, of all suites at once."""
+    environment = {**_ansible(stage), "LAB_SUITES": " ".join(SUITES), "LAB_HOSTS": "a"}
+    folder = stage / "extensions"
+    return [
+        Check(f"scenario {name}", ["molecule", "test", "-s", name], folder, 1500, environment) for name in SCENARIOS
+    ]
+
+
+def _ansible(stage: Path) -> Mapping[str, str]:
+    """Only the staged collection is there, and no configuration of whoever runs this."""
+    own_pip = Path.home() / ".config" / "pip" / "pip.conf"
+    return {
+        "HOME": str(ansible_home()),
+        "ANSIBLE_CONFIG": os.devnull,
+        "ANSIBLE_COLLECTIONS_PATH": str(collections_path(stage)),
+        "ANSIBLE_NOCOLOR": "1",
+        **({"PIP_CONFIG_FILE": str(own_pip)} if own_pip.is_file() else {}),
+    }

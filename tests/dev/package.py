@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Builds the collection, installs it where nothing else is, and reads it as a user would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+# What a user gets, and nothing else.
+_WANTED = {
+    "CHANGELOG.rst",
+    "COPYING",
+    "FILES.json",
+    "MANIFEST.json",
+    "README.md",
+    "changelogs",
+    "meta",
+    "playbooks",
+    "plugins",
+    "roles",
+}
+
+
+def main() -> int:
+    """Builds the collection in the current folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        _run("ansible-galaxy", "collection", "build", "--output-path", folder)
+        [archive] = Path(folder).glob("*.tar.gz")
+        with tarfile.open(archive) as tar:
+            names = tar.getnames()
+        print("\n".join(names))
+        strays = sorted({name.split("/")[0] for name in names} - _WANTED)
+        strays += [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
+        if strays:
+            print(f"not for users: {' '.join(strays)}; see build_ignore in galaxy.yml")
+            return 1
+        _run("ansible-galaxy", "collection", "install", "--offline", "-p", f"{folder}/installed", str(archive))
+        os.environ["ANSIBLE_COLLECTIONS_PATH"] = f"{folder}/installed"
+        for name in sorted(Path("plugins/modules").glob("*.py")):
+            _documented("module", name.stem, "EXAMPLES:")
+        for role in sorted(one.name for one in Path("roles").iterdir()):
+            _documented("role", role, "ENTRY POINT")
+    return 0
+
+
+def _documented(kind: str, name: str, words: str) -> None:
+    text = _run("ansible-doc", "-t", kind, f"vfio.mdev.{name}")
+    assert words in text, f"ansible-doc says nothing useful of {kind} {name}"
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+    print("+", *command)
+    print(done.stderr, end="")
+    if done.returncode != 0:
+        print(done.stdout)
+        sys.exit(1)
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""./dev test: runs all checks in two lanes, since hosts wait for disks and networks while linters compute."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from dev import checks
+from dev.check import Check, Count, run_check
+from dev.stage import staged
+from lab.errors import LabError
+
+Table = Callable[[Path, Path], list[Check]]
+
+# Each inner tuple is a lane: its tables are run one after the other, beside those of the other lanes.
+PARTS: dict[str, tuple[tuple[Table, ...], ...]] = {
+    "all": ((checks.fast, checks.static), (checks.lab,)),
+    "fast": ((checks.fast,),),
+    "static": ((checks.static,),),
+    "lab": ((checks.lab,),),
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the part that is named, or all. The last line is what counts."""
+    part = arguments[0] if arguments else "all"
+    if part not in PARTS:
+        print(f"dev: there is no part '{part}': {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    logs = Path(tempfile.mkdtemp(prefix="vfio-mdev-logs-"))
+    print(f"Logs are in {logs}", flush=True)
+    with staged() as stage, ThreadPoolExecutor() as pool:
+        lanes = [pool.submit(_lane, tables, stage, logs) for tables in PARTS[part]]
+        total = sum((lane.result() for lane in lanes), Count(0, 0))
+    print(f"{total.passed} passed, {total.failed} failed", flush=True)
+    return 1 if total.failed or not total.passed else 0
+
+
+def _lane(tables: tuple[Table, ...], stage: Path, logs: Path) -> Count:
+    counts = [run_check(check, logs) for table in tables for check in table(stage, logs)]
+    return sum(counts, Count(0, 0))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except LabError as error:
+        print(f"dev: error: {error}", file=sys.stderr)
+        sys.exit(1)
