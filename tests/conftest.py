@@ -33,6 +33,6 @@ def libvirt_schemas() -> Path:
     """The folder with libvirt's own RELAX NG schemas."""
     folder = Path(os.environ.get("LIBVIRT_SCHEMAS", "/usr/share/libvirt/schemas"))
     assert (folder / "nodedev.rng").is_file(), (
-        f"libvirt's schemas are not in {folder}: run the tests by ./dev test, which fetches them, or set LIBVIRT_SCHEMAS"
+        f"libvirt's schemas are not in {folder}: test with ./dev test, which fetches them, or set LIBVIRT_SCHEMAS"
     )
     return folder

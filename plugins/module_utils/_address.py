@@ -59,7 +59,7 @@ def pci_address(text: str) -> Optional[str]:
     if match is None:
         return None
     domain, bus, slot, function = (int(part or "0", 16) for part in match.groups())
-    return "%04x:%02x:%02x.%d" % (domain, bus, slot, function)
+    return f"{domain:04x}:{bus:02x}:{slot:02x}.{function:d}"
 
 
 def css_address(text: str) -> Optional[str]:

@@ -98,7 +98,7 @@ def _write(step: WriteAttribute, run: _Run) -> None:
         return
     old = Attribute(step.attribute.name, step.before)
     run.undo.append((f"setting {old.name} back", lambda: run.backend.write_attribute(step.device, old)))
-    _done(step, run, device=run.applied.state.device)
+    _done(step, run, device=step.device)
 
 
 def _define(step: Define, run: _Run) -> None:
@@ -124,12 +124,12 @@ def _undefine(step: Undefine, run: _Run) -> None:
     run.applied.done.append(step)
 
 
-def _done(step: Step, run: _Run, device: "Device | None") -> None:
+def _done(step: Step, run: _Run, device: Device | None) -> None:
     run.applied.state = replace(run.applied.state, device=device)
     run.applied.done.append(step)
 
 
-_DO: "dict[type, Callable[..., None]]" = {
+_DO: dict[type, Callable[..., None]] = {
     CreateDevice: _create,
     RemoveDevice: _remove,
     WriteAttribute: _write,

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from ._address import address_key, is_uuid
 from ._definition_json import BrokenDefinitionError, definition_text, parse_definition
 from ._errors import FilesRefused
+from ._files import remove_file, write_whole
 from ._host import Reader, errno_text, read_bytes
 from ._model import BrokenDefinition, Definition
 
 # mdevctl's own folder for callout and notification scripts, beside those of the parents.
 _SCRIPTS = "scripts.d"
 _FILE_MODE = 0o644
-_FOLDER_MODE = 0o755
 
 
 @dataclass(frozen=True)
@@ -59,22 +59,16 @@ class DefinitionFiles:
     def write(self, definition: Definition) -> None:
         """Writes the definition whole or not at all: a power cut leaves the old file or the new one."""
         path = self._path(definition)
-        temporary = os.path.join(os.path.dirname(path), f".{definition.uuid}.new")
         try:
-            _make_folder(os.path.dirname(path))
-            _write_synced(temporary, definition_text(definition).encode("utf-8"))
-            os.rename(temporary, path)
-            _sync_folder(os.path.dirname(path))
+            write_whole(path, definition_text(definition).encode("utf-8"), _FILE_MODE)
         except OSError as error:
-            _forget(temporary)
             raise _refused("writing", path, error) from error
 
     def remove(self, definition: Definition) -> None:
         """Removes the definition. One that is gone already is as wanted."""
         path = self._path(definition)
         try:
-            os.unlink(path)
-            _sync_folder(os.path.dirname(path))
+            remove_file(path)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -82,41 +76,6 @@ class DefinitionFiles:
 
     def _path(self, definition: Definition) -> str:
         return os.path.join(self.folder, definition.parent, definition.uuid)
-
-
-def _forget(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        return
-
-
-def _make_folder(folder: str) -> None:
-    if not os.path.isdir(folder):
-        os.makedirs(folder, _FOLDER_MODE, exist_ok=True)
-        os.chmod(folder, _FOLDER_MODE)
-        _sync_folder(os.path.dirname(folder))
-
-
-def _write_synced(path: str, data: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE)
-    try:
-        os.fchmod(handle, _FILE_MODE)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(handle, view) :]
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _sync_folder(folder: str) -> None:
-    """Makes a rename or a new name last: that is stored in the folder, not in the file."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _refused(tried: str, path: str, error: OSError) -> FilesRefused:

@@ -25,6 +25,8 @@ from ._users import kept_unused
 
 _LOOKUP_SECONDS = 5.0
 _POLL_SECONDS = 0.1
+# What mdevctl says, and libvirt passes on, where a definition is there already.
+_OVERWRITE = "overwrite existing config"
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,28 @@ class LibvirtBackend:
         self.kernel.write_attribute(device, attribute)
 
     def define(self, definition: Definition, before: Optional[Definition]) -> None:
-        """virNodeDeviceDefineXML, which replaces what was there, and virNodeDeviceSetAutostart."""
+        """virNodeDeviceDefineXML and virNodeDeviceSetAutostart."""
+        try:
+            self._define(definition)
+        except BackendFailed as error:
+            # With mdevctl before 1.3 libvirt can't replace a definition.
+            if before is None or _OVERWRITE not in str(error.facts.get("answer")):
+                raise
+            self._define_anew(definition, before)
+
+    def _define(self, definition: Definition) -> None:
         parent = self._parent_nodedev(definition.parent)
         text = request_xml(definition.uuid, parent, definition.type_id, definition.attributes)
         with self._asked(f"defining device {definition.uuid} on {definition.parent}"):
             self.connection.nodeDeviceDefineXML(text, 0).setAutostart(int(definition.autostart))
+
+    def _define_anew(self, definition: Definition, before: Definition) -> None:
+        self.undefine(before)
+        try:
+            self._define(definition)
+        except BackendFailed:
+            self._define(before)
+            raise
 
     def undefine(self, definition: Definition) -> None:
         """virNodeDeviceUndefine."""

@@ -27,6 +27,8 @@ from ._model import Attribute, Definition, Device, Parent
 from ._users import kept_unused
 
 _SECONDS = 120.0
+# mdevctl's exit code for arguments that it does not know.
+_USAGE = 2
 _SCRIPT_FOLDERS = ("usr/lib/mdevctl/scripts.d", "etc/mdevctl.d/scripts.d")
 _SCRIPT_KINDS = ("callouts", "notifiers")
 
@@ -72,16 +74,36 @@ class MdevctlBackend:
 
     def define(self, definition: Definition, before: Optional[Definition]) -> None:
         """Defines a device, or modifies its definition."""
-        verb = "define" if before is None else "modify"
-        where = ("-u", definition.uuid, "-p", definition.parent)
-        tried = f"{verb}: device {definition.uuid} on {definition.parent}"
-        with _definition_file(definition) as path:
-            self._run(tried, verb, *where, "--jsonfile", path)
+        verb, tried = ("define", "defining") if before is None else ("modify", "modifying the definition of")
+        tried = f"{tried} device {definition.uuid} on {definition.parent}"
+        try:
+            with _definition_file(definition) as path:
+                self._run(tried, verb, *_where(definition), "--jsonfile", path)
+        except BackendFailed as error:
+            # mdevctl before 1.3 has no "modify --jsonfile".
+            if before is None or error.facts.get("exit_code") != _USAGE:
+                raise
+            self._modify_in_steps(tried, definition, before)
+
+    def _modify_in_steps(self, tried: str, definition: Definition, before: Definition) -> None:
+        """Changes one thing after the other. When one fails, the definition is made anew as it was."""
+        words: list[tuple[str, ...]] = [
+            ("--type", definition.type_id, "--auto" if definition.autostart else "--manual")
+        ]
+        words += [("--delattr", "--index", "0") for _one in before.attributes]
+        words += [("--addattr", one.name, "--value", one.value) for one in definition.attributes]
+        try:
+            for change in words:
+                self._run(tried, "modify", *_where(definition), *change)
+        except BackendFailed:
+            self.undefine(before)
+            self.define(before, None)
+            raise
 
     def undefine(self, definition: Definition) -> None:
         """Removes a definition."""
         tried = f"undefining device {definition.uuid} on {definition.parent}"
-        self._run(tried, "undefine", "-u", definition.uuid, "-p", definition.parent)
+        self._run(tried, "undefine", *_where(definition))
 
     def _run(self, tried: str, *words: str, seconds: float = _SECONDS) -> None:
         # A session of its own: a blocked mdevctl must not keep Ansible's connection.
@@ -98,9 +120,10 @@ class MdevctlBackend:
             output, _none = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             process.kill()
-            raise _failed(tried, words, f"no answer in {seconds:.0f} s") from None
+            raise _failed(tried, words, f"no answer in {seconds:.0f} s", None) from None
         if process.returncode != 0:
-            raise _failed(tried, words, f"exit code {process.returncode}, '{' '.join(output.split())}'")
+            answer = f"exit code {process.returncode}, '{' '.join(output.split())}'"
+            raise _failed(tried, words, answer, process.returncode)
 
 
 @contextmanager
@@ -112,12 +135,17 @@ def _definition_file(definition: Definition) -> Iterator[str]:
         yield file.name
 
 
-def _failed(tried: str, words: tuple[str, ...], answer: str) -> BackendFailed:
+def _where(definition: Definition) -> tuple[str, ...]:
+    return ("-u", definition.uuid, "-p", definition.parent)
+
+
+def _failed(tried: str, words: tuple[str, ...], answer: str, exit_code: Optional[int]) -> BackendFailed:
     return BackendFailed(
         f"{tried} failed: mdevctl {words[0]} answered with {answer}",
         backend="mdevctl",
         command=" ".join(words),
         answer=answer,
+        exit_code=exit_code,
     )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Optional
 
 from ._address import css_address, device_nodedev, parse_uuid, pci_address
@@ -22,13 +23,6 @@ from ._wanted import checked_attributes
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
-
-try:
-    from lxml import etree
-
-    _LXML_ERROR: Optional[ImportError] = None
-except ImportError as _error:
-    _LXML_ERROR = _error
 
 _MOST_BYTES = 65536
 _MOST_DEPTH = 16
@@ -120,7 +114,7 @@ def parent_xml(parent: Parent) -> str:
     return _serialised(root)
 
 
-def _bus_capability(root: "_Element", parent: Parent) -> "Optional[_Element]":
+def _bus_capability(root: _Element, parent: Parent) -> Optional[_Element]:
     """The element that carries the types: the bus's own capability."""
     pci = pci_address(parent.address)
     if pci is not None and parent.pci is not None:
@@ -133,7 +127,7 @@ def _bus_capability(root: "_Element", parent: Parent) -> "Optional[_Element]":
     return None
 
 
-def _pci_capability(root: "_Element", address: str, ids: PciIds) -> "_Element":
+def _pci_capability(root: _Element, address: str, ids: PciIds) -> _Element:
     capability = _child(root, "capability", type="pci")
     numbers = re.split("[:.]", address)
     for tag, digits in zip(("domain", "bus", "slot", "function"), numbers):
@@ -143,7 +137,7 @@ def _pci_capability(root: "_Element", address: str, ids: PciIds) -> "_Element":
     return capability
 
 
-def _css_capability(root: "_Element", address: str) -> "_Element":
+def _css_capability(root: _Element, address: str) -> _Element:
     capability = _child(root, "capability", type="css")
     cssid, ssid, number = address.split(".")
     _child(capability, "cssid", f"0x{cssid}")
@@ -152,7 +146,7 @@ def _css_capability(root: "_Element", address: str) -> "_Element":
     return capability
 
 
-def _add_types(element: "_Element", types: tuple[Type, ...]) -> None:
+def _add_types(element: _Element, types: tuple[Type, ...]) -> None:
     """The types that libvirt can describe: those with a device API and a known number of instances."""
     complete = [one for one in types if one.device_api and one.available_instances is not None]
     if not complete:
@@ -168,16 +162,24 @@ def _add_types(element: "_Element", types: tuple[Type, ...]) -> None:
 
 def require_lxml() -> None:
     """Says which package is missing, before anything else is done."""
-    if _LXML_ERROR is not None:
+    _etree()
+
+
+def _etree() -> ModuleType:
+    """lxml, imported where it is used: a host without it does all but XML, and one with it starts faster."""
+    try:
+        from lxml import etree
+    except ImportError as error:
         raise MissingLibrary(
             "node device XML needs the Python library lxml on the host, which could not be imported "
-            f"({_LXML_ERROR}). Install python3-lxml there, or leave XML out: all else works without it",
+            f"({error}). Install python3-lxml there, or leave XML out: all else works without it",
             library="lxml",
-        )
+        ) from error
+    return etree
 
 
-def _safe_root(text: str) -> "_Element":
-    require_lxml()
+def _safe_root(text: str) -> _Element:
+    etree = _etree()
     data = text.strip().encode("utf-8")
     if len(data) > _MOST_BYTES:
         raise _invalid(f"it has {len(data)} bytes, more than {_MOST_BYTES}: a node device is far smaller")
@@ -192,7 +194,7 @@ def _safe_root(text: str) -> "_Element":
         remove_pis=True,
     )
     try:
-        root = etree.fromstring(data, parser)
+        root: _Element = etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
         raise _invalid(f"it is not well-formed: {error}") from error
     if root.getroottree().docinfo.internalDTD is not None:
@@ -203,7 +205,7 @@ def _safe_root(text: str) -> "_Element":
     return root
 
 
-def _refuse_depth(root: "_Element") -> None:
+def _refuse_depth(root: _Element) -> None:
     level = [root]
     for _depth in range(_MOST_DEPTH):
         level = [child for one in level for child in one]
@@ -212,7 +214,7 @@ def _refuse_depth(root: "_Element") -> None:
     raise _invalid(f"elements are nested more than {_MOST_DEPTH} deep")
 
 
-def _only_mdev_capability(root: "_Element") -> "_Element":
+def _only_mdev_capability(root: _Element) -> _Element:
     found = root.findall("capability")
     if len(found) != 1:
         raise _invalid(
@@ -224,14 +226,14 @@ def _only_mdev_capability(root: "_Element") -> "_Element":
     return found[0]
 
 
-def _at_most_one(element: "_Element", tag: str) -> "Optional[_Element]":
+def _at_most_one(element: _Element, tag: str) -> Optional[_Element]:
     found = element.findall(tag)
     if len(found) > 1:
         raise _invalid(f"<{element.tag}> has {len(found)} <{tag}> elements, at most one is wanted")
     return found[0] if found else None
 
 
-def _text(element: "_Element", tag: str) -> Optional[str]:
+def _text(element: _Element, tag: str) -> Optional[str]:
     """The element's text; None where the element is missing. An empty element is an error: it says nothing."""
     found = _at_most_one(element, tag)
     if found is None:
@@ -242,7 +244,7 @@ def _text(element: "_Element", tag: str) -> Optional[str]:
     return text
 
 
-def _attribute(element: "_Element") -> tuple[str, str]:
+def _attribute(element: _Element) -> tuple[str, str]:
     name, value = element.get("name"), element.get("value")
     if name is None or value is None:
         raise _invalid("each <attr> needs a name and a value: <attr name='…' value='…'/>")
@@ -253,13 +255,13 @@ def _invalid(reason: str) -> InvalidInput:
     return InvalidInput(f"the node device XML was refused: {reason}", xml_problem=reason)
 
 
-def _element(tag: str) -> "_Element":
-    require_lxml()
-    return etree.Element(tag)
+def _element(tag: str) -> _Element:
+    root: _Element = _etree().Element(tag)
+    return root
 
 
-def _child(parent: "_Element", tag: str, text: Optional[str] = None, **attributes: str) -> "_Element":
-    child = etree.SubElement(parent, tag)
+def _child(parent: _Element, tag: str, text: Optional[str] = None, **attributes: str) -> _Element:
+    child: _Element = _etree().SubElement(parent, tag)
     for name, value in attributes.items():
         child.set(name, _NOT_XML.sub("?", value))
     if text is not None:
@@ -267,6 +269,7 @@ def _child(parent: "_Element", tag: str, text: Optional[str] = None, **attribute
     return child
 
 
-def _serialised(root: "_Element") -> str:
+def _serialised(root: _Element) -> str:
+    etree = _etree()
     etree.indent(root)
-    return etree.tostring(root, encoding="unicode") + "\n"
+    return str(etree.tostring(root, encoding="unicode")) + "\n"

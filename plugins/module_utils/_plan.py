@@ -209,6 +209,7 @@ def _attribute_steps(
 ) -> tuple[tuple[Step, ...], Device]:
     """Attributes that read back differently are written. Those that can't be read were set when the device was made."""
     last = {one.name: one for one in wanted.attributes or ()}
+    device = replace(device, attributes=wanted.attributes or ())
     steps: list[Step] = []
     for now in live:
         attribute = last[now.name]
@@ -217,7 +218,7 @@ def _attribute_steps(
             raise _attribute_mismatch(device, attribute, now)
         if differs:
             steps.append(WriteAttribute(device, attribute, now.value or "", may_wait=wanted.persistent))
-    return tuple(steps), replace(device, attributes=wanted.attributes or ())
+    return tuple(steps), device
 
 
 def _define_steps(definition: Definition, before: Optional[Definition], wanted: Wanted) -> tuple[Step, ...]:

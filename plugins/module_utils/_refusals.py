@@ -45,6 +45,6 @@ def removing_error(device: Device, seen: str) -> Removing:
     )
 
 
-def used_by(device: Device) -> "list[dict[str, object]]":
+def used_by(device: Device) -> list[dict[str, object]]:
     """The users as results show them."""
     return [{"pid": user.pid, "command": user.command, "guest": user.guest} for user in device.users or ()]

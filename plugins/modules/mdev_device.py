@@ -410,6 +410,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.vfio.mdev.plugins.module_utils._apply import Applied, apply_plan
 from ansible_collections.vfio.mdev.plugins.module_utils._autostart import require_starter
 from ansible_collections.vfio.mdev.plugins.module_utils._backends import CHOICES, chosen_backend

@@ -331,6 +331,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.vfio.mdev.plugins.module_utils._address import canonical_parent, parse_uuid
 from ansible_collections.vfio.mdev.plugins.module_utils._definitions import DefinitionFiles
 from ansible_collections.vfio.mdev.plugins.module_utils._errors import MdevError

@@ -8,9 +8,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from dev import environment
 from lab import __main__ as lab_door
 from lab.errors import LabError
+
+from dev import environment
 
 USAGE = """./dev demo            shows the collection at work on real hosts with real mediated devices (no GPU needed)
 ./dev test            checks everything; the last line is 'N passed, N failed'

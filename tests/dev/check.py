@@ -52,7 +52,7 @@ class Check:
 
 
 def run_check(check: Check, logs: Path) -> Count:
-    """Runs a check to its end or deadline, prints one line at the start and one at the end, and the log's end if it fails."""
+    """Runs a check to its end or deadline: one line when it starts, one when it ends, the log's end when it fails."""
     log = logs / f"{check.name.replace(' ', '-')}.log"
     _say(f"        {check.name} ...")
     started = time.monotonic()
@@ -102,7 +102,9 @@ def by_junit(report: Path) -> Verdict:
         if not report.is_file():
             return Count(0, 1)
         suites = ElementTree.parse(report).getroot().iter("testsuite")
-        numbers = [{name: int(suite.get(name, "0")) for name in ("tests", "failures", "errors", "skipped")} for suite in suites]
+        numbers = [
+            {name: int(suite.get(name, "0")) for name in ("tests", "failures", "errors", "skipped")} for suite in suites
+        ]
         failed = sum(one["failures"] + one["errors"] for one in numbers)
         passed = sum(one["tests"] - one["skipped"] for one in numbers) - failed
         return Count(passed, failed if code == 0 else max(failed, 1))

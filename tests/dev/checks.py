@@ -55,10 +55,18 @@ def static(stage: Path, _logs: Path) -> list[Check]:
     """The linters of Ansible's world, the documentation, the package."""
     environment = _ansible(stage)
     return [
-        Check("antsibull-docs", ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "."], stage, 300, environment),
+        Check(
+            "antsibull-docs", ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "."], stage, 300, environment
+        ),
         Check("antsibull-changelog", ["antsibull-changelog", "lint"], stage, 60, environment),
         Check("package", [sys.executable, "-m", "dev.package"], stage, 300, environment),
-        Check("ansible-lint", ["ansible-lint", "--offline", "--profile", "production", "--strict"], stage, 600, environment),
+        Check(
+            "ansible-lint",
+            ["ansible-lint", "--offline", "--profile", "production", "--strict"],
+            stage,
+            600,
+            environment,
+        ),
         Check(
             "ansible-test sanity",
             ["ansible-test", "sanity", "--venv", "--python", PYTHON, "--color", "no"],

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from lab.errors import LabError
+
 from dev import checks
 from dev.check import Check, Count, run_check
 from dev.stage import staged
-from lab.errors import LabError
 
 Table = Callable[[Path, Path], list[Check]]
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dev.environment import cache
 from lab.errors import LabError
+
+from dev.environment import cache
 
 # ansible-test makes environments of its own and fetches the script get-pip for them. Python brings pip itself.
 _STAND_IN = """import subprocess
@@ -32,7 +33,7 @@ def ansible_home() -> Path:
 
 def _pip_version() -> str:
     """The version of pip that ansible-test wants, from its own source."""
-    import ansible_test
+    import ansible_test  # type: ignore[import-untyped]
 
     source = Path(ansible_test.__path__[0]) / "_internal" / "python_requirements.py"
     found = re.search(r"default_packages = dict\(\s*pip='([\d.]+)'", source.read_text())

@@ -9,10 +9,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from dev.environment import cache
 from lab.errors import LabError
 from lab.process import run
 from lab.progress import stage
+
+from dev.environment import cache
 
 _INSTALLED = Path("/usr/share/libvirt/schemas")
 # Where the schemas are: Debian 13 has them in libvirt-common, Debian 12 in libvirt0.
@@ -39,7 +40,7 @@ def _unpacked(package: str) -> bool:
         return False
     log = cache() / "schemas.log"
     with tempfile.TemporaryDirectory() as folder:
-        fetch = f'cd "" && apt-get -o APT::Sandbox::User=root download {package}'
+        fetch = f'cd "$1" && exec apt-get -o APT::Sandbox::User=root download {package}'
         run(["sh", "-c", fetch, "sh", folder], log=log, deadline=300)
         for file in Path(folder).glob("*.deb"):
             run(["dpkg", "-x", file, cache() / "libvirt"], log=log, deadline=60)

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-from __future__ import annotations
-
 """The lab's command line: ``python3 -m lab VERB …``."""
+
+from __future__ import annotations
 
 import argparse
 import os
@@ -113,7 +113,9 @@ def _run(options: argparse.Namespace) -> int:
     try:
         return subprocess.run([*client, shell_line(words)], timeout=options.timeout, check=False).returncode
     except subprocess.TimeoutExpired:
-        print(f"lab: error: not done after {options.timeout:.0f} s; it may still run on {options.name}", file=sys.stderr)
+        print(
+            f"lab: error: not done after {options.timeout:.0f} s; it may still run on {options.name}", file=sys.stderr
+        )
         return _TIMED_OUT
 
 

@@ -1,13 +1,13 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-from __future__ import annotations
-
 """Which accelerator really runs the lab's kernel on this machine.
 
 That /dev/kvm opens proves nothing: nested under some hypervisors it opens, and stock kernels crash on it. So the
 image's own kernel and initrd are booted with it, and only the line that our init prints counts.
 """
+
+from __future__ import annotations
 
 import json
 import os
@@ -73,7 +73,11 @@ def _runs(image: Image, accelerator: Accelerator) -> bool:
     ]
     with stage(f"trying {accelerator.accel} with the lab's kernel"):
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         try:
             end = time.monotonic() + _DEADLINE

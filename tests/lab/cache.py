@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-from __future__ import annotations
-
 """Where the lab keeps things, and locks so that two of its processes never build or boot the same thing at once."""
+
+from __future__ import annotations
 
 import contextlib
 import fcntl

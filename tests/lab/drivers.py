@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-from __future__ import annotations
-
 """The kernel's sample parent drivers, built as modules for the kernel of a host's image."""
+
+from __future__ import annotations
 
 import shutil
 import tarfile
@@ -38,7 +38,9 @@ def install(tree: Path, rootfs: Path, log: Path) -> None:
     target.mkdir()
     for name in _DRIVERS:
         shutil.copy(build / f"{name}.ko", target)
-    run(["chroot", tree, "strip", "--strip-debug", *(f"/{_BUILD}/{name}.ko" for name in _DRIVERS)], log=log, deadline=60)
+    run(
+        ["chroot", tree, "strip", "--strip-debug", *(f"/{_BUILD}/{name}.ko" for name in _DRIVERS)], log=log, deadline=60
+    )
     run(["chroot", rootfs, "depmod", release], log=log, deadline=120)
 
 

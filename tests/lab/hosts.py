@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-from __future__ import annotations
-
 """Bring lab hosts up, restore them, find them, end them. This is the interface for tests and benchmarks."""
+
+from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Callable, Iterable, Sequence

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-from __future__ import annotations
-
 """A suite's disk image, kernel and initrd, built once and kept in the cache."""
+
+from __future__ import annotations
 
 import concurrent.futures
 import os
@@ -24,6 +24,7 @@ _MASKED = (
     "apt-daily.timer",
     "dpkg-db-backup.timer",
     "e2scrub_all.timer",
+    "e2scrub_reap.service",
     "fstrim.timer",
     "getty@tty1.service",
     "logrotate.timer",

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-from __future__ import annotations
-
 """One host of the lab as a machine: booted once, then restored from its snapshot."""
+
+from __future__ import annotations
 
 import json
 import shlex
@@ -144,7 +144,7 @@ class Machine:
     def _boot(self) -> None:
         cache.remove_tree(self._snapshot_folder)
         self._snapshot_folder.mkdir()
-        overlay = ["-f", "qcow2", "-b", "../disk.raw", "-F", "raw", self.wiring.disk]
+        overlay: list[str | Path] = ["-f", "qcow2", "-b", "../disk.raw", "-F", "raw", self.wiring.disk]
         output(["qemu-img", "create", "-q", *overlay], deadline=60)
         try:
             with stage(f"{self.name}: booting"):

@@ -1,15 +1,15 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-from __future__ import annotations
-
 """Distribution packages that the lab needs on this machine."""
+
+from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lab import cache
 from lab.process import output, run
 from lab.progress import say, stage
-from lab import cache
 
 NEEDED = (
     "cpio",
@@ -33,9 +33,11 @@ def parse_installed(status: str) -> set[str]:
 def missing(also: Iterable[str] = ()) -> list[str]:
     """The packages that would be installed on this machine. also: what others need beside the lab."""
     installed = parse_installed(output(["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Package}\\n"], deadline=60))
-    listed_keys = output(["dpkg-query", "-L", "debian-archive-keyring"], deadline=60) if (
-        "debian-archive-keyring" in installed
-    ) else ""
+    listed_keys = (
+        output(["dpkg-query", "-L", "debian-archive-keyring"], deadline=60)
+        if ("debian-archive-keyring" in installed)
+        else ""
+    )
     if _NEWEST_KEYS not in listed_keys.splitlines():
         installed.discard("debian-archive-keyring")
     return [name for name in (*NEEDED, *also) if name not in installed]

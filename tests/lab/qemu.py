@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-from __future__ import annotations
-
 """One QEMU process: its command line, its start, its end."""
+
+from __future__ import annotations
 
 import hashlib
 import os
@@ -90,7 +90,6 @@ def command(host: HostName, image: Image, accelerator: Accelerator, wiring: Wiri
         *("-qmp", f"unix:{wiring.files.monitor.name},server=on,wait=off"),
         *("-pidfile", str(wiring.files.pid_file)),
     ]
-
 
 
 def key(host: HostName, image: Image, accelerator: Accelerator) -> str:

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-from __future__ import annotations
-
 """What a host's image is made of, and the hash by which a built image is known."""
+
+from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
@@ -11,8 +11,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "recipe"
 # The code that decides what is in an image.
-_BUILD_CODE = ("debootstrap.py",
-    "drivers.py", "image.py", "initrd.py", "recipe.py", "sources.py")
+_BUILD_CODE = ("debootstrap.py", "drivers.py", "image.py", "initrd.py", "recipe.py", "sources.py")
 
 
 def names(file: str) -> list[str]:

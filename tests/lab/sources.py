@@ -1,13 +1,13 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-from __future__ import annotations
-
 """This machine's own apt configuration, turned into the sources of another Debian suite.
 
 apt itself reads the source files, whatever their format, and says which of them carry the Debian archive:
 the signed Release file of an archive names its Origin and Label (apt-get(8), indextargets).
 """
+
+from __future__ import annotations
 
 import re
 import tempfile

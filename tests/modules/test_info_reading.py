@@ -169,9 +169,7 @@ def test_a_half_removed_device(tree: Tree, info: Any) -> None:
 def test_a_device_that_is_just_being_made_is_not_called_half_removed(tree: Tree, info: Any) -> None:
     folder = tree.parent("mtty", "mtty", mtty_1="23")
     tree.link(f"{folder}/{UUID}/iommu_group", "sys/kernel/iommu_groups/0")
-    finish = threading.Timer(
-        0.03, tree.link, (f"{folder}/{UUID}/mdev_type", f"{folder}/mdev_supported_types/mtty-1")
-    )
+    finish = threading.Timer(0.03, tree.link, (f"{folder}/{UUID}/mdev_type", f"{folder}/mdev_supported_types/mtty-1"))
     finish.start()
     [device] = info()["devices"]
     finish.join()

@@ -23,7 +23,7 @@ class Tree:
         (root / "proc" / str(os.getpid())).symlink_to(f"/proc/{os.getpid()}")
         self.write("etc/machine-id", "0123456789abcdef0123456789abcdef\n")
 
-    def write(self, path: str, text: "str | bytes") -> Path:
+    def write(self, path: str, text: str | bytes) -> Path:
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(text if isinstance(text, bytes) else text.encode())

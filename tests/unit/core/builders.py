@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-from __future__ import annotations
-
 """Small inventories for the tests of the pure core."""
+
+from __future__ import annotations
 
 from typing import Any, Optional
 

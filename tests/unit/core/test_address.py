@@ -6,10 +6,11 @@ from __future__ import annotations
 import uuid as uuidlib
 
 import pytest
-from ansible_collections.vfio.mdev.plugins.module_utils import _address
-from ansible_collections.vfio.mdev.plugins.module_utils._errors import InvalidInput
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.vfio.mdev.plugins.module_utils import _address
+from ansible_collections.vfio.mdev.plugins.module_utils._errors import InvalidInput
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.vfio.mdev.plugins.module_utils._autostart import require_starter, starter
 from ansible_collections.vfio.mdev.plugins.module_utils._errors import NoAutostart
 from ansible_collections.vfio.mdev.plugins.module_utils._host import HostPaths
@@ -35,7 +36,7 @@ def command(paths: HostPaths, path: str) -> None:
 
 
 def test_a_bare_host_starts_nothing(paths: HostPaths) -> None:
-    with pytest.raises(NoAutostart, match="role vfio.mdev.boot"):
+    with pytest.raises(NoAutostart, match=r"role vfio\.mdev\.boot"):
         require_starter(paths)
 
 

@@ -8,6 +8,10 @@ import os
 from pathlib import Path
 
 import pytest
+from builders import OTHER, UUID
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.vfio.mdev.plugins.module_utils._definition_json import (
     BrokenDefinitionError,
     definition_text,
@@ -17,9 +21,6 @@ from ansible_collections.vfio.mdev.plugins.module_utils._definitions import Defi
 from ansible_collections.vfio.mdev.plugins.module_utils._errors import FilesRefused
 from ansible_collections.vfio.mdev.plugins.module_utils._host import Reader
 from ansible_collections.vfio.mdev.plugins.module_utils._model import Attribute, Definition
-from builders import OTHER, UUID
-from hypothesis import given
-from hypothesis import strategies as st
 
 # As mdevctl 1.4 wrote them on a real host, to the byte.
 BY_MDEVCTL = {

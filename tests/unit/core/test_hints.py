@@ -6,9 +6,10 @@ from __future__ import annotations
 import re
 
 import pytest
+from builders import device, inventory, kind, parent
+
 from ansible_collections.vfio.mdev.plugins.module_utils._hints import hints
 from ansible_collections.vfio.mdev.plugins.module_utils._model import Card, Hardware, Inventory
-from builders import device, inventory, kind, parent
 
 NVIDIA = Card("0000:41:00.0", "0x10de", "nvidia", is_vf=False)
 NOTHING = inventory()

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-from __future__ import annotations
-
 """The house: imports run downwards only, and the pure part does no I/O and knows no Ansible."""
+
+from __future__ import annotations
 
 import ast
 from pathlib import Path
@@ -12,7 +12,7 @@ import pytest
 
 UTILS = Path(__file__).parents[3] / "plugins" / "module_utils"
 
-# From the ground up, the last of all being what runs at boot. A module may import those above it in this list, never those below.
+# From the ground up, the last of all being what runs at boot. A module imports what stands above it here, never below.
 ORDER = [
     "_errors",
     "_model",
@@ -30,6 +30,7 @@ ORDER = [
     "_host",
     "_hardware",
     "_autostart",
+    "_files",
     "_definitions",
     "_users",
     "_sysfs",
@@ -43,9 +44,21 @@ ORDER = [
     "_backends",
     "_apply",
     "_boot",
+    "_boot_unit",
 ]
 PURE = ORDER[: ORDER.index("_host")]
-ALLOWED_IN_PURE = {"__future__", "collections", "dataclasses", "hashlib", "json", "lxml", "re", "typing", "uuid"}
+ALLOWED_IN_PURE = {
+    "__future__",
+    "collections",
+    "dataclasses",
+    "hashlib",
+    "json",
+    "lxml",
+    "re",
+    "types",
+    "typing",
+    "uuid",
+}
 
 
 def imports(name: str) -> set[str]:

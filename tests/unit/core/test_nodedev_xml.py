@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.vfio.mdev.plugins.module_utils import _nodedev_xml
-from ansible_collections.vfio.mdev.plugins.module_utils._errors import InvalidInput, MissingLibrary
-from ansible_collections.vfio.mdev.plugins.module_utils._model import Attribute, Definition, Device, Parent, PciIds
-from ansible_collections.vfio.mdev.plugins.module_utils._states import State
 from builders import UUID, device, kind, parent
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
+
+from ansible_collections.vfio.mdev.plugins.module_utils import _nodedev_xml
+from ansible_collections.vfio.mdev.plugins.module_utils._errors import InvalidInput, MissingLibrary
+from ansible_collections.vfio.mdev.plugins.module_utils._model import Attribute, Definition, Device, Parent, PciIds
+from ansible_collections.vfio.mdev.plugins.module_utils._states import State
 
 VF = parent("0000:41:00.4", kind("nvidia-471", 1, "NVIDIA A100-8C"), pci=PciIds("0x10de", "0x20b0"), driver="nvidia")
 MTTY = parent("mtty", kind("mtty-1", 24, "Single port serial"), kind("mtty-2", 12), subsystem="mtty")
@@ -182,7 +184,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 def test_without_lxml_the_error_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_nodedev_xml, "_LXML_ERROR", ImportError("No module named 'lxml'"))
+    monkeypatch.setitem(sys.modules, "lxml", None)
     with pytest.raises(MissingLibrary, match="Install python3-lxml"):
         _nodedev_xml.parse_device_xml(f"<device>{MDEV}</device>")
     with pytest.raises(MissingLibrary, match="Install python3-lxml"):

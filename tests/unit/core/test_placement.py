@@ -6,13 +6,14 @@ from __future__ import annotations
 import random
 
 import pytest
+from builders import inventory, kind, parent
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.vfio.mdev.plugins.module_utils import _placement
 from ansible_collections.vfio.mdev.plugins.module_utils._address import address_key
 from ansible_collections.vfio.mdev.plugins.module_utils._errors import Ambiguous, NoRoom, NotFound
 from ansible_collections.vfio.mdev.plugins.module_utils._model import Inventory
-from builders import inventory, kind, parent
-from hypothesis import given
-from hypothesis import strategies as st
 
 CARD = "0000:41:00.0"
 VFS = tuple(parent(f"0000:41:00.{n}", kind("t-1", left=1), physical_function=CARD) for n in (4, 5, 6))

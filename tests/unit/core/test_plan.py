@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any, Optional
 
 import pytest
+from builders import GUEST, OTHER, UUID, device, inventory, kind, parent
+
 from ansible_collections.vfio.mdev.plugins.module_utils._errors import InUse, MdevError, Mismatch, NoRoom, Removing
 from ansible_collections.vfio.mdev.plugins.module_utils._model import Attribute, Definition, Device, LiveAttribute
 from ansible_collections.vfio.mdev.plugins.module_utils._plan import (
@@ -19,7 +21,6 @@ from ansible_collections.vfio.mdev.plugins.module_utils._plan import (
     plan_device,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._wanted import Wanted
-from builders import GUEST, OTHER, UUID, device, inventory, kind, parent
 
 A, B = "0000:41:00.4", "0000:41:00.5"
 MINE = device(UUID, A, "t-1")

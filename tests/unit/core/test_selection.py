@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import pytest
+from builders import OTHER, UUID, device, inventory, kind, parent
+
 from ansible_collections.vfio.mdev.plugins.module_utils._model import Definition
 from ansible_collections.vfio.mdev.plugins.module_utils._results import type_results
 from ansible_collections.vfio.mdev.plugins.module_utils._selection import select
-from builders import OTHER, UUID, device, inventory, kind, parent
 
 CARD = "0000:41:00.0"
 A, B, C = "0000:41:00.4", "0000:41:00.5", "mtty"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.vfio.mdev.plugins.module_utils import _wanted
 from ansible_collections.vfio.mdev.plugins.module_utils._errors import InvalidInput
 from ansible_collections.vfio.mdev.plugins.module_utils._model import Attribute
