@@ -12,12 +12,11 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from importlib.abc import InspectLoader
 from importlib.machinery import PathFinder
 from typing import Optional
 
-from ._autostart import UNIT
-from ._errors import FilesRefused, InvalidInput
+from ._autostart import UNIT, starter
+from ._errors import BackendFailed, FilesRefused, InvalidInput
 from ._files import write_whole
 from ._host import HostPaths, errno_text, read_bytes
 
@@ -40,7 +39,7 @@ Before=libvirtd.service virtqemud.service virtnodedevd.service libvirt-guests.se
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-Environment=PYTHONPATH={folder} PYTHONDONTWRITEBYTECODE=1
+Environment=PYTHONPATH={folder}
 ExecStart={python} -m {package}._boot --wait {wait_seconds}
 TimeoutStartSec={timeout}
 
@@ -104,6 +103,44 @@ def plan_absent(paths: HostPaths, folder: str) -> list[FileChange]:
     return [FileChange(path, _content(path), None) for path in present]
 
 
+def is_enabled(paths: HostPaths) -> bool:
+    """Whether systemd starts the unit at boot."""
+    return starter(paths) == UNIT
+
+
+def enable(changed: bool, was_enabled: bool) -> None:
+    """Has systemd start the unit at boot, and know it as it is now. To enable a unit makes systemd read it too."""
+    if not was_enabled:
+        _systemctl("enable", UNIT)
+    elif changed:
+        _systemctl("daemon-reload")
+
+
+def disable() -> None:
+    """Has systemd start the unit no more."""
+    _systemctl("disable", UNIT)
+
+
+def forget() -> None:
+    """Has systemd forget a unit that is gone."""
+    _systemctl("daemon-reload")
+
+
+def _systemctl(*words: str) -> None:
+    try:
+        done = subprocess.run(["systemctl", *words], check=False, capture_output=True, text=True, timeout=120)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BackendFailed(
+            f"systemctl {' '.join(words)} failed: {error}. The unit needs systemd", backend="systemd"
+        ) from error
+    if done.returncode != 0:
+        raise BackendFailed(
+            f"systemctl {' '.join(words)} failed with exit code {done.returncode}: {done.stderr.strip()}",
+            backend="systemd",
+            answer=done.stderr.strip(),
+        )
+
+
 def apply_changes(paths: HostPaths, folder: str, changes: list[FileChange]) -> None:
     """Writes and removes files; a folder of ours that is empty then goes too."""
     for change in changes:
@@ -138,9 +175,9 @@ def _sources() -> dict[str, bytes]:
     for module in pkgutil.iter_modules(package.__path__):
         full_name = f"{package.__name__}.{module.name}"
         spec = PathFinder.find_spec(full_name, package.__path__)
-        loader = spec.loader if spec else None
-        if isinstance(loader, InspectLoader):
-            found[f"{module.name}.py"] = (loader.get_source(full_name) or "").encode("utf-8")
+        source = getattr(spec and spec.loader, "get_source", None)
+        if source is not None:
+            found[f"{module.name}.py"] = source(full_name).encode("utf-8")
     return found
 
 

@@ -3,22 +3,21 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Module mdev_boot: arguments, what differs, write, result."""
+"""Module mdev_boot: arguments, what differs, apply, result."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mdev_boot
-short_description: Install what starts mediated devices at boot
+short_description: Have mediated devices started at boot
 description:
   - Writes the systemd unit C(vfio-mdev.service) and the program that it runs, which is this collection's core.
   - At boot it starts every definition that is marked autostart, waits for late parents, and fails, naming
     the device, when one did not come up.
-  - Role P(vfio.mdev.boot#role) calls this module and enables the unit. Use it unless systemd is managed elsewhere.
-  - Nothing is started when it is installed.
+  - The unit is enabled, and started by the next boot. Nothing is started now.
 options:
   state:
-    description: Whether the files are there.
+    description: Whether the unit is there and enabled, or gone.
     type: str
     choices: [present, absent]
     default: present
@@ -64,17 +63,22 @@ version_added: 0.1.0
 """
 
 EXAMPLES = r"""
-- name: Start devices at boot, after the vendor's unit for virtual functions
+- name: Have devices started at boot
+  vfio.mdev.mdev_boot:
+
+- name: Have them started after the vendor's unit that enables virtual functions, and wait longer for parents
   vfio.mdev.mdev_boot:
     wait_seconds: 300
     after: [nvidia-vgpud.service]
-  register: boot_files
 
-- name: Have the unit run at boot
-  ansible.builtin.systemd_service:
-    name: vfio-mdev.service
-    enabled: true
-    daemon_reload: "{{ boot_files is changed }}"
+- name: Run the unit with another Python from another place, on a host whose /usr can't be written
+  vfio.mdev.mdev_boot:
+    python: /opt/python3.12/bin/python3
+    folder: /opt/vfio-mdev
+
+- name: Have no devices started at boot
+  vfio.mdev.mdev_boot:
+    state: absent
 """
 
 RETURN = r"""
@@ -84,13 +88,18 @@ files:
   type: list
   elements: str
   sample: [/etc/systemd/system/vfio-mdev.service]
+enabled:
+  description: Whether systemd starts the unit at boot, afterwards.
+  returned: success
+  type: bool
+  sample: true
 error:
   description: The facts of a failure, for playbooks.
   returned: failure
   type: dict
   contains:
     kind:
-      description: V(invalid_input) or V(files_refused).
+      description: V(invalid_input), V(files_refused), or V(backend_failed) where systemd refused.
       type: str
 """
 
@@ -103,6 +112,10 @@ from ansible_collections.vfio.mdev.plugins.module_utils._boot_unit import (
     BootUnit,
     FileChange,
     apply_changes,
+    disable,
+    enable,
+    forget,
+    is_enabled,
     plan_absent,
     plan_present,
 )
@@ -118,6 +131,17 @@ def plan(params: dict[str, Any], paths: HostPaths) -> list[FileChange]:
     return plan_present(paths, unit)
 
 
+def apply(params: dict[str, Any], paths: HostPaths, changes: list[FileChange], enabled: bool) -> None:
+    """Makes it so. The unit is enabled after all that it needs is there, and disabled before."""
+    if params["state"] == "absent" and enabled:
+        disable()
+    apply_changes(paths, params["folder"], changes)
+    if params["state"] == "present":
+        enable(bool(changes), enabled)
+    elif changes:
+        forget()
+
+
 def diff(change: FileChange) -> dict[str, str]:
     """One file's part of the diff."""
     return {
@@ -129,7 +153,7 @@ def diff(change: FileChange) -> dict[str, str]:
 
 
 def main() -> None:
-    """Arguments, what differs, write, result."""
+    """Arguments, what differs, apply, result."""
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -140,15 +164,18 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    wanted = module.params["state"] == "present"
     try:
         paths = HostPaths()
         changes = plan(module.params, paths)
+        enabled = is_enabled(paths)
         if not module.check_mode:
-            apply_changes(paths, module.params["folder"], changes)
+            apply(module.params, paths, changes, enabled)
     except MdevError as error:
         module.fail_json(msg=error.message, error=error.as_result())
     module.exit_json(
-        changed=bool(changes),
+        changed=bool(changes) or enabled != wanted,
+        enabled=wanted,
         files=[change.path for change in changes],
         diff=[diff(change) for change in changes],
     )

@@ -18,6 +18,7 @@ USAGE = """./dev demo            shows the collection at work on real hosts with
 ./dev test fast       only what takes seconds: unit tests, modules against stand-ins, ruff, mypy
 ./dev test static     only the linters, the documentation and the package
 ./dev test lab        only the scenarios on real hosts
+./dev test PART NAME  only the check with this name, as in: ./dev test lab "scenario reboot"
 ./dev lab VERB        the hosts themselves: up, run, ssh, restore, reboot, status, down (./dev lab --help)
 
 All verbs say what they install before they do. Caches are in ~/.cache/vfio-mdev.

@@ -99,17 +99,28 @@ def by_junit(report: Path) -> Verdict:
     """As many tests as pytest reports. A run that broke off before its report counts as one failed."""
 
     def verdict(code: int, _output: str) -> Count:
-        if not report.is_file():
-            return Count(0, 1)
-        suites = ElementTree.parse(report).getroot().iter("testsuite")
-        numbers = [
-            {name: int(suite.get(name, "0")) for name in ("tests", "failures", "errors", "skipped")} for suite in suites
-        ]
-        failed = sum(one["failures"] + one["errors"] for one in numbers)
-        passed = sum(one["tests"] - one["skipped"] for one in numbers) - failed
-        return Count(passed, failed if code == 0 else max(failed, 1))
+        count = _junit_count(report) if report.is_file() else Count(0, 1)
+        return Count(count.passed, count.failed if code == 0 else max(count.failed, 1))
 
     return verdict
+
+
+def by_scenario(folder: Path) -> Verdict:
+    """A scenario is one test, and brings those that its hosts reported to the folder."""
+
+    def verdict(code: int, output: str) -> Count:
+        return sum((_junit_count(report) for report in folder.glob("*.xml")), by_exit_code(code, output))
+
+    return verdict
+
+
+def _junit_count(report: Path) -> Count:
+    suites = ElementTree.parse(report).getroot().iter("testsuite")
+    numbers = [
+        {name: int(suite.get(name, "0")) for name in ("tests", "failures", "errors", "skipped")} for suite in suites
+    ]
+    failed = sum(one["failures"] + one["errors"] for one in numbers)
+    return Count(sum(one["tests"] - one["skipped"] for one in numbers) - failed, failed)
 
 
 def by_sanity(code: int, output: str) -> Count:

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from dev.check import Check, by_junit, by_sanity
-from dev.environment import CHECKOUT
+from lab import inventory
+
+from dev.check import Check, by_junit, by_sanity, by_scenario
+from dev.environment import CHECKOUT, cache
 from dev.sanity import ansible_home
 from dev.schemas import schemas
 from dev.stage import collections_path
@@ -78,22 +79,41 @@ def static(stage: Path, _logs: Path) -> list[Check]:
     ]
 
 
-def lab(stage: Path, _logs: Path) -> list[Check]:
+def lab(stage: Path, logs: Path) -> list[Check]:
     """The scenarios on real hosts, of all suites at once."""
-    environment = {**_ansible(stage), "LAB_SUITES": " ".join(SUITES), "LAB_HOSTS": "a"}
-    folder = stage / "extensions"
+    selection = ["--host", "a", *(word for suite in SUITES for word in ("--suite", suite))]
     return [
-        Check(f"scenario {name}", ["molecule", "test", "-s", name], folder, 1500, environment) for name in SCENARIOS
+        Check("hosts up", [sys.executable, "-m", "lab", "up", *selection], stage, 1500),
+        *(_scenario(name, stage, logs / name, " ".join(selection)) for name in SCENARIOS),
+        Check("hosts down", [sys.executable, "-m", "lab", "down", *selection], stage, 60),
     ]
+
+
+def _scenario(name: str, stage: Path, reports: Path, selection: str) -> Check:
+    reports.mkdir()
+    environment = {
+        **_ansible(stage),
+        "LAB_INVENTORY": str(inventory.path()),
+        "LAB_SELECTION": selection,
+        "LAB_REPORTS": str(reports),
+        # The lab's images are where the user's cache is, whatever HOME says.
+        "XDG_CACHE_HOME": str(cache().parent),
+    }
+    command = ["molecule", "test", "--scenario-name", name, "--destroy", "never", "--no-command-borders"]
+    return Check(f"scenario {name}", command, stage, 1500, environment, by_scenario(reports))
 
 
 def _ansible(stage: Path) -> Mapping[str, str]:
     """Only the staged collection is there, and no configuration of whoever runs this."""
     own_pip = Path.home() / ".config" / "pip" / "pip.conf"
+    configuration = ansible_home() / "ansible.cfg"
+    configuration.touch()
     return {
         "HOME": str(ansible_home()),
-        "ANSIBLE_CONFIG": os.devnull,
+        "ANSIBLE_CONFIG": str(configuration),
         "ANSIBLE_COLLECTIONS_PATH": str(collections_path(stage)),
         "ANSIBLE_NOCOLOR": "1",
+        "NO_COLOR": "1",
+        "COLUMNS": "200",
         **({"PIP_CONFIG_FILE": str(own_pip)} if own_pip.is_file() else {}),
     }

@@ -20,7 +20,8 @@ from lab.image import Image
 from lab.process import end_group, output
 from lab.progress import say, stage
 
-_MARKER = b"vfio-mdev-lab: init runs"
+# What our first process writes to the console of each boot.
+BOOT_MARKER = b"vfio-mdev-lab: init runs"
 _DEADLINE = 15.0
 _KVM = Path("/dev/kvm")
 
@@ -81,9 +82,9 @@ def _runs(image: Image, accelerator: Accelerator) -> bool:
         )
         try:
             end = time.monotonic() + _DEADLINE
-            while time.monotonic() < end and process.poll() is None and _MARKER not in console.read_bytes():
+            while time.monotonic() < end and process.poll() is None and BOOT_MARKER not in console.read_bytes():
                 time.sleep(0.2)
-            return _MARKER in console.read_bytes()
+            return BOOT_MARKER in console.read_bytes()
         finally:
             end_group(process)
             console.unlink()

@@ -46,9 +46,14 @@ def _variables(machine: Machine) -> dict[str, Any]:
     }
 
 
+def path() -> Path:
+    """Where the inventory is."""
+    return cache.root() / "inventory.yml"
+
+
 def write(machines: Iterable[Machine]) -> Path:
     """Write the inventory and say where. JSON is YAML too."""
-    path = cache.root() / "inventory.yml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(render(machines), indent=2) + "\n")
-    return path
+    place = path()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(json.dumps(render(machines), indent=2) + "\n")
+    return place

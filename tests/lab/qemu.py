@@ -21,7 +21,7 @@ from lab.qmp import connect
 from lab.suites import HostName
 
 MEMORY_MIB = 1280
-PROCESSORS = 1
+PROCESSORS = 2
 SNAPSHOT = "ready"
 CONTROL_MAC = "52:54:00:99:00:01"
 # Loading a snapshot is a matter of a second; a machine under load may take longer.

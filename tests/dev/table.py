@@ -1,0 +1,44 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The answer of mdev_info as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+Row = Sequence[str]
+
+
+def parents_table(info: dict[str, Any]) -> str:
+    """A line per parent and type: used and free."""
+    rows: list[Row] = [("PARENT", "DRIVER", "TYPE", "NAME", "USED", "DEFINED", "FREE")]
+    for parent in info["parents"]:
+        for index, kind in enumerate(parent["types"]):
+            place = (parent["address"], parent["driver"] or "-") if index == 0 else ("", "")
+            numbers = (kind["active"], kind["defined"], kind["available_instances"])
+            rows.append((*place, kind["id"], kind["name"] or "-", *(_text(one) for one in numbers)))
+    return _aligned(rows)
+
+
+def devices_table(info: dict[str, Any]) -> str:
+    """A line per device: where it is, whether it is active, defined, started at boot, and who uses it."""
+    rows: list[Row] = [("DEVICE", "PARENT", "TYPE", "ACTIVE", "DEFINED", "AUTOSTART", "USED BY")]
+    for device in info["devices"]:
+        states = (_text(device[name]) for name in ("active", "defined", "autostart"))
+        users = ", ".join(user["guest"] or user["command"] for user in device["used_by"] or []) or "-"
+        rows.append((device["uuid"], device["parent"], device["type"], *states, users))
+    return _aligned(rows)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "?" if value is None else str(value)
+
+
+def _aligned(rows: Sequence[Row]) -> str:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+    return "\n".join(lines)
