@@ -13,6 +13,9 @@ from ._address import address_key
 from ._errors import Ambiguous, NoRoom, NotFound
 from ._model import Inventory, Parent, Type
 
+# Of a parent that would do as well.
+_COMES_LATER = "comes after the chosen parent in address order"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -115,7 +118,7 @@ def place_first(
             rejected.append(Rejection(parent.address, reason))
             continue
         if choices:
-            rejected.append(Rejection(parent.address, f"{choices[0].parent.address} comes first in address order"))
+            rejected.append(Rejection(parent.address, _COMES_LATER))
         choices.append(Choice(parent, kind))
     if not choices:
         raise no_room(asked, tuple(rejected))
@@ -130,6 +133,15 @@ def no_room(asked: str, rejected: tuple[Rejection, ...]) -> NoRoom:
         type=asked,
         rejected_parents=rejection_facts(rejected),
     )
+
+
+def rejected_in_the_end(
+    planned: tuple[Rejection, ...], full: tuple[Rejection, ...], chosen: str
+) -> tuple[Rejection, ...]:
+    """What was passed over once the device is made. What turned out full is told instead of what was planned for it."""
+    known = {one.parent for one in full} | {chosen}
+    kept = (*full, *(one for one in planned if one.parent not in known))
+    return tuple(sorted(kept, key=lambda one: address_key(one.parent)))
 
 
 def rejection_facts(rejected: tuple[Rejection, ...]) -> list[dict[str, object]]:

@@ -422,7 +422,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._kernel import Kernel
 from ansible_collections.vfio.mdev.plugins.module_utils._lock import host_lock
 from ansible_collections.vfio.mdev.plugins.module_utils._model import Inventory, LiveAttribute
 from ansible_collections.vfio.mdev.plugins.module_utils._nodedev_xml import DeviceRequest, parse_device_xml
-from ansible_collections.vfio.mdev.plugins.module_utils._placement import rejection_facts
+from ansible_collections.vfio.mdev.plugins.module_utils._placement import rejected_in_the_end, rejection_facts
 from ansible_collections.vfio.mdev.plugins.module_utils._plan import Plan, plan_device
 from ansible_collections.vfio.mdev.plugins.module_utils._results import action_results, device_result, diff_result
 from ansible_collections.vfio.mdev.plugins.module_utils._wanted import (
@@ -543,7 +543,7 @@ def result(outcome: Outcome) -> dict[str, Any]:
         "changed": bool(steps),
         "device": device_result(after, outcome.inventory, plan.drift) if after.exists else None,
         "actions": [action for step in steps for action in action_results(step, after.device)],
-        "rejected_parents": rejection_facts(plan.rejected + full),
+        "rejected_parents": rejection_facts(rejected_in_the_end(plan.rejected, full, after.parent)),
         "diff": diff_result(plan.before, after),
     }
 

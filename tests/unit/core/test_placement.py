@@ -68,7 +68,7 @@ def test_the_first_with_room_is_taken_and_each_other_has_a_reason() -> None:
         "0000:0a:00.0": "has 0 of t-1 left and nothing of any other type",
         "0000:0b:00.0": "has 0 of t-1 left (but 2 of t-2)",
         "0000:0c:00.0": "available_instances of t-1 could not be read",
-        "0000:11:00.0": "0000:10:00.0 comes first in address order",
+        "0000:11:00.0": "comes after the chosen parent in address order",
     }
 
 
