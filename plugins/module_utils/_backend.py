@@ -16,20 +16,15 @@ class Backend(Protocol):
 
     def create(self, parent: Parent, type_id: str, uuid: str, attributes: tuple[Attribute, ...]) -> Device:
         """Creates a device and writes its attributes in order. When one fails, the device is removed again."""
-        ...
 
     def remove(self, device: Device) -> None:
         """Removes an unused device."""
-        ...
 
     def write_attribute(self, device: Device, attribute: Attribute) -> None:
         """Writes an attribute of an active device."""
-        ...
 
     def define(self, definition: Definition, before: Optional[Definition]) -> None:
         """Writes a definition, new or in place of the one before."""
-        ...
 
     def undefine(self, definition: Definition) -> None:
         """Removes a definition."""
-        ...

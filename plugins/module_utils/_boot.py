@@ -97,7 +97,8 @@ def _called(definition: Definition) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def main() -> int:
@@ -115,9 +116,9 @@ def main() -> int:
     except MdevError as error:
         failed = [error.message]
     for text in failed:
-        print(f"FAILED {text}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"FAILED {text}\n")
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from typing import Optional
 
+from . import _boot
 from ._autostart import UNIT, starter
 from ._errors import BackendFailed, FilesRefused, InvalidInput
 from ._files import write_whole
@@ -22,6 +23,8 @@ from ._host import HostPaths, errno_text, read_bytes
 
 # The package's name on the host, below the program's folder.
 _PACKAGE = "vfio_mdev"
+# What the unit runs. Imported here, so that Ansible brings it and all that it needs to the host.
+_PROGRAM = _boot.__name__.rpartition(".")[2]
 _FILE_MODE = 0o644
 # The oldest Python that reads the core (ansible-core 2.19 asks no less of a managed host).
 _OLDEST_PYTHON = (3, 9)
@@ -40,7 +43,7 @@ Before=libvirtd.service virtqemud.service virtnodedevd.service libvirt-guests.se
 Type=oneshot
 RemainAfterExit=yes
 Environment=PYTHONPATH={folder}
-ExecStart={python} -m {package}._boot --wait {wait_seconds}
+ExecStart={python} -m {program} --wait {wait_seconds}
 TimeoutStartSec={timeout}
 
 [Install]
@@ -64,7 +67,7 @@ class BootUnit:
             after=" ".join((*_AFTER, *self.after)),
             folder=self.folder,
             python=self.python,
-            package=_PACKAGE,
+            program=f"{_PACKAGE}.{_PROGRAM}",
             wait_seconds=self.wait_seconds,
             timeout=self.wait_seconds + _SPARE_SECONDS,
         )

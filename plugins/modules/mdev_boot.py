@@ -107,7 +107,6 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.mdev.plugins.module_utils import _boot  # noqa: F401 - has Ansible bring all of it
 from ansible_collections.vfio.mdev.plugins.module_utils._boot_unit import (
     BootUnit,
     FileChange,

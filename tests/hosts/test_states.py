@@ -97,7 +97,10 @@ def test_our_files_are_mdevctls_to_the_byte(host: Host, autostart: bool, attribu
         request = {"uuid": UUID, "type": "mtty-2", "parent": "mtty", "backend": backend}
         host.device(**request, autostart=autostart, attributes=attributes)
         texts[backend] = file.read_bytes()
+        # libvirt must have seen the device before it goes, or lags behind from then on.
+        host.assert_all_see_the_same()
         host.device(uuid=UUID, state="absent", backend="sysfs")
+        host.assert_all_see_the_same()
     assert texts["sysfs"] == texts["mdevctl"]
     assert texts["sysfs"] == texts["libvirt"]
 

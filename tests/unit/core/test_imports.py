@@ -68,7 +68,8 @@ def imports(name: str) -> set[str]:
         if isinstance(node, ast.Import):
             found.update(alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            found.add("." + (node.module or "") if node.level else (node.module or "").split(".")[0])
+            named = [node.module] if node.module else [alias.name for alias in node.names]
+            found.update("." + one if node.level else one.split(".")[0] for one in named)
     return found
 
 
