@@ -388,7 +388,7 @@ error:
   contains:
     kind:
       description: V(invalid_input), V(not_found), V(ambiguous), V(no_room), V(mismatch), V(in_use), V(removing),
-        V(kernel_refused), V(lock_timeout) or V(missing_library).
+        V(kernel_refused), V(files_refused), V(backend_failed), V(no_autostart), V(lock_timeout) or V(missing_library).
       type: str
     errno:
       description: The kernel's error number, for V(kernel_refused).
