@@ -148,9 +148,9 @@ def test_libvirt_that_is_not_there(host: Host) -> None:
 
 def test_mdevctl_that_is_not_there(host: Host) -> None:
     command = Path(shutil.which("mdevctl") or "")
-    command.rename("/root/mdevctl")
+    command.rename("/opt/mdevctl")
     try:
         host.refused("invalid_input", "Install package mdevctl", True, uuid=UUID, type="mtty-1", backend="mdevctl")
         assert host.device(uuid=UUID, type="mtty-1", persistent=False)["changed"]
     finally:
-        Path("/root/mdevctl").rename(command)
+        Path("/opt/mdevctl").rename(command)
