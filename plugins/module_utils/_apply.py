@@ -7,44 +7,47 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Callable
+from typing import Callable, Optional
 
 from ._backend import Backend
-from ._errors import Fact, KernelRefused, MdevError
-from ._kernel import FULL_ERRNOS, WAIT_ERRNOS
-from ._model import Attribute, Device, Inventory
-from ._placement import Rejection, no_room
-from ._plan import CreateDevice, Define, Plan, RemoveDevice, Step, Undefine, WriteAttribute
+from ._errors import Fact, InUse, KernelRefused, MdevError
+from ._kernel import FULL_ERRNOS, WAIT_ERRNOS, Kernel
+from ._model import Attribute, Definition, Device, Inventory
+from ._placement import Choice, Rejection, no_room
 from ._states import State
+from ._steps import CreateDevice, Define, Plan, RemoveDevice, Step, Undefine, WriteAttribute
 
 _Undo = Callable[[], object]
 
 
 @dataclass
 class Applied:
-    """What came of a plan: the device in both existences, what was done, what turned out otherwise.
+    """What came of a plan: the devices in both existences, what was done, what turned out otherwise.
 
     rejected: parents that turned out full though they promised room
     waiting:  attributes that the driver does not let change now; their definition has the new value
+    left:     devices that were to go and stay, since they are in use by now
     """
 
-    state: State
+    states: dict[str, State]
     done: list[Step] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
     waiting: list[Attribute] = field(default_factory=list)
+    left: dict[str, Device] = field(default_factory=dict)
 
 
 @dataclass
 class _Run:
     backend: Backend
+    kernel: Kernel
     inventory: Inventory
     applied: Applied
     undo: list[tuple[str, _Undo]] = field(default_factory=list)
 
 
-def apply_plan(plan: Plan, backend: Backend, inventory: Inventory) -> Applied:
+def apply_plan(plan: Plan, backend: Backend, kernel: Kernel, inventory: Inventory) -> Applied:
     """Does all steps, or none that lasts."""
-    run = _Run(backend, inventory, Applied(plan.before))
+    run = _Run(backend, kernel, inventory, Applied({one.uuid: one.before for one in plan.devices}))
     try:
         for step in plan.steps:
             _DO[type(step)](step, run)
@@ -61,20 +64,39 @@ def _create(step: CreateDevice, run: _Run) -> None:
 
 def _create_on_first_taker(step: CreateDevice, run: _Run) -> Device:
     """A parent that is full though it promised room is left for the next one: other types may share its room."""
+    full: list[Rejection] = []
     for choice in step.choices:
-        try:
-            return run.backend.create(choice.parent, choice.type.id, step.uuid, step.attributes)
-        except KernelRefused as error:
-            attribute_failed = error.facts.get("attribute") is not None
-            if len(step.choices) == 1 or attribute_failed or error.facts.get("errno") not in FULL_ERRNOS:
-                raise
-            run.applied.rejected.append(Rejection(choice.parent.address, error.message))
-    raise no_room(step.choices[0].type.id, tuple(run.applied.rejected))
+        device = _created(choice, step, run, full)
+        if device is not None:
+            run.applied.rejected.extend(full)
+            return device
+    raise no_room(step.choices[0].type.id, tuple(full))
+
+
+def _created(choice: Choice, step: CreateDevice, run: _Run, full: list[Rejection]) -> Optional[Device]:
+    """The new device, or None where the parent has no room by now: each creation may take it from other types."""
+    if run.kernel.available_instances(choice.parent, choice.type.id) == 0:
+        full.append(Rejection(choice.parent.address, f"has 0 of {choice.type.id} left by now, though it promised room"))
+        return None
+    try:
+        return run.backend.create(choice.parent, choice.type.id, step.uuid, step.attributes)
+    except KernelRefused as error:
+        attribute_failed = error.facts.get("attribute") is not None
+        if len(step.choices) == 1 or attribute_failed or error.facts.get("errno") not in FULL_ERRNOS:
+            raise
+        full.append(Rejection(choice.parent.address, error.message))
+        return None
 
 
 def _remove(step: RemoveDevice, run: _Run) -> None:
     device = step.device
-    run.backend.remove(device)
+    try:
+        run.backend.remove(device)
+    except InUse:
+        if not step.may_stay:
+            raise
+        run.applied.left[device.uuid] = device
+        return
     parent = run.inventory.parent(device.parent)
     if parent is not None and device.type_id is not None:
         again = (parent, device.type_id, device.uuid, _stored_attributes(device, run.inventory))
@@ -102,7 +124,7 @@ def _write(step: WriteAttribute, run: _Run) -> None:
 
 
 def _define(step: Define, run: _Run) -> None:
-    made = run.applied.state.device
+    made = run.applied.states[step.uuid].device
     definition = step.definition
     if step.follows and made is not None:
         definition = replace(definition, parent=made.parent, type_id=made.type_id or definition.type_id)
@@ -112,20 +134,25 @@ def _define(step: Define, run: _Run) -> None:
         run.undo.append((f"undefining {definition.uuid}", lambda: run.backend.undefine(definition)))
     else:
         run.undo.append((f"restoring the definition of {before.uuid}", lambda: run.backend.define(before, definition)))
-    run.applied.state = replace(run.applied.state, definition=definition)
-    run.applied.done.append(replace(step, definition=definition))
+    _stored(replace(step, definition=definition), run, definition)
 
 
 def _undefine(step: Undefine, run: _Run) -> None:
+    if step.uuid in run.applied.left:
+        return
     run.backend.undefine(step.definition)
     restored = step.definition
     run.undo.append((f"restoring the definition of {restored.uuid}", lambda: run.backend.define(restored, None)))
-    run.applied.state = replace(run.applied.state, definition=None)
+    _stored(step, run, None)
+
+
+def _stored(step: Step, run: _Run, definition: Optional[Definition]) -> None:
+    run.applied.states[step.uuid] = replace(run.applied.states[step.uuid], definition=definition)
     run.applied.done.append(step)
 
 
-def _done(step: Step, run: _Run, device: Device | None) -> None:
-    run.applied.state = replace(run.applied.state, device=device)
+def _done(step: Step, run: _Run, device: Optional[Device]) -> None:
+    run.applied.states[step.uuid] = replace(run.applied.states[step.uuid], device=device)
     run.applied.done.append(step)
 
 

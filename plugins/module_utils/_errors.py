@@ -103,6 +103,12 @@ class LockTimeout(MdevError):
     kind = "lock_timeout"
 
 
+class Several(MdevError):
+    """More than one problem was found before anything was touched. They are in errors, each with its kind."""
+
+    kind = "several"
+
+
 class MissingLibrary(MdevError):
     """A Python library that the request needs is not on the host."""
 

@@ -83,6 +83,11 @@ class Kernel:
             raise self._create_error(error, parent, type_id, uuid) from error
         return self.appeared(parent, type_id, uuid)
 
+    def available_instances(self, parent: Parent, type_id: str) -> Optional[int]:
+        """How many devices of the type the parent has left now. None where it can't be read."""
+        path = os.path.join(parent.path, "mdev_supported_types", type_id, "available_instances")
+        return Reader().number(path, optional=True)
+
     def remove(self, device: Device) -> None:
         """Removes an unused device. Gives up on the write after REMOVE_SECONDS; the kernel then still waits.
 
@@ -155,8 +160,7 @@ class Kernel:
         return device
 
     def _create_error(self, error: OSError, parent: Parent, type_id: str, uuid: str) -> KernelRefused:
-        types = os.path.join(parent.path, "mdev_supported_types")
-        left = Reader().number(os.path.join(types, type_id, "available_instances"), optional=True)
+        left = self.available_instances(parent, type_id)
         meaning = _CREATE_MEANS.get(error.errno or 0, _ELSE)
         return KernelRefused(
             f"creating device {uuid} of type {type_id} on parent {parent.address} failed: the kernel answered "

@@ -2,19 +2,23 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which parent a device goes to. Pure: the same inventory and request always give the same answer."""
+"""Which parent each device goes to. Pure: the same host and requests give the same answer, in whatever order they come.
+
+Devices that exist stay where they are. What turns out otherwise when devices are created is the kernel's to say.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Optional
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Callable, Optional
 
-from ._address import address_key
-from ._errors import Ambiguous, NoRoom, NotFound
-from ._model import Inventory, Parent, Type
+from ._address import AddressKey, address_key
+from ._errors import NoRoom
+from ._model import Parent, Type
+from ._room import Rooms, card_of
 
-# Of a parent that would do as well.
-_COMES_LATER = "comes after the chosen parent in address order"
+FIRST, PACK, SPREAD = "first", "pack", "spread"
 
 
 @dataclass(frozen=True)
@@ -34,142 +38,241 @@ class Rejection:
 
 
 @dataclass(frozen=True)
+class Request:
+    """A device that needs a parent.
+
+    parents:    the candidates, in address order
+    kinds:      the type asked for on each candidate that has it, by address
+    needs_room: False for a device that is only defined, not started: then any that offers the type will do
+    label:      what the operator calls the device
+    index:      its place among several of one entry
+    """
+
+    uuid: str
+    asked: str
+    parents: tuple[Parent, ...]
+    kinds: dict[str, Type]
+    policy: str = FIRST
+    numa_node: Optional[int] = None
+    needs_room: bool = True
+    label: str = ""
+    index: int = 0
+
+
+@dataclass(frozen=True)
 class Placement:
-    """Where the device goes: the first choice, the others as replacements in order; who was passed over."""
+    """Where a device goes: the first choice, the others as replacements in order; why this one, why not the others."""
 
     choices: tuple[Choice, ...]
+    reason: str
     rejected: tuple[Rejection, ...]
 
 
-def candidates(asked: tuple[str, ...], inventory: Inventory) -> tuple[Parent, ...]:
-    """The parents that are meant, in address order. Nothing asked means all.
+@dataclass(frozen=True)
+class Missing:
+    """A device that fits nowhere."""
 
-    A PCI card whose virtual functions are the parents stands for all of these.
+    request: Request
+    rejected: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True)
+class Placements:
+    """The outcome for all devices, by UUID."""
+
+    placed: dict[str, Placement]
+    missing: tuple[Missing, ...]
+
+
+@dataclass(frozen=True)
+class _Policy:
+    """How candidates are ranked: the lowest rank is taken, then the lowest address.
+
+    chosen: why the chosen one was, later: why another one that had room was not
     """
-    if not inventory.parents:
-        raise NotFound(
-            "this host has no parent of mediated devices at all. Module vfio.mdev.mdev_info says why, in its hints",
-            parents=[],
-        )
-    if not asked:
-        return inventory.parents
-    found: dict[str, Parent] = {}
-    for name in asked:
-        meant = parents_meant(name, inventory)
-        if not meant:
-            raise NotFound(
-                f"this host has no mdev parent '{name}'. Parents here: {_names(inventory.parents)}. "
-                "The parent's driver may not be loaded, or its virtual functions not be enabled",
-                parent=name,
-                parents=[one.address for one in inventory.parents],
-            )
-        found.update((one.address, one) for one in meant)
-    return tuple(sorted(found.values(), key=lambda one: address_key(one.address)))
+
+    rank: Callable[[Rooms, Choice], tuple[int, ...]]
+    chosen: Callable[[Rooms, Choice], str]
+    later: str
 
 
-def parents_meant(name: str, inventory: Inventory) -> tuple[Parent, ...]:
-    """The parent with this sysfs or node device name, or the virtual functions of the card with this address."""
-    named = tuple(one for one in inventory.parents if name in (one.address, one.nodedev))
-    return named or tuple(one for one in inventory.parents if one.physical_function == name)
+def _first_rank(_rooms: Rooms, _choice: Choice) -> tuple[int, ...]:
+    return ()
 
 
-def types_meant(asked: str, parents: tuple[Parent, ...]) -> dict[str, Type]:
-    """The type on each of the parents that has it, by the parent's address.
+def _pack_rank(rooms: Rooms, choice: Choice) -> tuple[int, ...]:
+    same = rooms.has_type_on_card(choice.parent, choice.type)
+    return (0 if same else 1, -rooms.on_card[card_of(choice.parent)], -rooms.on_parent[choice.parent.address])
 
-    asked is an id or an exact name. A name that stands for several ids is an error: ids and names come from the
-    driver, and nothing here guesses which one is meant.
+
+def _spread_rank(rooms: Rooms, choice: Choice) -> tuple[int, ...]:
+    parent = choice.parent
+    return (rooms.on_card[card_of(parent)], rooms.on_node[parent.numa_node], rooms.on_parent[parent.address])
+
+
+def _pack_words(rooms: Rooms, choice: Choice) -> str:
+    same = "holds this type" if rooms.has_type_on_card(choice.parent, choice.type) else "no card with room holds it"
+    return f"fullest card with room: {card_of(choice.parent)} with {_devices(rooms, choice)}, {same}"
+
+
+def _spread_words(rooms: Rooms, choice: Choice) -> str:
+    return f"card with the fewest devices: {card_of(choice.parent)} with {_devices(rooms, choice)}"
+
+
+def _devices(rooms: Rooms, choice: Choice) -> str:
+    count = rooms.on_card[card_of(choice.parent)]
+    return f"{count} device" if count == 1 else f"{count} devices"
+
+
+_POLICIES = {
+    FIRST: _Policy(
+        _first_rank,
+        lambda _rooms, _choice: "first with room in address order",
+        "comes after the chosen parent in address order",
+    ),
+    PACK: _Policy(_pack_rank, _pack_words, "is on a card that is less full, or comes later in address order"),
+    SPREAD: _Policy(
+        _spread_rank, _spread_words, "is on a card or NUMA node with more devices, or comes later in address order"
+    ),
+}
+POLICIES = tuple(_POLICIES)
+
+
+def place_all(requests: Sequence[Request], rooms: Rooms) -> Placements:
+    """A parent for each device.
+
+    Where one order leaves devices without room, the others are tried: the one that leaves none wins, else the first of
+    those that leave the fewest.
     """
-    by_id = {one.address: one.type(asked) for one in parents}
-    found = {address: kind for address, kind in by_id.items() if kind is not None}
-    if found:
-        return found
-    named = [(one.address, kind) for one in parents for kind in one.types if kind.name == asked]
-    ids = sorted({kind.id for _address, kind in named}, key=address_key)
-    if len(ids) > 1:
-        where = "; ".join(f"{kind.id} on {address}" for address, kind in named)
-        raise Ambiguous(
-            f"type name '{asked}' stands for several types here: {where}. Give the id instead", type=asked, types=ids
-        )
-    if not named:
-        raise NotFound(
-            f"no parent asked for offers type '{asked}' (neither as id nor as exact name). "
-            f"Types there: {_types_text(parents)}",
-            type=asked,
-            parents=[one.address for one in parents],
-        )
-    return dict(named)
+    tries = (_place(order(requests), rooms.copy()) for order in _ORDERS)
+    best: Optional[Placements] = None
+    for found in tries:
+        if best is None or len(found.missing) < len(best.missing):
+            best = found
+        if not best.missing:
+            break
+    return best if best is not None else Placements({}, ())
 
 
-def place_first(
-    asked: str, parents: tuple[Parent, ...], freed: Optional[str] = None, needs_room: bool = True
-) -> Placement:
-    """The first parent in address order that has room.
+_OrderKey = tuple[int, int, float, AddressKey, str]
 
-    freed:      the parent on which a device is removed just before; its room is not known yet, so it counts as some
-    needs_room: False for a device that is only defined, not started: then the first that offers the type
-    """
-    kinds = types_meant(asked, parents)
-    choices: list[Choice] = []
-    rejected: list[Rejection] = []
-    for parent in parents:
-        kind = kinds.get(parent.address)
-        reason = _why_not(parent, kind, asked, needs_room and parent.address != freed)
-        if kind is None or reason:
-            rejected.append(Rejection(parent.address, reason))
+
+def _by_choice(request: Request) -> _OrderKey:
+    """Who has the fewest candidates goes first, then each entry's first devices: so no entry takes all the best."""
+    return (len(request.kinds), request.index, _size(request), address_key(request.label), request.uuid)
+
+
+def _by_size(request: Request) -> _OrderKey:
+    """Who has the fewest candidates goes first, then who is biggest: small ones fill what is left."""
+    key = _by_choice(request)
+    return (key[0], 0, key[2], key[3], key[4])
+
+
+def _size(request: Request) -> float:
+    """The more there can be of a type, the smaller it is."""
+    return max((one.available_instances or 0 for one in request.kinds.values()), default=0)
+
+
+_ORDERS: tuple[Callable[[Sequence[Request]], Iterable[Request]], ...] = (
+    lambda requests: sorted(requests, key=_by_choice),
+    lambda requests: sorted(requests, key=_by_size),
+    # Cards that take one type at a time are filled one by one: more types then find a card.
+    lambda requests: [replace(one, policy=PACK) for one in sorted(requests, key=_by_size)],
+)
+
+
+def _place(requests: Iterable[Request], rooms: Rooms) -> Placements:
+    placed: dict[str, Placement] = {}
+    missing: list[Missing] = []
+    for request in requests:
+        refused, open_choices = _sifted(request, rooms)
+        if not open_choices:
+            missing.append(Missing(request, refused))
             continue
-        if choices:
-            rejected.append(Rejection(parent.address, _COMES_LATER))
-        choices.append(Choice(parent, kind))
-    if not choices:
-        raise no_room(asked, tuple(rejected))
-    return Placement(tuple(choices), tuple(rejected))
+        policy = _POLICIES[request.policy]
+        ranked = sorted(open_choices, key=lambda one: policy.rank(rooms, one))
+        best = ranked[0]
+        later = tuple(Rejection(one.parent.address, policy.later) for one in open_choices if one is not best)
+        placed[request.uuid] = Placement(tuple(ranked), policy.chosen(rooms, best), _in_order(refused + later))
+        rooms.take(best.parent, best.type, request.needs_room)
+    return Placements(placed, tuple(missing))
+
+
+def _sifted(request: Request, rooms: Rooms) -> tuple[tuple[Rejection, ...], list[Choice]]:
+    """The candidates that can't take the device, and those that can, in address order."""
+    refused: list[Rejection] = []
+    open_choices: list[Choice] = []
+    for parent in request.parents:
+        kind = request.kinds.get(parent.address)
+        reason = _why_not(request, parent, kind, rooms)
+        if kind is None or reason:
+            refused.append(Rejection(parent.address, reason))
+        else:
+            open_choices.append(Choice(parent, kind))
+    return tuple(refused), open_choices
+
+
+def _why_not(request: Request, parent: Parent, kind: Optional[Type], rooms: Rooms) -> str:
+    if kind is None:
+        return f"does not offer type '{request.asked}'"
+    if request.numa_node is not None and parent.numa_node != request.numa_node:
+        return f"is on NUMA node {'unknown' if parent.numa_node is None else parent.numa_node}, not {request.numa_node}"
+    return rooms.why_not(parent, kind) if request.needs_room else ""
+
+
+def _in_order(rejections: tuple[Rejection, ...]) -> tuple[Rejection, ...]:
+    return tuple(sorted(rejections, key=lambda one: address_key(one.parent)))
+
+
+def no_room_for(missing: Sequence[Missing], of: int) -> NoRoom:
+    """One error for all devices that fit nowhere. of: how many devices are asked for in all."""
+    if of == 1:
+        return no_room(missing[0].request.asked, missing[0].rejected)
+    short: dict[tuple[str, str], list[Missing]] = {}
+    for one in missing:
+        short.setdefault((one.request.label, one.request.asked), []).append(one)
+    lines = [f"{label}: {len(each)} of type '{asked}' too many" for (label, asked), each in short.items()]
+    rejected = distinct([rejection for one in missing for rejection in one.rejected])
+    return NoRoom(
+        f"no room for {len(missing)} of the {of} devices that are to be active. {'; '.join(lines)}. "
+        f"{_each(rejected)}. Nothing was changed",
+        short=[
+            {"entry": label, "type": asked, "missing": len(each), "uuids": [one.request.uuid for one in each]}
+            for (label, asked), each in short.items()
+        ],
+        rejected_parents=rejection_facts(rejected),
+    )
 
 
 def no_room(asked: str, rejected: tuple[Rejection, ...]) -> NoRoom:
     """Says of each candidate what it has left."""
-    each = "; ".join(f"{one.parent}: {one.reason}" for one in rejected)
     return NoRoom(
-        f"no room for a device of type '{asked}'. {each}",
+        f"no room for a device of type '{asked}'. {_each(rejected)}",
         type=asked,
         rejected_parents=rejection_facts(rejected),
     )
 
 
+def _each(rejected: Iterable[Rejection]) -> str:
+    return "; ".join(f"{one.parent}: {one.reason}" for one in rejected)
+
+
+def distinct(rejections: Iterable[Rejection]) -> tuple[Rejection, ...]:
+    """Each parent with each of its reasons once, in address order."""
+    return _in_order(tuple(dict.fromkeys(rejections)))
+
+
 def rejected_in_the_end(
-    planned: tuple[Rejection, ...], full: tuple[Rejection, ...], chosen: str
+    planned: tuple[Rejection, ...], full: tuple[Rejection, ...], chosen: frozenset[str]
 ) -> tuple[Rejection, ...]:
-    """What was passed over once the device is made. What turned out full is told instead of what was planned for it."""
-    known = {one.parent for one in full} | {chosen}
-    kept = (*full, *(one for one in planned if one.parent not in known))
-    return tuple(sorted(kept, key=lambda one: address_key(one.parent)))
+    """What was passed over once the devices are made. What turned out full is told instead of what was planned for it.
+
+    chosen: the parents that got a device otherwise than planned
+    """
+    known = {one.parent for one in full} | chosen
+    return _in_order(tuple(one for one in planned if one.parent not in known) + full)
 
 
 def rejection_facts(rejected: tuple[Rejection, ...]) -> list[dict[str, object]]:
-    """Why other parents were passed over, as results show it."""
+    """The passed-over parents as results show them."""
     return [{"parent": one.parent, "reason": one.reason} for one in rejected]
-
-
-def _why_not(parent: Parent, kind: Optional[Type], asked: str, needs_room: bool) -> str:
-    if kind is None:
-        return f"does not offer type '{asked}'"
-    if not needs_room:
-        return ""
-    if kind.available_instances is None:
-        return f"available_instances of {kind.id} could not be read"
-    if kind.available_instances < 1:
-        left = [f"{one.available_instances} of {one.id}" for one in parent.types if one.available_instances]
-        return f"has 0 of {kind.id} left" + (f" (but {', '.join(left)})" if left else " and nothing of any other type")
-    return ""
-
-
-def _names(parents: tuple[Parent, ...]) -> str:
-    return ", ".join(one.address for one in parents) or "none"
-
-
-def _types_text(parents: tuple[Parent, ...]) -> str:
-    kinds = {kind.id: kind for parent in parents for kind in parent.types}
-    words = [
-        f"{one.id} ('{one.name}')" if one.name and one.name != one.id else one.id
-        for one in sorted(kinds.values(), key=lambda one: address_key(one.id))
-    ]
-    return ", ".join(words) or "none"

@@ -4,115 +4,138 @@
 
 """From what is wanted and what is there to the steps between. Pure: check mode, diff and real run share the plan.
 
-A device has two existences, in the kernel (active) and on disk (defined), and each can be wanted or not.
+A device has two existences, in the kernel (active) and on disk (defined), and each can be wanted or not. Each device is
+looked at by itself first; those that need a parent are then placed all together.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Optional, Union
+from typing import Callable, Optional, Union
 
 from ._address import device_nodedev
-from ._errors import Mismatch
-from ._model import Attribute, Definition, Device, Drift, Inventory, LiveAttribute, Parent
-from ._placement import Choice, Placement, Rejection, candidates, place_first, types_meant
+from ._candidates import candidates, types_meant
+from ._errors import InvalidInput, MdevError, Mismatch, Several
+from ._model import Attribute, Definition, Device, Drift, Inventory, LiveAttribute
+from ._placement import Choice, Placement, Request, no_room_for, place_all
 from ._refusals import in_use_error, removing_error
-from ._states import NOWHERE, State
+from ._room import Rooms
+from ._states import State
+from ._steps import CreateDevice, Define, DevicePlan, Plan, RemoveDevice, Step, Undefine, WriteAttribute
 from ._wanted import Wanted
 
-
-@dataclass(frozen=True)
-class CreateDevice:
-    """Create a device on the first of the choices that takes it, with its attributes in order."""
-
-    uuid: str
-    choices: tuple[Choice, ...]
-    attributes: tuple[Attribute, ...] = ()
+Live = Mapping[str, tuple[LiveAttribute, ...]]
 
 
 @dataclass(frozen=True)
-class RemoveDevice:
-    """Remove an unused device from the kernel."""
+class _Unplaced:
+    """A device that needs a parent. finish: its plan, once it has one."""
 
-    device: Device
+    request: Request
+    finish: Callable[[Placement], DevicePlan]
+    going: tuple[Step, ...] = ()
 
 
-@dataclass(frozen=True)
-class WriteAttribute:
-    """Change an attribute of an active device. before is its value until now, for taking the change back.
+_Draft = Union[DevicePlan, _Unplaced]
 
-    may_wait: when the driver refuses, the definition has the new value, and it takes effect at the next start.
+
+def plan_devices(wanted: Sequence[Wanted], inventory: Inventory, live: Optional[Live] = None) -> Plan:
+    """The plan for all devices together. live: what the wanted attributes of those that are active read as.
+
+    Everything is checked here, before anything is touched. Several problems are one error.
     """
-
-    device: Device
-    attribute: Attribute
-    before: str
-    may_wait: bool = False
-
-
-@dataclass(frozen=True)
-class Define:
-    """Write a definition, new or in place of the one before.
-
-    follows: the parent and type are those that this run's CreateDevice ends up with.
-    """
-
-    definition: Definition
-    before: Optional[Definition] = None
-    follows: bool = False
+    _refuse_twice(wanted)
+    drafts = _drafted(wanted, inventory, live or {})
+    rooms = Rooms(inventory)
+    for draft in drafts:
+        for step in draft.going:
+            if isinstance(step, RemoveDevice):
+                rooms.free(step.device)
+    found = place_all([one.request for one in drafts if isinstance(one, _Unplaced)], rooms)
+    if found.missing:
+        raise no_room_for(found.missing, sum(one.active for one in wanted))
+    plans = (one if isinstance(one, DevicePlan) else one.finish(found.placed[one.request.uuid]) for one in drafts)
+    return Plan(tuple(replace(plan, label=one.label) for plan, one in zip(plans, wanted)))
 
 
-@dataclass(frozen=True)
-class Undefine:
-    """Remove a definition."""
-
-    definition: Definition
-
-
-Step = Union[CreateDevice, RemoveDevice, WriteAttribute, Define, Undefine]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to do, in order; before and after; why other parents were passed over; what was not as wanted."""
-
-    steps: tuple[Step, ...] = ()
-    before: State = NOWHERE
-    after: State = NOWHERE
-    rejected: tuple[Rejection, ...] = ()
-    drift: tuple[Drift, ...] = ()
+def _refuse_twice(wanted: Sequence[Wanted]) -> None:
+    seen: dict[str, Wanted] = {}
+    for one in wanted:
+        if one.uuid in seen:
+            raise InvalidInput(
+                f"UUID {one.uuid} is asked for twice, by {seen[one.uuid].label} and by {one.label}. "
+                "Nothing was changed. Entries that are alike need names",
+                uuid=one.uuid,
+            )
+        seen[one.uuid] = one
 
 
-def plan_device(wanted: Wanted, inventory: Inventory, live: tuple[LiveAttribute, ...] = ()) -> Plan:
-    """The plan for one device. live: what the wanted attributes read as, where the device is active."""
+def _drafted(wanted: Sequence[Wanted], inventory: Inventory, live: Live) -> list[_Draft]:
+    drafts: list[_Draft] = []
+    problems: list[tuple[str, MdevError]] = []
+    for one in wanted:
+        try:
+            drafts.append(_draft(one, inventory, live.get(one.uuid, ())))
+        except MdevError as error:
+            problems.append((one.label, error))
+    if problems:
+        raise several(problems)
+    return drafts
+
+
+def several(problems: Sequence[tuple[str, MdevError]]) -> MdevError:
+    """One error for all problems, each with what it is about. Devices of one entry mostly have the same."""
+    about: dict[str, list[str]] = {}
+    for label, error in problems:
+        about.setdefault(error.message, []).append(label)
+    lines = [_labelled(labels, text) for text, labels in about.items()]
+    if len(lines) == 1:
+        error = problems[0][1]
+        return type(error)(lines[0], **error.facts)
+    facts: list[dict[str, object]] = [
+        {"entry": label, "message": error.message, **error.as_result()} for label, error in problems
+    ]
+    return Several(f"{len(lines)} problems, nothing was changed. {' | '.join(lines)}", errors=facts)
+
+
+def _labelled(labels: Sequence[str], text: str) -> str:
+    known = dict.fromkeys(label for label in labels if label)
+    return f"{', '.join(known)}: {text}" if known else text
+
+
+def _draft(wanted: Wanted, inventory: Inventory, live: tuple[LiveAttribute, ...]) -> _Draft:
     device = inventory.device(wanted.uuid)
     definitions = inventory.definitions_of(wanted.uuid)
-    if device is not None and device.removing:
+    if device is not None and device.removing and not (wanted.skip_in_use and not wanted.present):
         raise removing_error(device, "somebody removed it while it was in use")
     if not wanted.present:
         return _plan_absent(wanted, inventory, device, definitions)
     definition = _definition_meant(wanted, inventory, device, definitions)
     before = State(device, definition)
     if not before.exists:
-        return _plan_new(wanted, inventory)
+        return _new(wanted, inventory)
     if not _agrees(wanted, inventory, before):
-        return _plan_replacement(wanted, inventory, before)
-    return _plan_correction(wanted, inventory, before, live)
+        return _replacement(wanted, inventory, before)
+    return _correction(wanted, inventory, before, live)
 
 
 def _plan_absent(
     wanted: Wanted, inventory: Inventory, device: Optional[Device], definitions: tuple[Definition, ...]
-) -> Plan:
+) -> DevicePlan:
     """Everything under the UUID goes, the device in the kernel first: that is what may be refused."""
+    before = State(device, definitions[0] if definitions else None)
     steps: list[Step] = []
     if device is not None:
         _refuse_other(wanted, inventory, State(device=device))
+        if wanted.skip_in_use and (device.users or device.removing):
+            return DevicePlan(wanted.uuid, before=before, after=before, left=device)
         _refuse_used(device)
-        steps.append(RemoveDevice(device))
+        steps.append(RemoveDevice(device, may_stay=wanted.skip_in_use))
     for definition in definitions:
         _refuse_other(wanted, inventory, State(definition=definition))
         steps.append(Undefine(definition))
-    return Plan(steps=tuple(steps), before=State(device, definitions[0] if definitions else None))
+    return DevicePlan(wanted.uuid, going=tuple(steps), before=before)
 
 
 def _refuse_other(wanted: Wanted, inventory: Inventory, found: State) -> None:
@@ -120,13 +143,31 @@ def _refuse_other(wanted: Wanted, inventory: Inventory, found: State) -> None:
         raise _mismatch(found, wanted, "Nothing was removed. Correct type and parent, or leave them out")
 
 
-def _plan_new(wanted: Wanted, inventory: Inventory) -> Plan:
-    parents = candidates(wanted.parents, inventory)
-    placement = place_first(wanted.type or "", parents, needs_room=wanted.active)
-    return Plan(
-        steps=_creation(wanted, placement),
+def _new(wanted: Wanted, inventory: Inventory) -> _Unplaced:
+    return _Unplaced(_request(wanted, inventory), lambda placement: _made(wanted, placement))
+
+
+def _request(wanted: Wanted, inventory: Inventory) -> Request:
+    parents = candidates(wanted.parents, inventory, wanted.excluded)
+    return Request(
+        uuid=wanted.uuid,
+        asked=wanted.type or "",
+        parents=parents,
+        kinds=types_meant(wanted.type or "", parents),
+        policy=wanted.placement,
+        numa_node=wanted.numa_node,
+        needs_room=wanted.active,
+        label=wanted.label,
+        index=wanted.index,
+    )
+
+
+def _made(wanted: Wanted, placement: Placement) -> DevicePlan:
+    return DevicePlan(
+        uuid=wanted.uuid,
+        coming=_creation(wanted, placement),
         after=_expected(wanted, placement.choices[0]),
-        rejected=placement.rejected if _chosen_here(wanted, parents) else (),
+        placement=placement if _chosen_here(wanted, placement) else None,
     )
 
 
@@ -141,7 +182,7 @@ def _creation(wanted: Wanted, placement: Placement) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _plan_replacement(wanted: Wanted, inventory: Inventory, before: State) -> Plan:
+def _replacement(wanted: Wanted, inventory: Inventory, before: State) -> _Unplaced:
     if not wanted.recreate:
         raise _mismatch(
             before,
@@ -149,23 +190,18 @@ def _plan_replacement(wanted: Wanted, inventory: Inventory, before: State) -> Pl
             "Nothing was changed. Give another uuid, correct type and parent, "
             "or set recreate to true to replace it while nobody uses it",
         )
-    steps: list[Step] = []
+    going: list[Step] = []
     if before.device is not None:
         _refuse_used(before.device)
-        steps.append(RemoveDevice(before.device))
+        going.append(RemoveDevice(before.device))
     if before.definition is not None:
-        steps.append(Undefine(before.definition))
-    parents = candidates(wanted.parents, inventory)
-    freed = before.device.parent if before.device is not None else None
-    placement = place_first(wanted.type or "", parents, freed=freed, needs_room=wanted.active)
-    after = _expected(wanted, placement.choices[0])
-    return Plan(
-        steps=tuple(steps) + _creation(wanted, placement),
-        before=before,
-        after=after,
-        rejected=placement.rejected if _chosen_here(wanted, parents) else (),
-        drift=_place_drift(before, placement.choices[0]),
-    )
+        going.append(Undefine(before.definition))
+
+    def finish(placement: Placement) -> DevicePlan:
+        drift = _place_drift(before, placement.choices[0])
+        return replace(_made(wanted, placement), going=tuple(going), before=before, drift=drift)
+
+    return _Unplaced(_request(wanted, inventory), finish, tuple(going))
 
 
 def _place_drift(before: State, choice: Choice) -> tuple[Drift, ...]:
@@ -173,44 +209,54 @@ def _place_drift(before: State, choice: Choice) -> tuple[Drift, ...]:
     return tuple(Drift(field, new, old) for field, new, old in pairs if new != old)
 
 
-def _plan_correction(wanted: Wanted, inventory: Inventory, before: State, live: tuple[LiveAttribute, ...]) -> Plan:
+def _correction(wanted: Wanted, inventory: Inventory, before: State, live: tuple[LiveAttribute, ...]) -> _Draft:
     """The device is what was asked for, in the right place: only its states and settings may differ."""
     definition = _wanted_definition(wanted, inventory, before)
     defining = _define_steps(definition, before.definition, wanted)
-    if before.device is None:
-        kernel, device = _start(wanted, inventory, definition)
-    elif wanted.active:
-        kernel, device = _attribute_steps(wanted, before.device, live)
-    else:
-        _refuse_used(before.device)
-        kernel, device = (RemoveDevice(before.device),), None
-    # Stopping: what is to stay is stored before the rest goes. Starting: what may be refused comes first.
-    steps = defining + kernel if device is None else kernel + defining
-    return Plan(
-        steps=steps,
+    done = DevicePlan(
+        uuid=wanted.uuid,
         before=before,
-        after=State(device, definition if wanted.persistent else None),
-        drift=_drift(wanted, definition, before, kernel),
+        after=State(None, definition if wanted.persistent else None),
+        drift=_drift(wanted, definition, before),
+    )
+    if before.device is None:
+        if wanted.active:
+            return _start(wanted, inventory, definition, replace(done, coming=defining))
+        return replace(done, coming=defining)
+    if not wanted.active:
+        _refuse_used(before.device)
+        # What is to stay is stored before the rest goes.
+        return replace(done, going=(*defining, RemoveDevice(before.device)))
+    writes, device = _attribute_steps(wanted, before.device, live)
+    return replace(
+        done,
+        coming=writes + defining,
+        after=replace(done.after, device=device),
+        drift=done.drift
+        + tuple(Drift(f"attribute {one.attribute.name}", one.attribute.value, one.before) for one in writes),
     )
 
 
-def _start(wanted: Wanted, inventory: Inventory, definition: Definition) -> tuple[tuple[Step, ...], Optional[Device]]:
+def _start(wanted: Wanted, inventory: Inventory, definition: Definition, done: DevicePlan) -> _Unplaced:
     """Starts a defined device where its definition says, with the attributes that it says."""
-    if not wanted.active:
-        return (), None
-    parents = candidates((definition.parent,), inventory)
-    placement = place_first(definition.type_id, parents)
-    step = CreateDevice(wanted.uuid, placement.choices[:1], definition.attributes)
-    return (step,), _expected_device(wanted.uuid, placement.choices[0], definition.attributes)
+    here = replace(wanted, type=definition.type_id, parents=(definition.parent,), excluded=(), numa_node=None)
+
+    def finish(placement: Placement) -> DevicePlan:
+        # What may be refused comes first.
+        create = CreateDevice(wanted.uuid, placement.choices[:1], definition.attributes)
+        device = _expected_device(wanted.uuid, placement.choices[0], definition.attributes)
+        return replace(done, coming=(create, *done.coming), after=replace(done.after, device=device))
+
+    return _Unplaced(_request(here, inventory), finish)
 
 
 def _attribute_steps(
     wanted: Wanted, device: Device, live: tuple[LiveAttribute, ...]
-) -> tuple[tuple[Step, ...], Device]:
+) -> tuple[tuple[WriteAttribute, ...], Device]:
     """Attributes that read back differently are written. Those that can't be read were set when the device was made."""
     last = {one.name: one for one in wanted.attributes or ()}
     device = replace(device, attributes=wanted.attributes or ())
-    steps: list[Step] = []
+    steps: list[WriteAttribute] = []
     for now in live:
         attribute = last[now.name]
         differs = now.readable and now.value != attribute.value.strip()
@@ -285,7 +331,7 @@ def _place_agrees(asked: tuple[str, ...], inventory: Inventory, address: str) ->
     return address in {one.address for one in candidates(asked, inventory)}
 
 
-def _drift(wanted: Wanted, definition: Definition, before: State, kernel: tuple[Step, ...]) -> tuple[Drift, ...]:
+def _drift(wanted: Wanted, definition: Definition, before: State) -> tuple[Drift, ...]:
     old = before.definition
     found = [
         _flag_drift("active", wanted.active, before.device is not None),
@@ -295,11 +341,6 @@ def _drift(wanted: Wanted, definition: Definition, before: State, kernel: tuple[
         found.append(_flag_drift("autostart", wanted.autostart, old.autostart))
         found.append(_text_drift("defined type", definition.type_id, old.type_id))
         found.append(_text_drift("defined attributes", _pairs(definition.attributes), _pairs(old.attributes)))
-    found.extend(
-        Drift(f"attribute {step.attribute.name}", step.attribute.value, step.before)
-        for step in kernel
-        if isinstance(step, WriteAttribute)
-    )
     return tuple(one for one in found if one is not None)
 
 
@@ -315,9 +356,9 @@ def _pairs(attributes: tuple[Attribute, ...]) -> str:
     return ", ".join(f"{one.name}={one.value}" for one in attributes) or "none"
 
 
-def _chosen_here(wanted: Wanted, parents: tuple[Parent, ...]) -> bool:
+def _chosen_here(wanted: Wanted, placement: Placement) -> bool:
     """Whether this collection chose the parent, so that the others deserve a reason."""
-    return len(wanted.parents) != 1 or len(parents) > 1
+    return len(wanted.parents) != 1 or bool(placement.rejected)
 
 
 def _expected(wanted: Wanted, choice: Choice) -> State:

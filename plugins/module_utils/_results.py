@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Optional
 
 from ._address import address_key, device_nodedev
 from ._model import MDEV, Definition, Device, Drift, Inventory, Parent, Type
-from ._plan import CreateDevice, Define, RemoveDevice, Step, Undefine
 from ._refusals import used_by
 from ._states import State
+from ._steps import CreateDevice, Define, DevicePlan, RemoveDevice, Step, Undefine
 
 Result = dict[str, Any]
 
@@ -145,6 +146,26 @@ def _action(
 def diff_result(before: State, after: State) -> Result:
     """Before and after for --diff, without what changes by itself."""
     return {"before": _diff_side(before), "after": _diff_side(after)}
+
+
+def diff_results(changes: Iterable[tuple[State, State]]) -> Result:
+    """The same for several devices: those that change."""
+    sides = [(_diff_side(before), _diff_side(after)) for before, after in changes]
+    differing = [(before, after) for before, after in sides if before != after]
+    return {
+        "before": {"devices": [before for before, _after in differing if before]},
+        "after": {"devices": [after for _before, after in differing if after]},
+    }
+
+
+def placement_result(planned: DevicePlan, after: State) -> Result:
+    """Which parent a device got, and why this one."""
+    placement = planned.placement
+    meant = placement.choices[0].parent.address if placement is not None else after.parent
+    reason = placement.reason if placement is not None else ""
+    if after.parent != meant:
+        reason = f"the next candidate, since {meant} turned out full"
+    return {"uuid": planned.uuid, "parent": after.parent, "reason": reason}
 
 
 def _diff_side(state: State) -> Result:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ._candidates import parents_meant
 from ._model import Inventory, Parent, Type
-from ._placement import parents_meant
 from ._states import State, states
 
 

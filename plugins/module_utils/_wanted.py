@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from ._address import canonical_parent, derived_uuid, parse_uuid
+from ._address import canonical_parent, derived_uuid
 from ._errors import InvalidInput
 from ._model import Attribute
 
@@ -23,12 +23,19 @@ _NOT_ATTRIBUTES = frozenset(
 class Wanted:
     """One device as asked for.
 
-    active:     in the kernel now
-    persistent: defined on disk
-    autostart:  started at boot, by its definition
-    type:       id or name, as given; None only where a device is to be absent
-    parents:    the candidates in canonical form; empty means any parent of the host
-    attributes: None where the user says nothing about them: those of a definition then stay as they are
+    active:      in the kernel now
+    persistent:  defined on disk
+    autostart:   started at boot, by its definition
+    type:        id or name, as given; None only where a device is to be absent
+    parents:     the candidates in canonical form; empty means any parent of the host
+    excluded:    parents that are no candidates, in the same form
+    placement:   how one of several candidates is chosen
+    numa_node:   the candidates' NUMA node; None means any
+    attributes:  None where the user says nothing about them: those of a definition then stay as they are
+    recreate:    whether a device of another type or on another parent is replaced
+    skip_in_use: whether a device that is to be absent may stay where it is in use
+    label:       what the operator calls it, empty where only one device is asked for
+    index:       its place among several of one entry
     """
 
     uuid: str
@@ -37,8 +44,14 @@ class Wanted:
     autostart: bool = False
     type: Optional[str] = None
     parents: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    placement: str = "first"
+    numa_node: Optional[int] = None
     attributes: Optional[tuple[Attribute, ...]] = None
     recreate: bool = False
+    skip_in_use: bool = False
+    label: str = ""
+    index: int = 0
 
     @property
     def present(self) -> bool:
@@ -73,17 +86,29 @@ def checked_attributes(pairs: list[tuple[str, str]]) -> tuple[Attribute, ...]:
     return tuple(attributes)
 
 
-def wanted_uuid(
-    uuid: Optional[str], name: Optional[str], type_asked: Optional[str], parent_asked: Optional[str], host: str
-) -> str:
-    """The device's UUID: as given, else derived from its name, else from type and parent as asked.
-
-    host: the host's identity, or empty for a UUID that is equal on all hosts.
+@dataclass(frozen=True)
+class Owner:
+    """Whose UUIDs are derived: the host's identity (empty for UUIDs that are equal on all hosts) and the set's name
+    (empty for a single device).
     """
-    if uuid is not None:
-        return parse_uuid(uuid)
-    if name is not None:
-        if not name.strip():
-            raise InvalidInput("name is empty: give the device a name, or leave name out", name=name)
-        return derived_uuid(host, "", ("name", name))
-    return derived_uuid(host, "", ("request", type_asked or "", canonical_parent(parent_asked) if parent_asked else ""))
+
+    host: str
+    name: str = ""
+
+    def uuid(self, key: tuple[str, ...], index: int = 0) -> str:
+        """The UUID of a device. The same owner, key and index always give the same."""
+        return derived_uuid(self.host, self.name, key, index)
+
+    def owns(self, uuid: str) -> bool:
+        """Whether the UUID says that the device is this owner's: its first 48 bits, and version 8 (RFC 9562)."""
+        mine = self.uuid(())
+        return uuid[:13] == mine[:13] and uuid[14] == mine[14]
+
+
+def derived_from(name: Optional[str], type_asked: Optional[str], parent_asked: Optional[str]) -> tuple[str, ...]:
+    """What a UUID is derived from: the device's name, or type and parent as asked where it has none."""
+    if name is None:
+        return ("request", type_asked or "", canonical_parent(parent_asked) if parent_asked else "")
+    if not name.strip():
+        raise InvalidInput("name is empty: give the device a name, or leave name out", name=name)
+    return ("name", name)

@@ -21,6 +21,8 @@ description:
   - One run at a time works on a host. It reads, decides and writes under one lock.
 extends_documentation_fragment:
   - vfio.mdev.host
+  - vfio.mdev.device
+  - vfio.mdev.backend
 attributes:
   diff_mode:
     description: Shows the device before and after.
@@ -40,14 +42,6 @@ options:
       - A name to derive the UUID from, for example that of the guest. It is not stored anywhere.
       - Give it with O(xml) where the document has no C(<uuid>).
     type: str
-  name_scope:
-    description:
-      - V(host) derives other UUIDs on other hosts, V(global) the same on all hosts.
-      - The kernel wants UUIDs to be unique on a host. Guests that migrate under the same UUID want them equal on
-        source and destination.
-    type: str
-    choices: [host, global]
-    default: host
   type:
     description:
       - The type, by the id (V(nvidia-471)) or the exact name (V(NVIDIA A100-8C)) that the driver gives it.
@@ -55,99 +49,14 @@ options:
       - Required for O(state=present), unless O(xml) is given. With O(state=absent) a device of another type is not
         removed.
     type: str
-  parent:
-    description:
-      - The parent on which the device is to be, and no other.
-      - A PCI address (with or without domain, in any case), a node device name, a sysfs name, a CSS address, or
-        V(matrix).
-      - A PCI card whose virtual functions are the parents means one of these.
-      - Without O(parent) and O(parents), the first parent in address order (by number) that has room is taken.
-    type: str
-  parents:
-    description: Candidates. The first of them in address order that has room is taken. Written like O(parent).
-    type: list
-    elements: str
-  attributes:
-    description:
-      - Attributes of the device in sysfs, written in this order after it is created. When one fails, the device is
-        removed again.
-      - On a device that is active, those that can be read and read otherwise are written. Those that can't be
-        read are left alone, since they were set when the device was created.
-      - Where the driver refuses the change of an active device and O(persistent=true), only the definition gets the
-        new value, with a warning. It takes effect when the device is next started.
-      - Leave it out to keep what a definition says. V([]) means none.
-    type: list
-    elements: dict
-    suboptions:
-      name:
-        description: The file's path below the device's folder.
-        type: str
-        required: true
-      value:
-        description: What to write, one line.
-        type: str
-        required: true
   xml:
     description:
       - libvirt's node device XML instead of O(uuid), O(type), O(parent), O(parents) and O(attributes).
       - C(<parent>), C(<type id>), C(<uuid>) and C(<attr>) are read. All else is ignored, as libvirt does.
       - Document types, entities and oversized or deeply nested documents are refused.
     type: str
-  state:
-    description: Whether there is to be such a device.
-    type: str
-    choices: [present, absent]
-    default: present
-  active:
-    description:
-      - Whether the device is to be in the kernel now.
-      - A device that is neither active nor persistent would not be anywhere, so V(false) needs O(persistent=true).
-    type: bool
-    default: true
-  persistent:
-    description:
-      - Whether the device is to be defined on disk. A definition that differs in type, attributes or autostart is
-        corrected, and V(false) removes it.
-      - A definition can stay for a parent that is not there at the moment.
-    type: bool
-    default: true
-  autostart:
-    description:
-      - Whether the device is to be started when the host boots. It counts with O(persistent=true) only.
-      - On a host where nothing would start it this is an error. Either C(vfio-mdev.service) of this collection is
-        enabled there, or mdevctl's own udev rule works, which it does not as Debian and Ubuntu ship it.
-    type: bool
-    default: true
-  recreate:
-    description:
-      - Whether a device that exists under this UUID with another type or on another parent is removed and made anew.
-      - A device in use is never replaced. When the new one can't be made, the old one is created again, with its
-        driver's default attributes.
-    type: bool
-    default: false
-  backend:
-    description:
-      - How to act. Reading is always from the kernel and the definition files.
-      - V(sysfs) writes to sysfs and to the definition files itself and needs nothing else on the host. It is some
-        twenty times faster than a process per step.
-      - V(mdevctl) runs the mdevctl command. Its callout and notification scripts are obeyed, and a script that
-        refuses makes the task fail with its text.
-      - V(libvirt) asks libvirt's node device API through C(python3-libvirt). Parents that libvirt does not list as
-        node devices can't be used.
-      - V(auto) is V(mdevctl) where a callout or notification script is installed, since these must run, else V(sysfs).
-      - mdevctl and libvirt keep no fields of a definition that they do not know. V(sysfs) does.
-    type: str
-    choices: [auto, sysfs, mdevctl, libvirt]
-    default: auto
-  uri:
-    description: The libvirt connection for O(backend=libvirt).
-    type: str
-    default: qemu:///system
-  lock_timeout:
-    description: How many seconds to wait for another run on the same host. When they pass, nothing was changed.
-    type: float
-    default: 60
 seealso:
+  - module: vfio.mdev.mdev_set
   - module: vfio.mdev.mdev_info
   - name: Mediated devices in the kernel
     description: How the kernel shows parents, types and devices.
@@ -186,6 +95,15 @@ EXAMPLES = r"""
     attributes:
       - name: nvidia/vgpu_params
         value: frame_rate_limiter=0
+
+- name: Have a device on whichever card of NUMA node 1 holds the fewest, but not on the card that is reserved
+  vfio.mdev.mdev_device:
+    name: compute-1
+    type: nvidia-471
+    placement: spread
+    numa_node: 1
+    exclude_parents:
+      - "0000:c1:00.0"
 
 - name: Replace a device by one of another type, if nobody uses it
   vfio.mdev.mdev_device:
@@ -405,188 +323,76 @@ error:
       - {pid: 4711, command: qemu-system-x86_64, guest: web-1}
 """
 
-from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any, Optional
+from dataclasses import replace
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.mdev.plugins.module_utils._apply import Applied, apply_plan
-from ansible_collections.vfio.mdev.plugins.module_utils._autostart import require_starter
-from ansible_collections.vfio.mdev.plugins.module_utils._backends import CHOICES, chosen_backend
-from ansible_collections.vfio.mdev.plugins.module_utils._definitions import DefinitionFiles
-from ansible_collections.vfio.mdev.plugins.module_utils._errors import InvalidInput, MdevError
-from ansible_collections.vfio.mdev.plugins.module_utils._host import HostPaths, machine_id
-from ansible_collections.vfio.mdev.plugins.module_utils._inventory import read_inventory
-from ansible_collections.vfio.mdev.plugins.module_utils._kernel import Kernel
-from ansible_collections.vfio.mdev.plugins.module_utils._lock import host_lock
-from ansible_collections.vfio.mdev.plugins.module_utils._model import Inventory, LiveAttribute
-from ansible_collections.vfio.mdev.plugins.module_utils._nodedev_xml import DeviceRequest, parse_device_xml
-from ansible_collections.vfio.mdev.plugins.module_utils._placement import rejected_in_the_end, rejection_facts
-from ansible_collections.vfio.mdev.plugins.module_utils._plan import Plan, plan_device
-from ansible_collections.vfio.mdev.plugins.module_utils._results import action_results, device_result, diff_result
-from ansible_collections.vfio.mdev.plugins.module_utils._wanted import (
-    Wanted,
-    checked_attributes,
-    checked_parents,
-    wanted_uuid,
+from ansible_collections.vfio.mdev.plugins.module_utils._arguments import (
+    BACKEND_ARGUMENTS,
+    DEVICE_ARGUMENTS,
+    HOST_ARGUMENTS,
+    IDENTITY_ARGUMENTS,
+    job,
+    owner,
+    pattern,
 )
+from ansible_collections.vfio.mdev.plugins.module_utils._errors import InvalidInput, MdevError
+from ansible_collections.vfio.mdev.plugins.module_utils._nodedev_xml import parse_device_xml
+from ansible_collections.vfio.mdev.plugins.module_utils._placement import rejection_facts
+from ansible_collections.vfio.mdev.plugins.module_utils._results import action_results, device_result, diff_result
+from ansible_collections.vfio.mdev.plugins.module_utils._run import Outcome, run
+from ansible_collections.vfio.mdev.plugins.module_utils._wanted import Wanted, derived_from
 
 
-@dataclass(frozen=True)
-class Request:
-    """The module's arguments, checked as far as no device has to be read."""
-
-    paths: HostPaths
-    files: DefinitionFiles
-    wanted: Wanted
-    backend: str
-    uri: str
-    lock_seconds: float
-
-    @classmethod
-    def from_params(cls, params: dict[str, Any]) -> Request:
-        """Checks what the argument specification can't say."""
-        if params["state"] == "present" and not (params["active"] or params["persistent"]):
-            raise InvalidInput(
-                "active: false with persistent: false asks for a device that is nowhere. "
-                "Use state: absent to remove it",
-                option="active",
-            )
-        paths = HostPaths(params["sysfs_path"])
-        wanted = _wanted(params, paths)
-        if wanted.autostart:
-            require_starter(paths)
-        return cls(
-            paths=paths,
-            files=DefinitionFiles(params["definitions_path"]),
-            wanted=wanted,
-            backend=params["backend"],
-            uri=params["uri"],
-            lock_seconds=params["lock_timeout"],
-        )
+def wanted_device(params: dict[str, Any]) -> Wanted:
+    """The device as asked for, by fields or by XML."""
+    if params["xml"] is not None:
+        params = {**params, **_fields_of_xml(params)}
+    wanted = pattern(params)
+    if wanted.uuid:
+        return wanted
+    key = derived_from(params["name"], params["type"], params["parent"])
+    return replace(wanted, uuid=owner(params).uuid(key))
 
 
-def _wanted(params: dict[str, Any], paths: HostPaths) -> Wanted:
-    asked = _from_xml(params) if params["xml"] is not None else _from_fields(params)
-    parents = [asked.parent] if asked.parent is not None else params["parents"] or []
-    host = machine_id(paths) if asked.uuid is None and params["name_scope"] == "host" else ""
-    present = params["state"] == "present"
-    persistent = present and params["persistent"]
-    return Wanted(
-        uuid=wanted_uuid(asked.uuid, params["name"], asked.type_id, asked.parent, host),
-        active=present and params["active"],
-        persistent=persistent,
-        autostart=persistent and params["autostart"],
-        type=asked.type_id or None,
-        parents=checked_parents(parents),
-        attributes=asked.attributes,
-        recreate=params["recreate"],
-    )
-
-
-def _from_xml(params: dict[str, Any]) -> DeviceRequest:
+def _fields_of_xml(params: dict[str, Any]) -> dict[str, Any]:
     request = parse_device_xml(params["xml"])
     if request.uuid is not None and params["name"] is not None:
         raise InvalidInput(
             "the XML has a <uuid>, so name has nothing to derive: leave one of them out", name=params["name"]
         )
-    return request
-
-
-def _from_fields(params: dict[str, Any]) -> DeviceRequest:
-    pairs = params["attributes"]
-    return DeviceRequest(
-        type_id=params["type"] or "",
-        parent=params["parent"],
-        uuid=params["uuid"],
-        attributes=None if pairs is None else checked_attributes([(one["name"], one["value"]) for one in pairs]),
-    )
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the run found, planned and did. applied is None in check mode."""
-
-    inventory: Inventory
-    plan: Plan
-    applied: Optional[Applied]
-
-
-def run(request: Request, check_mode: bool) -> Outcome:
-    """Reads, plans and does, under the host's lock; in check mode only reads and plans."""
-    kernel = Kernel(request.paths)
-    with nullcontext() if check_mode else host_lock(request.paths, request.lock_seconds):
-        inventory = read_inventory(request.paths, request.files)
-        plan = plan_device(request.wanted, inventory, _live(request.wanted, inventory, kernel))
-        if check_mode or not plan.steps:
-            return Outcome(inventory, plan, None)
-        backend = chosen_backend(request.backend, kernel, request.files, request.uri)
-        return Outcome(inventory, plan, apply_plan(plan, backend, inventory))
-
-
-def _live(wanted: Wanted, inventory: Inventory, kernel: Kernel) -> tuple[LiveAttribute, ...]:
-    """What the wanted attributes read as now, where the device stays active."""
-    device = inventory.device(wanted.uuid)
-    if device is None or device.removing or not wanted.active:
-        return ()
-    return kernel.live_attributes(device, tuple(one.name for one in wanted.attributes or ()))
+    given = request.attributes
+    return {
+        "uuid": request.uuid,
+        "type": request.type_id,
+        "parent": request.parent,
+        "attributes": None if given is None else [{"name": one.name, "value": one.value} for one in given],
+    }
 
 
 def result(outcome: Outcome) -> dict[str, Any]:
     """The module's result, the same shape in check mode."""
-    plan, applied = outcome.plan, outcome.applied
-    steps = plan.steps if applied is None else tuple(applied.done)
-    after = plan.after if applied is None else applied.state
-    full = () if applied is None else tuple(applied.rejected)
+    [planned] = outcome.plan.devices
+    after = outcome.after(planned)
     return {
-        "changed": bool(steps),
-        "device": device_result(after, outcome.inventory, plan.drift) if after.exists else None,
-        "actions": [action for step in steps for action in action_results(step, after.device)],
-        "rejected_parents": rejection_facts(rejected_in_the_end(plan.rejected, full, after.parent)),
-        "diff": diff_result(plan.before, after),
+        "changed": bool(outcome.steps),
+        "device": device_result(after, outcome.inventory, planned.drift) if after.exists else None,
+        "actions": [action for step in outcome.steps for action in action_results(step, after.device)],
+        "rejected_parents": rejection_facts(outcome.rejected()),
+        "diff": diff_result(planned.before, after),
     }
 
 
-def warnings(outcome: Outcome) -> list[str]:
-    """What the operator should know though nothing failed."""
-    waiting = outcome.applied.waiting if outcome.applied is not None else []
-    return [
-        f"the driver does not let attribute '{one.name}' change to '{one.value}' now; "
-        "the definition has the new value, which takes effect when the device is next started"
-        for one in waiting
-    ]
-
-
 def main() -> None:
-    """Arguments, inventory, plan, apply, result."""
+    """Arguments, then inventory, plan and apply, then the result."""
     module = AnsibleModule(
         argument_spec={
-            "uuid": {"type": "str"},
-            "name": {"type": "str"},
-            "name_scope": {"type": "str", "choices": ["host", "global"], "default": "host"},
-            "type": {"type": "str"},
-            "parent": {"type": "str"},
-            "parents": {"type": "list", "elements": "str"},
-            "attributes": {
-                "type": "list",
-                "elements": "dict",
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "value": {"type": "str", "required": True},
-                },
-            },
+            "name_scope": IDENTITY_ARGUMENTS["name_scope"],
             "xml": {"type": "str"},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "active": {"type": "bool", "default": True},
-            "persistent": {"type": "bool", "default": True},
-            "autostart": {"type": "bool", "default": True},
-            "recreate": {"type": "bool", "default": False},
-            "backend": {"type": "str", "choices": list(CHOICES), "default": "auto"},
-            "uri": {"type": "str", "default": "qemu:///system"},
-            "lock_timeout": {"type": "float", "default": 60},
-            "sysfs_path": {"type": "path", "default": "/sys"},
-            "definitions_path": {"type": "path", "default": "/etc/mdevctl.d"},
+            **DEVICE_ARGUMENTS,
+            **BACKEND_ARGUMENTS,
+            **HOST_ARGUMENTS,
         },
         mutually_exclusive=[
             ("uuid", "name"),
@@ -604,10 +410,11 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        outcome = run(Request.from_params(module.params), module.check_mode)
+        wanted = wanted_device(module.params)
+        outcome = run(job(module.params, lambda _inventory: (wanted,), wanted.autostart), module.check_mode)
     except MdevError as error:
         module.fail_json(msg=error.message, error=error.as_result())
-    for text in warnings(outcome):
+    for text in outcome.warnings():
         module.warn(text)
     module.exit_json(**result(outcome))
 

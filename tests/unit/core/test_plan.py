@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Optional
 
 import pytest
@@ -12,13 +12,17 @@ from builders import GUEST, OTHER, UUID, device, inventory, kind, parent
 from ansible_collections.vfio.mdev.plugins.module_utils._errors import InUse, MdevError, Mismatch, NoRoom, Removing
 from ansible_collections.vfio.mdev.plugins.module_utils._model import Attribute, Definition, Device, LiveAttribute
 from ansible_collections.vfio.mdev.plugins.module_utils._plan import (
+    Live,
+    plan_devices,
+)
+from ansible_collections.vfio.mdev.plugins.module_utils._steps import (
     CreateDevice,
     Define,
     Plan,
     RemoveDevice,
+    Step,
     Undefine,
     WriteAttribute,
-    plan_device,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._wanted import Wanted
 
@@ -42,7 +46,31 @@ def wanted(**more: Any) -> Wanted:
 GONE = {"active": False, "persistent": False}
 
 
-def shape(plan: Plan) -> list[str]:
+@dataclass(frozen=True)
+class One:
+    """The plan for a single device."""
+
+    plan: Plan
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return self.plan.steps
+
+    @property
+    def rejected(self) -> tuple[Any, ...]:
+        return self.plan.rejected
+
+    def __getattr__(self, name: str) -> Any:
+        [device] = self.plan.devices
+        return getattr(device, name)
+
+
+def plan_device(asked: Wanted, there: Any, live: tuple[LiveAttribute, ...] = ()) -> One:
+    lives: Live = {asked.uuid: live}
+    return One(plan_devices((asked,), there, lives))
+
+
+def shape(plan: Plan | One) -> list[str]:
     """The plan's steps in short."""
     words = []
     for step in plan.steps:

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from typing import Optional
+
 import pytest
 
 from ansible_collections.vfio.mdev.plugins.module_utils import _wanted
@@ -41,38 +43,47 @@ def test_candidates_are_taken_once() -> None:
     assert _wanted.checked_parents(["41:00.4", "0000:41:00.4", "pci_0000_41_00_5"]) == ("0000:41:00.4", "0000:41:00.5")
 
 
-def test_a_given_uuid_is_taken() -> None:
-    given = "AAAAAAAA-2222-3333-4444-555555555555"
-    assert _wanted.wanted_uuid(given, None, "t", "p", HOST) == given.lower()
+def derived(name: Optional[str], type_asked: Optional[str], parent: Optional[str], host: str = HOST) -> str:
+    return _wanted.Owner(host).uuid(_wanted.derived_from(name, type_asked, parent))
 
 
 def test_the_same_request_gets_the_same_uuid_however_the_parent_is_written() -> None:
-    asked = [
-        _wanted.wanted_uuid(None, None, "t-1", parent, HOST)
-        for parent in ("0000:41:00.4", "41:00.4", "pci_0000_41_00_4", "00000000:41:00.4")
-    ]
-    assert len(set(asked)) == 1
+    written = ("0000:41:00.4", "41:00.4", "pci_0000_41_00_4", "00000000:41:00.4")
+    assert len({derived(None, "t-1", parent) for parent in written}) == 1
 
 
 def test_other_requests_get_other_uuids() -> None:
     asked = [
-        _wanted.wanted_uuid(None, "web-1", "t-1", None, HOST),
-        _wanted.wanted_uuid(None, "web-2", "t-1", None, HOST),
-        _wanted.wanted_uuid(None, "web-1", "t-1", None, ""),
-        _wanted.wanted_uuid(None, None, "t-1", None, HOST),
-        _wanted.wanted_uuid(None, None, "t-2", None, HOST),
-        _wanted.wanted_uuid(None, None, "t-1", "41:00.4", HOST),
+        derived("web-1", "t-1", None),
+        derived("web-2", "t-1", None),
+        derived("web-1", "t-1", None, host=""),
+        derived(None, "t-1", None),
+        derived(None, "t-2", None),
+        derived(None, "t-1", "41:00.4"),
     ]
     assert len(set(asked)) == len(asked)
 
 
 def test_a_name_alone_makes_the_uuid() -> None:
     """So that 'state: absent' with the name finds the device without knowing type and parent."""
-    assert _wanted.wanted_uuid(None, "web-1", "t-1", "41:00.4", HOST) == _wanted.wanted_uuid(
-        None, "web-1", None, None, HOST
-    )
+    assert derived("web-1", "t-1", "41:00.4") == derived("web-1", None, None)
 
 
 def test_an_empty_name_is_refused() -> None:
     with pytest.raises(InvalidInput, match="name is empty"):
-        _wanted.wanted_uuid(None, " ", "t-1", None, HOST)
+        derived(" ", "t-1", None)
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "mine"),
+    [(HOST, "tenant-a", True), (HOST, "tenant-b", False), (HOST, "", False), ("", "tenant-a", False)],
+)
+def test_whose_a_device_is_can_be_read_from_its_uuid(host: str, name: str, mine: bool) -> None:
+    uuid = _wanted.Owner(host, name).uuid(("name", "web-1"), 7)
+    assert _wanted.Owner(HOST, "tenant-a").owns(uuid) == mine
+
+
+def test_a_uuid_of_another_version_is_nobodys() -> None:
+    """The same 48 bits by chance, or chosen by somebody."""
+    uuid = _wanted.Owner(HOST, "tenant-a").uuid(("name", "web-1"))
+    assert not _wanted.Owner(HOST, "tenant-a").owns(uuid[:14] + "4" + uuid[15:])

@@ -1,0 +1,116 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The arguments that modules share, and what they mean: parameters in, values of the core out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Callable
+
+from ._address import parse_uuid
+from ._autostart import require_starter
+from ._backends import CHOICES
+from ._definitions import DefinitionFiles
+from ._errors import InvalidInput
+from ._host import HostPaths, machine_id
+from ._model import Inventory
+from ._placement import FIRST, POLICIES
+from ._run import Job
+from ._wanted import Owner, Wanted, checked_attributes, checked_parents
+
+Spec = dict[str, dict[str, Any]]
+
+HOST_ARGUMENTS: Spec = {
+    "sysfs_path": {"type": "path", "default": "/sys"},
+    "definitions_path": {"type": "path", "default": "/etc/mdevctl.d"},
+}
+
+BACKEND_ARGUMENTS: Spec = {
+    "backend": {"type": "str", "choices": list(CHOICES), "default": "auto"},
+    "uri": {"type": "str", "default": "qemu:///system"},
+    "lock_timeout": {"type": "float", "default": 60},
+}
+
+IDENTITY_ARGUMENTS: Spec = {
+    "name_scope": {"type": "str", "choices": ["host", "global"], "default": "host"},
+}
+
+# What may be said once for all entries of a set.
+COMMON_ARGUMENTS: Spec = {
+    "type": {"type": "str"},
+    "parent": {"type": "str"},
+    "parents": {"type": "list", "elements": "str"},
+    "exclude_parents": {"type": "list", "elements": "str", "default": []},
+    "placement": {"type": "str", "choices": list(POLICIES), "default": FIRST},
+    "numa_node": {"type": "int"},
+    "attributes": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "name": {"type": "str", "required": True},
+            "value": {"type": "str", "required": True},
+        },
+    },
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "active": {"type": "bool", "default": True},
+    "persistent": {"type": "bool", "default": True},
+    "autostart": {"type": "bool", "default": True},
+    "recreate": {"type": "bool", "default": False},
+}
+
+DEVICE_ARGUMENTS: Spec = {"uuid": {"type": "str"}, "name": {"type": "str"}, **COMMON_ARGUMENTS}
+
+# What an entry of a set may say, in place of what is said for all.
+ENTRY_ARGUMENTS: Spec = {
+    "count": {"type": "int"},
+    **{
+        name: {key: value for key, value in spec.items() if key != "default"} for name, spec in DEVICE_ARGUMENTS.items()
+    },
+}
+
+
+def pattern(params: dict[str, Any]) -> Wanted:
+    """One device as asked for. Its UUID is empty where none is given."""
+    present = params["state"] == "present"
+    if present and not (params["active"] or params["persistent"]):
+        raise InvalidInput(
+            "active: false with persistent: false asks for a device that is nowhere. Use state: absent to remove it",
+            option="active",
+        )
+    persistent = present and params["persistent"]
+    pairs = params["attributes"]
+    return Wanted(
+        uuid=parse_uuid(params["uuid"]) if params["uuid"] is not None else "",
+        active=present and params["active"],
+        persistent=persistent,
+        autostart=persistent and params["autostart"],
+        type=params["type"] or None,
+        parents=checked_parents([params["parent"]] if params["parent"] is not None else params["parents"] or []),
+        excluded=checked_parents(params["exclude_parents"]),
+        placement=params["placement"],
+        numa_node=params["numa_node"],
+        attributes=None if pairs is None else checked_attributes([(one["name"], one["value"]) for one in pairs]),
+        recreate=params["recreate"],
+    )
+
+
+def owner(params: dict[str, Any], set_name: str = "") -> Owner:
+    """Whose UUIDs are derived."""
+    return Owner(machine_id(HostPaths(params["sysfs_path"])) if params["name_scope"] == "host" else "", set_name)
+
+
+def job(params: dict[str, Any], wanted: Callable[[Inventory], Sequence[Wanted]], autostart: bool) -> Job:
+    """What to do and where. autostart: whether something must start devices at boot."""
+    paths = HostPaths(params["sysfs_path"])
+    if autostart:
+        require_starter(paths)
+    return Job(
+        paths=paths,
+        files=DefinitionFiles(params["definitions_path"]),
+        wanted=wanted,
+        backend=params["backend"],
+        uri=params["uri"],
+        lock_seconds=params["lock_timeout"],
+    )

@@ -1,0 +1,100 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one way from a request to a changed host: read, plan and do under the host's lock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+from ._apply import Applied, apply_plan
+from ._backends import chosen_backend
+from ._definitions import DefinitionFiles
+from ._host import HostPaths
+from ._inventory import read_inventory
+from ._kernel import Kernel
+from ._lock import host_lock
+from ._model import Device, Inventory, LiveAttribute
+from ._placement import Rejection, rejected_in_the_end
+from ._plan import plan_devices
+from ._states import State
+from ._steps import DevicePlan, Plan, Step
+from ._wanted import Wanted
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to do and where. wanted: the devices, which may depend on what the host holds."""
+
+    paths: HostPaths
+    files: DefinitionFiles
+    wanted: Callable[[Inventory], Sequence[Wanted]]
+    backend: str
+    uri: str
+    lock_seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run found, planned and did. applied is None where nothing was done: in check mode, or nothing to do."""
+
+    inventory: Inventory
+    plan: Plan
+    applied: Optional[Applied]
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What was done, or would be."""
+        return self.plan.steps if self.applied is None else tuple(self.applied.done)
+
+    def after(self, planned: DevicePlan) -> State:
+        """What became of a device, or would."""
+        return planned.after if self.applied is None else self.applied.states[planned.uuid]
+
+    def left(self) -> list[Device]:
+        """The devices that were to go and stay, since they are in use."""
+        found = [one.left for one in self.plan.devices if one.left is not None]
+        return found if self.applied is None else found + list(self.applied.left.values())
+
+    def rejected(self) -> tuple[Rejection, ...]:
+        """Why parents were passed over, as it turned out."""
+        if self.applied is None or not self.applied.rejected:
+            return self.plan.rejected
+        made = (self.applied.states[one.uuid].parent for one in self.plan.devices if one.placement)
+        return rejected_in_the_end(self.plan.rejected, tuple(self.applied.rejected), frozenset(made))
+
+    def warnings(self) -> list[str]:
+        """What the operator should know though nothing failed."""
+        waiting = self.applied.waiting if self.applied is not None else []
+        return [
+            f"the driver does not let attribute '{one.name}' change to '{one.value}' now; "
+            "the definition has the new value, which takes effect when the device is next started"
+            for one in dict.fromkeys(waiting)
+        ]
+
+
+def run(job: Job, check_mode: bool) -> Outcome:
+    """Reads, plans and does, under the host's lock; in check mode only reads and plans."""
+    kernel = Kernel(job.paths)
+    with nullcontext() if check_mode else host_lock(job.paths, job.lock_seconds):
+        inventory = read_inventory(job.paths, job.files)
+        wanted = job.wanted(inventory)
+        plan = plan_devices(wanted, inventory, _live(wanted, inventory, kernel))
+        if check_mode or not plan.steps:
+            return Outcome(inventory, plan, None)
+        backend = chosen_backend(job.backend, kernel, job.files, job.uri)
+        return Outcome(inventory, plan, apply_plan(plan, backend, kernel, inventory))
+
+
+def _live(wanted: Sequence[Wanted], inventory: Inventory, kernel: Kernel) -> dict[str, tuple[LiveAttribute, ...]]:
+    """What the wanted attributes read as now, of the devices that stay active."""
+    found = {}
+    for one in wanted:
+        device = inventory.device(one.uuid) if one.active and one.attributes else None
+        if device is not None and not device.removing:
+            found[one.uuid] = kernel.live_attributes(device, tuple(each.name for each in one.attributes or ()))
+    return found
