@@ -17,7 +17,23 @@ from ._placement import Choice, Rejection, no_room
 from ._states import State
 from ._steps import CreateDevice, Define, Plan, RemoveDevice, Step, Undefine, WriteAttribute
 
-_Undo = Callable[[], object]
+# One way back of its kind, named by its UUID, and several of them, counted.
+_REMOVING = ("removing the new device {}", "removing {} new devices")
+_CREATING = ("creating the old device {} again", "creating {} old devices again")
+_SETTING = ("setting an attribute of device {} back", "setting {} attributes back")
+_UNDEFINING = ("undefining {}", "undefining {} devices")
+_RESTORING = ("restoring the definition of {}", "restoring {} definitions")
+
+
+@dataclass(frozen=True)
+class _Undo:
+    words: tuple[str, str]
+    uuid: str
+    do: Callable[[], object]
+
+    @property
+    def name(self) -> str:
+        return self.words[0].format(self.uuid)
 
 
 @dataclass
@@ -38,54 +54,65 @@ class Applied:
 
 @dataclass
 class _Run:
+    """A run under way. full: parents that turned out to have no room for a type, which nothing gives back meanwhile."""
+
     backend: Backend
     kernel: Kernel
     inventory: Inventory
     applied: Applied
-    undo: list[tuple[str, _Undo]] = field(default_factory=list)
+    undo: list[_Undo] = field(default_factory=list)
+    full: dict[tuple[str, str], Rejection] = field(default_factory=dict)
 
 
 def apply_plan(plan: Plan, backend: Backend, kernel: Kernel, inventory: Inventory) -> Applied:
     """Does all steps, or none that lasts."""
     run = _Run(backend, kernel, inventory, Applied({one.uuid: one.before for one in plan.devices}))
-    try:
-        for step in plan.steps:
+    labels = {one.uuid: one.label for one in plan.devices}
+    for step in plan.steps:
+        try:
             _DO[type(step)](step, run)
-    except MdevError as error:
-        raise _taken_back(error, run.undo) from error
+        except MdevError as error:
+            raise _taken_back(error, labels[step.uuid], run.undo) from error
     return run.applied
 
 
 def _create(step: CreateDevice, run: _Run) -> None:
     device = _create_on_first_taker(step, run)
-    run.undo.append((f"removing the new device {device.uuid}", lambda: run.backend.remove(device)))
+    run.undo.append(_Undo(_REMOVING, device.uuid, lambda: run.backend.remove(device)))
     _done(step, run, device=replace(device, users=(), attributes=step.attributes))
 
 
 def _create_on_first_taker(step: CreateDevice, run: _Run) -> Device:
     """A parent that is full though it promised room is left for the next one: other types may share its room."""
-    full: list[Rejection] = []
     for choice in step.choices:
-        device = _created(choice, step, run, full)
+        device = _created(choice, step, run)
         if device is not None:
-            run.applied.rejected.extend(full)
             return device
-    raise no_room(step.choices[0].type.id, tuple(full))
+    rejected = tuple(run.full[one.parent.address, one.type.id] for one in step.choices)
+    raise no_room(step.choices[0].type.id, rejected)
 
 
-def _created(choice: Choice, step: CreateDevice, run: _Run, full: list[Rejection]) -> Optional[Device]:
+def _created(choice: Choice, step: CreateDevice, run: _Run) -> Optional[Device]:
     """The new device, or None where the parent has no room by now: each creation may take it from other types."""
-    if run.kernel.available_instances(choice.parent, choice.type.id) == 0:
-        full.append(Rejection(choice.parent.address, f"has 0 of {choice.type.id} left by now, though it promised room"))
+    address, type_id = choice.parent.address, choice.type.id
+    if (address, type_id) in run.full:
+        return None
+    if run.kernel.available_instances(choice.parent, type_id) == 0:
+        _note_full(address, type_id, f"has 0 of {type_id} left by now, though it promised room", run)
         return None
     try:
-        return run.backend.create(choice.parent, choice.type.id, step.uuid, step.attributes)
+        return run.backend.create(choice.parent, type_id, step.uuid, step.attributes)
     except KernelRefused as error:
         attribute_failed = error.facts.get("attribute") is not None
         if len(step.choices) == 1 or attribute_failed or error.facts.get("errno") not in FULL_ERRNOS:
             raise
-        full.append(Rejection(choice.parent.address, error.message))
+        _note_full(address, type_id, error.message, run)
         return None
+
+
+def _note_full(address: str, type_id: str, reason: str, run: _Run) -> None:
+    run.full[address, type_id] = Rejection(address, reason)
+    run.applied.rejected.append(run.full[address, type_id])
 
 
 def _remove(step: RemoveDevice, run: _Run) -> None:
@@ -100,7 +127,7 @@ def _remove(step: RemoveDevice, run: _Run) -> None:
     parent = run.inventory.parent(device.parent)
     if parent is not None and device.type_id is not None:
         again = (parent, device.type_id, device.uuid, _stored_attributes(device, run.inventory))
-        run.undo.append((f"creating the old device {device.uuid} again", lambda: run.backend.create(*again)))
+        run.undo.append(_Undo(_CREATING, device.uuid, lambda: run.backend.create(*again)))
     _done(step, run, device=None)
 
 
@@ -119,7 +146,7 @@ def _write(step: WriteAttribute, run: _Run) -> None:
         run.applied.waiting.append(step.attribute)
         return
     old = Attribute(step.attribute.name, step.before)
-    run.undo.append((f"setting {old.name} back", lambda: run.backend.write_attribute(step.device, old)))
+    run.undo.append(_Undo(_SETTING, step.uuid, lambda: run.backend.write_attribute(step.device, old)))
     _done(step, run, device=step.device)
 
 
@@ -131,9 +158,9 @@ def _define(step: Define, run: _Run) -> None:
     run.backend.define(definition, step.before)
     before = step.before
     if before is None:
-        run.undo.append((f"undefining {definition.uuid}", lambda: run.backend.undefine(definition)))
+        run.undo.append(_Undo(_UNDEFINING, step.uuid, lambda: run.backend.undefine(definition)))
     else:
-        run.undo.append((f"restoring the definition of {before.uuid}", lambda: run.backend.define(before, definition)))
+        run.undo.append(_Undo(_RESTORING, step.uuid, lambda: run.backend.define(before, definition)))
     _stored(replace(step, definition=definition), run, definition)
 
 
@@ -142,7 +169,7 @@ def _undefine(step: Undefine, run: _Run) -> None:
         return
     run.backend.undefine(step.definition)
     restored = step.definition
-    run.undo.append((f"restoring the definition of {restored.uuid}", lambda: run.backend.define(restored, None)))
+    run.undo.append(_Undo(_RESTORING, step.uuid, lambda: run.backend.define(restored, None)))
     _stored(step, run, None)
 
 
@@ -165,23 +192,30 @@ _DO: dict[type, Callable[..., None]] = {
 }
 
 
-def _taken_back(error: MdevError, undo: list[tuple[str, _Undo]]) -> MdevError:
-    """The error, with what became of the steps before it."""
-    if not undo:
-        return error
-    done: list[str] = []
+def _taken_back(error: MdevError, label: str, undo: list[_Undo]) -> MdevError:
+    """The error, with what it is about and what became of the steps before it."""
+    done: list[_Undo] = []
     failed: list[str] = []
-    for name, action in reversed(undo):
+    for one in reversed(undo):
         try:
-            action()
-            done.append(name)
+            one.do()
+            done.append(one)
         except MdevError as problem:
-            failed.append(f"{name} failed: {problem.message}")
-    parts = [error.message]
+            failed.append(f"{one.name} failed: {problem.message}")
+    parts = [f"{label}: {error.message}" if label else error.message]
     if done:
-        parts.append("Taken back by " + ", then ".join(done))
+        parts.append("Taken back by " + ", then ".join(_counted(done)))
     if failed:
         parts.append("NOT taken back: " + "; ".join(failed))
     facts: dict[str, Fact] = dict(error.facts)
-    facts["taken_back"] = not failed
+    if undo:
+        facts["taken_back"] = not failed
     return type(error)(". ".join(parts), **facts)
+
+
+def _counted(done: list[_Undo]) -> list[str]:
+    """What was done, each kind once."""
+    kinds: dict[tuple[str, str], list[_Undo]] = {}
+    for one in done:
+        kinds.setdefault(one.words, []).append(one)
+    return [each[0].name if len(each) == 1 else words[1].format(len(each)) for words, each in kinds.items()]

@@ -6,18 +6,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Callable
+from typing import Any
 
 from ._address import parse_uuid
-from ._autostart import require_starter
-from ._backends import CHOICES
-from ._definitions import DefinitionFiles
 from ._errors import InvalidInput
 from ._host import HostPaths, machine_id
-from ._model import Inventory
 from ._placement import FIRST, POLICIES
-from ._run import Job
 from ._wanted import Owner, Wanted, checked_attributes, checked_parents
 
 Spec = dict[str, dict[str, Any]]
@@ -27,24 +21,23 @@ HOST_ARGUMENTS: Spec = {
     "definitions_path": {"type": "path", "default": "/etc/mdevctl.d"},
 }
 
-BACKEND_ARGUMENTS: Spec = {
-    "backend": {"type": "str", "choices": list(CHOICES), "default": "auto"},
-    "uri": {"type": "str", "default": "qemu:///system"},
-    "lock_timeout": {"type": "float", "default": 60},
-}
-
 IDENTITY_ARGUMENTS: Spec = {
     "name_scope": {"type": "str", "choices": ["host", "global"], "default": "host"},
 }
 
-# What may be said once for all entries of a set.
-COMMON_ARGUMENTS: Spec = {
-    "type": {"type": "str"},
+# Where a device may go.
+PLACE_ARGUMENTS: Spec = {
     "parent": {"type": "str"},
     "parents": {"type": "list", "elements": "str"},
     "exclude_parents": {"type": "list", "elements": "str", "default": []},
     "placement": {"type": "str", "choices": list(POLICIES), "default": FIRST},
     "numa_node": {"type": "int"},
+}
+
+# What may be said once for all entries of a set.
+COMMON_ARGUMENTS: Spec = {
+    "type": {"type": "str"},
+    **PLACE_ARGUMENTS,
     "attributes": {
         "type": "list",
         "elements": "dict",
@@ -87,30 +80,22 @@ def pattern(params: dict[str, Any]) -> Wanted:
         persistent=persistent,
         autostart=persistent and params["autostart"],
         type=params["type"] or None,
-        parents=checked_parents([params["parent"]] if params["parent"] is not None else params["parents"] or []),
-        excluded=checked_parents(params["exclude_parents"]),
-        placement=params["placement"],
-        numa_node=params["numa_node"],
         attributes=None if pairs is None else checked_attributes([(one["name"], one["value"]) for one in pairs]),
         recreate=params["recreate"],
+        **place(params),
     )
+
+
+def place(params: dict[str, Any]) -> dict[str, Any]:
+    """Where a device may go, as the fields of what is asked for."""
+    return {
+        "parents": checked_parents([params["parent"]] if params["parent"] is not None else params["parents"] or []),
+        "excluded": checked_parents(params["exclude_parents"]),
+        "placement": params["placement"],
+        "numa_node": params["numa_node"],
+    }
 
 
 def owner(params: dict[str, Any], set_name: str = "") -> Owner:
     """Whose UUIDs are derived."""
     return Owner(machine_id(HostPaths(params["sysfs_path"])) if params["name_scope"] == "host" else "", set_name)
-
-
-def job(params: dict[str, Any], wanted: Callable[[Inventory], Sequence[Wanted]], autostart: bool) -> Job:
-    """What to do and where. autostart: whether something must start devices at boot."""
-    paths = HostPaths(params["sysfs_path"])
-    if autostart:
-        require_starter(paths)
-    return Job(
-        paths=paths,
-        files=DefinitionFiles(params["definitions_path"]),
-        wanted=wanted,
-        backend=params["backend"],
-        uri=params["uri"],
-        lock_seconds=params["lock_timeout"],
-    )

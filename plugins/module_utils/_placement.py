@@ -229,7 +229,7 @@ def no_room_for(missing: Sequence[Missing], of: int) -> NoRoom:
     if of == 1:
         return no_room(missing[0].request.asked, missing[0].rejected)
     short: dict[tuple[str, str], list[Missing]] = {}
-    for one in missing:
+    for one in sorted(missing, key=lambda each: (address_key(each.request.label), each.request.index)):
         short.setdefault((one.request.label, one.request.asked), []).append(one)
     lines = [f"{label}: {len(each)} of type '{asked}' too many" for (label, asked), each in short.items()]
     rejected = distinct([rejection for one in missing for rejection in one.rejected])

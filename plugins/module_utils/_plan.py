@@ -16,7 +16,7 @@ from typing import Callable, Optional, Union
 
 from ._address import device_nodedev
 from ._candidates import candidates, types_meant
-from ._errors import InvalidInput, MdevError, Mismatch, Several
+from ._errors import Fact, InvalidInput, MdevError, Mismatch, Several
 from ._model import Attribute, Definition, Device, Drift, Inventory, LiveAttribute
 from ._placement import Choice, Placement, Request, no_room_for, place_all
 from ._refusals import in_use_error, removing_error
@@ -86,17 +86,26 @@ def _drafted(wanted: Sequence[Wanted], inventory: Inventory, live: Live) -> list
 
 def several(problems: Sequence[tuple[str, MdevError]]) -> MdevError:
     """One error for all problems, each with what it is about. Devices of one entry mostly have the same."""
-    about: dict[str, list[str]] = {}
+    alike: dict[tuple[str, str], list[str]] = {}
     for label, error in problems:
-        about.setdefault(error.message, []).append(label)
+        alike.setdefault((label, error.kind), []).append(error.message)
+    about: dict[str, list[str]] = {}
+    for (label, _kind), messages in alike.items():
+        about.setdefault(_one_for_all(messages), []).append(label)
     lines = [_labelled(labels, text) for text, labels in about.items()]
-    if len(lines) == 1:
-        error = problems[0][1]
-        return type(error)(lines[0], **error.facts)
     facts: list[dict[str, object]] = [
         {"entry": label, "message": error.message, **error.as_result()} for label, error in problems
     ]
-    return Several(f"{len(lines)} problems, nothing was changed. {' | '.join(lines)}", errors=facts)
+    if len(lines) > 1:
+        return Several(f"{len(lines)} problems, nothing was changed. {' | '.join(lines)}", errors=facts)
+    first = problems[0][1]
+    more: dict[str, Fact] = {"errors": facts} if len(facts) > 1 else {}
+    return type(first)(lines[0], **first.facts, **more)
+
+
+def _one_for_all(messages: Sequence[str]) -> str:
+    others = len(set(messages)) - 1
+    return messages[0] + (f". It is the same with {others} more of its devices" if others else "")
 
 
 def _labelled(labels: Sequence[str], text: str) -> str:
@@ -177,7 +186,7 @@ def _creation(wanted: Wanted, placement: Placement) -> tuple[Step, ...]:
     if wanted.active:
         steps.append(CreateDevice(wanted.uuid, placement.choices, attributes))
     if wanted.persistent:
-        definition = _definition_on(wanted, placement.choices[0], None)
+        definition = _definition_on(wanted, placement.choices[0])
         steps.append(Define(definition, follows=wanted.active))
     return tuple(steps)
 
@@ -364,18 +373,17 @@ def _chosen_here(wanted: Wanted, placement: Placement) -> bool:
 def _expected(wanted: Wanted, choice: Choice) -> State:
     return State(
         _expected_device(wanted.uuid, choice, wanted.attributes or ()) if wanted.active else None,
-        _definition_on(wanted, choice, None) if wanted.persistent else None,
+        _definition_on(wanted, choice) if wanted.persistent else None,
     )
 
 
-def _definition_on(wanted: Wanted, choice: Choice, old: Optional[Definition]) -> Definition:
+def _definition_on(wanted: Wanted, choice: Choice) -> Definition:
     return Definition(
         uuid=wanted.uuid,
         parent=choice.parent.address,
         type_id=choice.type.id,
         autostart=wanted.autostart,
         attributes=wanted.attributes or (),
-        other=old.other if old is not None else (),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Optional
 
 from ._address import address_key, device_nodedev
+from ._fit import Fit
 from ._model import MDEV, Definition, Device, Drift, Inventory, Parent, Type
 from ._refusals import used_by
 from ._states import State
@@ -166,6 +167,21 @@ def placement_result(planned: DevicePlan, after: State) -> Result:
     if after.parent != meant:
         reason = f"the next candidate, since {meant} turned out full"
     return {"uuid": planned.uuid, "parent": after.parent, "reason": reason}
+
+
+def fit_result(fit: Fit) -> Result:
+    """Whether devices would fit, and why not. A reason with no parent is about all of them."""
+    reasons: list[Result] = [{"parent": one.parent, "reason": one.reason} for one in fit.rejected]
+    if fit.refused:
+        reasons.append({"parent": None, "reason": fit.refused})
+    return {
+        "type": fit.ask.type,
+        "count": fit.ask.count,
+        "fits": fit.fitting == fit.ask.count,
+        "fitting": fit.fitting,
+        "placement": [{"parent": parent, "count": count} for parent, count in fit.on],
+        "reasons": reasons,
+    }
 
 
 def _diff_side(state: State) -> Result:

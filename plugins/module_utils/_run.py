@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Callable, Optional
+from typing import Optional
 
 from ._apply import Applied, apply_plan
 from ._backends import chosen_backend
-from ._definitions import DefinitionFiles
-from ._host import HostPaths
 from ._inventory import read_inventory
+from ._job import Job
 from ._kernel import Kernel
 from ._lock import host_lock
 from ._model import Device, Inventory, LiveAttribute
@@ -24,18 +23,6 @@ from ._plan import plan_devices
 from ._states import State
 from ._steps import DevicePlan, Plan, Step
 from ._wanted import Wanted
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to do and where. wanted: the devices, which may depend on what the host holds."""
-
-    paths: HostPaths
-    files: DefinitionFiles
-    wanted: Callable[[Inventory], Sequence[Wanted]]
-    backend: str
-    uri: str
-    lock_seconds: float
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def _holders(paths: HostPaths, reader: Reader) -> Holders:
     refused = 0
     for pid in pids:
         try:
-            nodes = set(_vfio_nodes(os.path.join(proc, pid, "fd")))
+            nodes = set(_vfio_nodes(os.path.join(proc, pid)))
         except PermissionError:
             refused += 1
             continue
@@ -97,16 +97,26 @@ def _holders(paths: HostPaths, reader: Reader) -> Holders:
 def _vfio_nodes(folder: str) -> Iterator[NodeKey]:
     """The VFIO nodes that one process has open. A process that ends meanwhile holds nothing."""
     try:
-        names = os.listdir(folder)
+        names = os.listdir(os.path.join(folder, "fd"))
     except (FileNotFoundError, ProcessLookupError):
         return
     for name in names:
-        path = os.path.join(folder, name)
+        path = os.path.join(folder, "fd", name)
         try:
-            if "/vfio/" in os.readlink(path):
+            if "/vfio/" in os.readlink(path) and not _only_a_path(os.path.join(folder, "fdinfo", name)):
                 yield _node_key(os.stat(path))
         except (FileNotFoundError, ProcessLookupError):
             continue
+
+
+def _only_a_path(fdinfo: str) -> bool:
+    """Whether a handle stands for the node's name alone (O_PATH), as udev has it while it sets permissions: no use.
+
+    Source: proc_pid_fdinfo(5), flags are octal.
+    """
+    fields = (line.partition(b":") for line in read_bytes(fdinfo).splitlines())
+    flags = next((int(value, 8) for name, _colon, value in fields if name == b"flags"), 0)
+    return bool(flags & os.O_PATH)
 
 
 def _user(proc: str, pid: str) -> User:

@@ -329,15 +329,14 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vfio.mdev.plugins.module_utils._arguments import (
-    BACKEND_ARGUMENTS,
     DEVICE_ARGUMENTS,
     HOST_ARGUMENTS,
     IDENTITY_ARGUMENTS,
-    job,
     owner,
     pattern,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._errors import InvalidInput, MdevError
+from ansible_collections.vfio.mdev.plugins.module_utils._job import BACKEND_ARGUMENTS, job
 from ansible_collections.vfio.mdev.plugins.module_utils._nodedev_xml import parse_device_xml
 from ansible_collections.vfio.mdev.plugins.module_utils._placement import rejection_facts
 from ansible_collections.vfio.mdev.plugins.module_utils._results import action_results, device_result, diff_result

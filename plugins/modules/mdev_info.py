@@ -58,7 +58,46 @@ options:
       - That of a device can be given to O(vfio.mdev.mdev_device#module:xml) or to C(virsh nodedev-create).
     type: bool
     default: false
+  want:
+    description:
+      - Asks whether these devices would fit beside those that the host has. The answer is in RV(want). Nothing is
+        created.
+      - They are placed all together, by the same rules as those of M(vfio.mdev.mdev_set).
+      - On an SR-IOV card, and where types share what a parent has, no sum over RV(types) can tell this.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      type:
+        description: The type, an id or an exact name.
+        type: str
+        required: true
+      count:
+        description: How many devices.
+        type: int
+        default: 1
+      parent:
+        description: See O(vfio.mdev.mdev_set#module:parent).
+        type: str
+      parents:
+        description: See O(vfio.mdev.mdev_set#module:parents).
+        type: list
+        elements: str
+      exclude_parents:
+        description: See O(vfio.mdev.mdev_set#module:exclude_parents).
+        type: list
+        elements: str
+        default: []
+      placement:
+        description: See O(vfio.mdev.mdev_set#module:placement).
+        type: str
+        choices: [first, pack, spread]
+        default: first
+      numa_node:
+        description: See O(vfio.mdev.mdev_set#module:numa_node).
+        type: int
 seealso:
+  - module: vfio.mdev.mdev_set
   - module: vfio.mdev.mdev_device
   - name: Mediated devices in the kernel
     description: How the kernel shows parents, types and devices.
@@ -75,9 +114,22 @@ EXAMPLES = r"""
   vfio.mdev.mdev_info:
   register: mdev
 
-- name: Stop before a play that needs eight more of a type than there are
+- name: Ask whether a tenant's devices would fit
+  vfio.mdev.mdev_info:
+    gather: []
+    want:
+      - type: NVIDIA A100-8C
+        count: 8
+        placement: spread
+      - type: NVIDIA A100-40C
+        exclude_parents:
+          - "0000:c1:00.0"
+  register: answer
+
+- name: Stop where they would not, and say why
   ansible.builtin.assert:
-    that: (mdev.types | selectattr('id', 'equalto', 'nvidia-471') | first).available_instances >= 8
+    that: answer.want | rejectattr('fits') | length == 0
+    fail_msg: "{{ answer.want | rejectattr('fits') | map(attribute='reasons') | flatten }}"
 
 - name: See what one card has left, wherever its virtual functions are
   vfio.mdev.mdev_info:
@@ -105,6 +157,44 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+want:
+  description: Whether the devices of each entry of O(want) would fit, in the same order.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    type:
+      description: The type as asked for.
+      type: str
+    count:
+      description: How many were asked for.
+      type: int
+    fits:
+      description: Whether all of them fit.
+      type: bool
+    fitting:
+      description: How many of them fit.
+      type: int
+    placement:
+      description: Which parents would get how many, each with C(parent) and C(count).
+      type: list
+      elements: dict
+    reasons:
+      description:
+        - Why the others do not fit, each with C(parent) and C(reason).
+        - C(parent) is null where the reason is not about one parent, for example where none offers the type.
+      type: list
+      elements: dict
+  sample:
+    - type: NVIDIA A100-8C
+      count: 8
+      fits: false
+      fitting: 6
+      placement:
+        - {parent: "0000:41:00.4", count: 6}
+      reasons:
+        - parent: "0000:41:00.4"
+          reason: has 6 of nvidia-471 left, and this run puts 6 of nvidia-471 there
 framework:
   description:
     - How this host slices its devices.
@@ -333,15 +423,22 @@ from typing import Any, Optional
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vfio.mdev.plugins.module_utils._address import canonical_parent, parse_uuid
+from ansible_collections.vfio.mdev.plugins.module_utils._arguments import HOST_ARGUMENTS, PLACE_ARGUMENTS, place
 from ansible_collections.vfio.mdev.plugins.module_utils._definitions import DefinitionFiles
-from ansible_collections.vfio.mdev.plugins.module_utils._errors import MdevError
+from ansible_collections.vfio.mdev.plugins.module_utils._errors import InvalidInput, MdevError
+from ansible_collections.vfio.mdev.plugins.module_utils._fit import Ask, would_fit
 from ansible_collections.vfio.mdev.plugins.module_utils._hardware import read_hardware
 from ansible_collections.vfio.mdev.plugins.module_utils._hints import hints
 from ansible_collections.vfio.mdev.plugins.module_utils._host import HostPaths
 from ansible_collections.vfio.mdev.plugins.module_utils._inventory import read_inventory
 from ansible_collections.vfio.mdev.plugins.module_utils._model import Hardware, Inventory
 from ansible_collections.vfio.mdev.plugins.module_utils._nodedev_xml import device_xml, parent_xml, require_lxml
-from ansible_collections.vfio.mdev.plugins.module_utils._results import device_result, parent_result, type_results
+from ansible_collections.vfio.mdev.plugins.module_utils._results import (
+    device_result,
+    fit_result,
+    parent_result,
+    type_results,
+)
 from ansible_collections.vfio.mdev.plugins.module_utils._selection import Selection, select
 from ansible_collections.vfio.mdev.plugins.module_utils._states import State, disagreement
 
@@ -359,6 +456,7 @@ class Question:
     uuids: tuple[str, ...]
     gather: frozenset[str]
     xml: bool
+    want: tuple[Ask, ...]
 
     @classmethod
     def from_params(cls, params: dict[str, Any]) -> Question:
@@ -373,7 +471,14 @@ class Question:
             uuids=tuple(parse_uuid(one) for one in params["uuid"]),
             gather=frozenset(params["gather"]),
             xml=params["xml"],
+            want=tuple(_ask(one) for one in params["want"]),
         )
+
+
+def _ask(params: dict[str, Any]) -> Ask:
+    if params["count"] < 0:
+        raise InvalidInput(f"want: count is {params['count']}, and must not be negative", count=params["count"])
+    return Ask(params["type"], params["count"], **place(params))
 
 
 def answer(question: Question) -> dict[str, Any]:
@@ -390,6 +495,7 @@ def answer(question: Question) -> dict[str, Any]:
         "parents": _parents(selection, question) if "parents" in question.gather else None,
         "types": _types(selection) if "types" in question.gather else None,
         "devices": _devices(selection, question, inventory) if "devices" in question.gather else None,
+        "want": [fit_result(one) for one in would_fit(question.want, inventory)],
     }
 
 
@@ -432,8 +538,18 @@ def main() -> None:
             "uuid": {"type": "list", "elements": "str", "default": []},
             "gather": {"type": "list", "elements": "str", "choices": PARTS, "default": PARTS},
             "xml": {"type": "bool", "default": False},
-            "sysfs_path": {"type": "path", "default": "/sys"},
-            "definitions_path": {"type": "path", "default": "/etc/mdevctl.d"},
+            "want": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "type": {"type": "str", "required": True},
+                    "count": {"type": "int", "default": 1},
+                    **PLACE_ARGUMENTS,
+                },
+                "mutually_exclusive": [("parent", "parents")],
+            },
+            **HOST_ARGUMENTS,
         },
         supports_check_mode=True,
     )

@@ -374,16 +374,15 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vfio.mdev.plugins.module_utils._arguments import (
-    BACKEND_ARGUMENTS,
     COMMON_ARGUMENTS,
     ENTRY_ARGUMENTS,
     HOST_ARGUMENTS,
     IDENTITY_ARGUMENTS,
-    job,
     owner,
     pattern,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._errors import InvalidInput, MdevError
+from ansible_collections.vfio.mdev.plugins.module_utils._job import BACKEND_ARGUMENTS, job
 from ansible_collections.vfio.mdev.plugins.module_utils._members import (
     MOST,
     NONE,

@@ -20,7 +20,7 @@ from dev.stage import collections_path
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 SUITES = ("trixie", "bookworm")
-SCENARIOS = ("device", "states", "reboot")
+SCENARIOS = ("device", "states", "set", "reboot")
 
 
 def fast(stage: Path, logs: Path) -> list[Check]:

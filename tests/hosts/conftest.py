@@ -62,6 +62,9 @@ class Host:
     def device(self, **arguments: Any) -> Result:
         return run_module("mdev_device", **arguments)
 
+    def set(self, **arguments: Any) -> Result:
+        return run_module("mdev_set", **arguments)
+
     def four_times(self, changed: bool = True, **arguments: Any) -> Result:
         """One request in check mode, for real, again, and as mdev_info, mdevctl and libvirt then see it.
 
@@ -69,19 +72,45 @@ class Host:
         """
         arguments = {"persistent": False, **arguments}
         before = self.info()
-        checked = self.device(check=True, diff=True, **arguments)
-        assert "msg" not in checked, checked["msg"]
-        self._assert_same(before, self.info())
-        done = self.device(diff=True, **arguments)
-        assert "msg" not in done, done["msg"]
-        again = self.device(**arguments)
-        assert (checked["changed"], done["changed"], again["changed"]) == (changed, changed, False)
-        assert (checked["actions"], again["actions"]) == (done["actions"], [])
-        assert checked["diff"] == done["diff"]
+        checked, done, again = self._three_times(self.device, changed, arguments)
         self._assert_device(checked["device"], {**(done["device"] or {}), "iommu_group": None})
         self._assert_seen(before, done, again)
         self.assert_all_see_the_same()
         return done
+
+    def set_four_times(self, changed: bool = True, **arguments: Any) -> Result:
+        """The same for a set, tenant-a where no name is given."""
+        arguments = {"name": "tenant-a", "persistent": False, **arguments}
+        before = self.info()
+        checked, done, again = self._three_times(self.set, changed, arguments)
+        for same in ("entries", "placements", "skipped"):
+            assert checked[same] == done[same]
+        assert self._looks(checked["devices"]) == self._looks(done["devices"]) == self._looks(again["devices"])
+        touched = {one["uuid"] for one in (*done["actions"], *done["devices"])}
+        others = [one for one in before["devices"] if one["uuid"] not in touched]
+        assert self._looks(self.info()["devices"]) == self._looks([*others, *done["devices"]])
+        self.assert_all_see_the_same()
+        return done
+
+    def _three_times(self, module: Callable[..., Result], changed: bool, arguments: Result) -> list[Result]:
+        """In check mode, which changes nothing, for real with the same result, and again, which changes nothing."""
+        before = self.info()
+        checked = module(check=True, diff=True, **arguments)
+        assert "msg" not in checked, checked["msg"]
+        self._assert_same(before, self.info())
+        done = module(diff=True, **arguments)
+        assert "msg" not in done, done["msg"]
+        again = module(**arguments)
+        assert (checked["changed"], done["changed"], again["changed"]) == (changed, changed, False)
+        assert (checked["actions"], again["actions"]) == (done["actions"], [])
+        assert checked["diff"] == done["diff"]
+        return [checked, done, again]
+
+    @staticmethod
+    def _looks(devices: list[Result]) -> list[Result]:
+        """Devices by UUID, without what differs between two looks and without the group, which the kernel gives."""
+        plain = [{**one, **_EACH_ITS_OWN, "iommu_group": None} for one in devices]
+        return sorted(plain, key=lambda one: str(one["uuid"]))
 
     @staticmethod
     def _assert_device(seen: Result | None, wanted: Result) -> None:
@@ -105,17 +134,31 @@ class Host:
     def refused(self, kind: str, words: str, only_for_real: bool = False, **arguments: Any) -> Result:
         """One request that is refused with the same words in check mode and for real, and changes nothing.
 
-        only_for_real: the kernel or a tool refuses, which no plan can know.
+        only_for_real: the kernel or a tool refuses, which no plan can know. What was removed by then is made again.
         """
-        arguments = {"persistent": False, **arguments}
+        return self._refused(self.device, kind, words, only_for_real, {"persistent": False, **arguments})
+
+    def set_refused(self, kind: str, words: str, only_for_real: bool = False, **arguments: Any) -> Result:
+        """The same for a set, tenant-a where no name is given."""
+        arguments = {"name": "tenant-a", "persistent": False, **arguments}
+        return self._refused(self.set, kind, words, only_for_real, arguments)
+
+    def _refused(
+        self, module: Callable[..., Result], kind: str, words: str, only_for_real: bool, arguments: Result
+    ) -> Result:
         before = self.info()
-        checked = self.device(check=True, **arguments)
-        refused = self.device(**arguments)
+        checked = module(check=True, **arguments)
+        refused = module(**arguments)
         assert refused.get("failed"), refused
         assert refused["error"]["kind"] == kind, refused
         assert re.search(words, refused["msg"]), refused["msg"]
-        assert only_for_real or checked["msg"] == refused["msg"]
-        self._assert_same(before, self.info())
+        after = self.info()
+        if only_for_real:
+            assert "failed" not in checked
+            assert (self._looks(after["devices"]), after["types"]) == (self._looks(before["devices"]), before["types"])
+        else:
+            assert checked["msg"] == refused["msg"]
+            self._assert_same(before, after)
         return refused
 
     def assert_all_see_the_same(self) -> None:

@@ -2,16 +2,19 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The modules on trees of files that look like a host."""
+"""Hosts for the modules: trees of files, and drivers that answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from asked import Asked, Build
 from asking import run_module
+from driver_fs import Card, mounted
 from tree import Tree
 
 Run = Callable[..., dict[str, Any]]
@@ -29,3 +32,16 @@ def info(tree: Tree) -> Run:
         return run_module("mdev_info", **{**places, **arguments})
 
     return run
+
+
+@pytest.fixture
+def on_host(tmp_path: Path) -> Iterator[Build]:
+    with ExitStack() as stack:
+
+        def build(*cards: Card) -> Asked:
+            (tmp_path / "host").mkdir()
+            (tmp_path / "definitions").mkdir()
+            host = stack.enter_context(mounted(tmp_path / "host", *cards))
+            return Asked(host, tmp_path / "definitions")
+
+        yield build

@@ -61,6 +61,7 @@ class Card:
     # What available_instances says, where that is not what is left.
     promise: int | None = None
     physical_function: str | None = None
+    driver: str | None = None
     # A card whose functions all have the same type, once one has one (NVIDIA without mixed sizes).
     same_type_as: list[Card] = field(default_factory=list)
     attributes: dict[str, Callable[[str], None]] = field(default_factory=dict)
@@ -82,6 +83,20 @@ class Card:
             refuse(self.full)
         if not self.idle:
             self.devices[uuid] = type_id
+
+
+def mtty(**facts: Any) -> Card:
+    """The kernel's sample driver."""
+    return Card("mtty", {"mtty-1": 1, "mtty-2": 2}, 24, **facts)
+
+
+def nvidia_functions(card: str, types: dict[str, int]) -> list[Card]:
+    """The virtual functions of a card, which all get the same type (NVIDIA vGPU User Guide)."""
+    facts: dict[str, Any] = {"physical_function": f"{card}.0", "driver": "nvidia"}
+    functions = [Card(f"{card}.{number}", types, 1, "pci", **facts) for number in (4, 5, 6)]
+    for one in functions:
+        one.same_type_as = functions
+    return functions
 
 
 class StandIn(mfusepy.Operations):
@@ -125,6 +140,8 @@ class StandIn(mfusepy.Operations):
         nodes[f"{folder}/subsystem"] = Node(target=f"../../../bus/{card.subsystem}")
         if card.physical_function is not None:
             nodes[f"{folder}/physfn"] = Node(target=f"../{card.physical_function}")
+        if card.driver is not None:
+            nodes[f"{folder}/driver"] = Node(target=f"../../../bus/{card.subsystem}/drivers/{card.driver}")
         types = f"{folder}/mdev_supported_types"
         nodes[types] = Node()
         for kind in card.types:

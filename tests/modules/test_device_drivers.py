@@ -6,14 +6,10 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
 
 import pytest
-from asking import run_module
-from driver_fs import Card, StandIn, mounted, refuse
+from asked import Build
+from driver_fs import Card, mtty, nvidia_functions, refuse
 
 from ansible_collections.vfio.mdev.plugins.module_utils import _kernel
 
@@ -21,51 +17,17 @@ UUID = "11111111-2222-3333-4444-555555555555"
 OTHER = "22222222-2222-3333-4444-555555555555"
 
 
-class Asked:
-    """A host with these cards, and mdev_device on it."""
-
-    def __init__(self, host: StandIn, definitions: Path) -> None:
-        self.host = host
-        self._places = {"sysfs_path": str(host.sys), "definitions_path": str(definitions)}
-
-    def __call__(self, **arguments: Any) -> dict[str, Any]:
-        return run_module("mdev_device", **{"persistent": False, **self._places, **arguments})
-
-    def info(self) -> dict[str, Any]:
-        return run_module("mdev_info", **self._places)
-
-
-Build = Callable[..., Asked]
-
-
-@pytest.fixture
-def on_host(tmp_path: Path) -> Iterator[Build]:
-    with ExitStack() as stack:
-
-        def build(*cards: Card) -> Asked:
-            (tmp_path / "host").mkdir()
-            (tmp_path / "definitions").mkdir()
-            host = stack.enter_context(mounted(tmp_path / "host", *cards))
-            return Asked(host, tmp_path / "definitions")
-
-        yield build
-
-
-def mtty(**facts: Any) -> Card:
-    return Card("mtty", {"mtty-1": 1, "mtty-2": 2}, 24, **facts)
-
-
 def test_check_mode_the_real_run_and_again(on_host: Build) -> None:
     ask = on_host(mtty())
-    checked = ask(uuid=UUID, type="mtty-2", check=True)
+    checked = ask.device(uuid=UUID, type="mtty-2", check=True)
     assert ask.host.writes == []
-    done = ask(uuid=UUID, type="mtty-2")
-    again = ask(uuid=UUID, type="mtty-2")
+    done = ask.device(uuid=UUID, type="mtty-2")
+    again = ask.device(uuid=UUID, type="mtty-2")
     assert (checked["changed"], done["changed"], again["changed"]) == (True, True, False)
     assert checked["actions"] == done["actions"]
     assert done["device"]["iommu_group"] == 10
     assert ask.info()["types"][1]["available_instances"] == 11
-    assert ask(uuid=UUID, state="absent")["device"] is None
+    assert ask.device(uuid=UUID, state="absent")["device"] is None
     assert ask.host.devices() == {}
 
 
@@ -74,7 +36,7 @@ def test_a_parent_that_promises_room_it_has_not_is_left_for_the_next(on_host: Bu
     liar = Card("0000:41:00.4", {"nvidia-471": 1}, 0, "pci", promise=1)
     honest = Card("0000:41:00.5", {"nvidia-471": 1}, 1, "pci")
     ask = on_host(liar, honest)
-    done = ask(uuid=UUID, type="nvidia-471")
+    done = ask.device(uuid=UUID, type="nvidia-471")
     assert done["device"]["parent"] == "0000:41:00.5"
     [rejected] = done["rejected_parents"]
     assert rejected["parent"] == "0000:41:00.4"
@@ -84,7 +46,7 @@ def test_a_parent_that_promises_room_it_has_not_is_left_for_the_next(on_host: Bu
 
 def test_no_parent_keeps_its_promise(on_host: Build) -> None:
     cards = [Card(f"0000:41:00.{number}", {"nvidia-471": 1}, 0, "pci", promise=1) for number in (4, 5)]
-    refused = on_host(*cards)(uuid=UUID, type="nvidia-471")
+    refused = on_host(*cards).device(uuid=UUID, type="nvidia-471")
     assert refused["error"]["kind"] == "no_room"
     assert "0000:41:00.4" in refused["msg"]
     assert "0000:41:00.5" in refused["msg"]
@@ -92,21 +54,15 @@ def test_no_parent_keeps_its_promise(on_host: Build) -> None:
 
 def test_a_named_parent_that_breaks_its_promise_is_an_error(on_host: Build) -> None:
     ask = on_host(Card("0000:41:00.4", {"nvidia-471": 1}, 0, "pci", promise=1), mtty())
-    refused = ask(uuid=UUID, type="nvidia-471", parent="0000:41:00.4")
+    refused = ask.device(uuid=UUID, type="nvidia-471", parent="0000:41:00.4")
     assert (refused["error"]["kind"], refused["error"]["errno"]) == ("kernel_refused", errno.ENOSPC)
 
 
 def test_one_type_excludes_the_others_of_the_card(on_host: Build) -> None:
-    types = {"nvidia-471": 1, "nvidia-472": 1}
-    functions = [
-        Card(f"0000:41:00.{number}", types, 1, "pci", physical_function="0000:41:00.0") for number in (4, 5, 6)
-    ]
-    for one in functions:
-        one.same_type_as = functions
-    ask = on_host(*functions)
-    assert ask(uuid=UUID, type="nvidia-471", parent="0000:41:00.0")["device"]["parent"] == "0000:41:00.4"
-    assert ask(uuid=OTHER, type="nvidia-471", parent="41:00.0")["device"]["parent"] == "0000:41:00.5"
-    refused = ask(name="third", type="nvidia-472")
+    ask = on_host(*nvidia_functions("0000:41:00", {"nvidia-471": 1, "nvidia-472": 1}))
+    assert ask.device(uuid=UUID, type="nvidia-471", parent="0000:41:00.0")["device"]["parent"] == "0000:41:00.4"
+    assert ask.device(uuid=OTHER, type="nvidia-471", parent="41:00.0")["device"]["parent"] == "0000:41:00.5"
+    refused = ask.device(name="third", type="nvidia-472")
     assert refused["error"]["kind"] == "no_room"
     assert "nvidia-471" in refused["msg"]
 
@@ -114,52 +70,52 @@ def test_one_type_excludes_the_others_of_the_card(on_host: Build) -> None:
 def test_attributes_are_written_in_order(on_host: Build) -> None:
     ask = on_host(mtty(attributes={"first": lambda _value: None, "second": lambda _value: None}))
     attributes = [{"name": "second", "value": "1"}, {"name": "first", "value": "2"}]
-    ask(uuid=UUID, type="mtty-1", attributes=attributes)
+    ask.device(uuid=UUID, type="mtty-1", attributes=attributes)
     written = [(path.rsplit("/", 1)[1], text) for path, text in ask.host.writes]
     assert written == [("create", UUID), ("second", "1\n"), ("first", "2\n")]
 
 
 def test_an_attribute_that_fails_takes_the_device_back(on_host: Build) -> None:
     ask = on_host(mtty(attributes={"limit": lambda _value: refuse(errno.EINVAL)}))
-    refused = ask(uuid=UUID, type="mtty-1", attributes=[{"name": "limit", "value": "7"}])
+    refused = ask.device(uuid=UUID, type="mtty-1", attributes=[{"name": "limit", "value": "7"}])
     assert (refused["error"]["kind"], refused["error"]["attribute"]) == ("kernel_refused", "limit")
     assert ask.host.devices() == {}
 
 
 def test_a_replacement_that_fails_leaves_the_old_device(on_host: Build) -> None:
     ask = on_host(mtty(attributes={"limit": lambda _value: refuse(errno.EINVAL)}))
-    ask(uuid=UUID, type="mtty-2")
-    refused = ask(uuid=UUID, type="mtty-1", recreate=True, attributes=[{"name": "limit", "value": "7"}])
+    ask.device(uuid=UUID, type="mtty-2")
+    refused = ask.device(uuid=UUID, type="mtty-1", recreate=True, attributes=[{"name": "limit", "value": "7"}])
     assert refused["error"]["taken_back"] is True
     assert ask.host.devices() == {UUID: "mtty-2"}
 
 
 def test_a_device_in_use_is_not_written_to(on_host: Build) -> None:
     ask = on_host(mtty())
-    ask(uuid=UUID, type="mtty-2")
+    ask.device(uuid=UUID, type="mtty-2")
     ask.host.held.add(UUID)
     before = len(ask.host.writes)
     for request in ({"state": "absent"}, {"type": "mtty-1", "recreate": True}):
-        assert ask(uuid=UUID, **request)["error"]["kind"] == "in_use"
+        assert ask.device(uuid=UUID, **request)["error"]["kind"] == "in_use"
     assert len(ask.host.writes) == before
 
 
 def test_a_removal_that_hangs_is_given_up_and_named(on_host: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_kernel, "REMOVE_SECONDS", 0.3)
     ask = on_host(mtty())
-    ask(uuid=UUID, type="mtty-2")
+    ask.device(uuid=UUID, type="mtty-2")
     ask.host.hanging.clear()
-    refused = ask(uuid=UUID, state="absent")
+    refused = ask.device(uuid=UUID, state="absent")
     assert refused["error"]["kind"] == "removing"
     assert "did not finish the removal" in refused["msg"]
     [half] = ask.info()["devices"]
     assert (half["uuid"], half["removing"], half["parent"]) == (UUID, True, "mtty")
-    assert ask(uuid=UUID, type="mtty-2")["error"]["kind"] == "removing"
+    assert ask.device(uuid=UUID, type="mtty-2")["error"]["kind"] == "removing"
 
 
 def test_a_driver_that_says_yes_and_does_nothing(on_host: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_kernel, "_APPEAR_SECONDS", 0.1)
-    refused = on_host(mtty(idle=True))(uuid=UUID, type="mtty-1")
+    refused = on_host(mtty(idle=True)).device(uuid=UUID, type="mtty-1")
     assert refused["error"]["kind"] == "kernel_refused"
     assert "the device is not there" in refused["msg"]
 
@@ -174,7 +130,7 @@ def test_a_driver_that_says_yes_and_does_nothing(on_host: Build, monkeypatch: py
     ],
 )
 def test_what_the_kernel_said_and_what_it_means(on_host: Build, number: int, words: str) -> None:
-    refused = on_host(mtty(create_error=number))(uuid=UUID, type="mtty-1")
+    refused = on_host(mtty(create_error=number)).device(uuid=UUID, type="mtty-1")
     assert refused["error"]["errno"] == number
     assert words in refused["msg"]
     assert "type mtty-1 on parent mtty" in refused["msg"]

@@ -190,6 +190,16 @@ def test_users_by_group_and_by_device_node(tree: Tree, info: Any) -> None:
     assert info(gather=["devices"])["devices"][0]["in_use"] is None
 
 
+def test_a_handle_that_stands_for_the_name_alone_is_no_use(tree: Tree, info: Any) -> None:
+    """udev has one for a moment after each new device."""
+    tree.device(tree.parent("mtty", "mtty", mtty_1="22"), UUID, "mtty-1", group=0)
+    handle = os.open(tree.root / "dev/vfio/0", os.O_PATH)
+    assert info()["devices"][0]["in_use"] is False
+    os.close(handle)
+    with (tree.root / "dev/vfio/0").open():
+        assert info()["devices"][0]["in_use"] is True
+
+
 def test_a_host_whose_processes_cannot_be_seen(tree: Tree, info: Any) -> None:
     folder = tree.parent("mtty", "mtty", mtty_1="22")
     tree.device(folder, UUID, "mtty-1", group=0)

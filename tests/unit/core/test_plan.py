@@ -9,7 +9,16 @@ from typing import Any, Optional
 import pytest
 from builders import GUEST, OTHER, UUID, device, inventory, kind, parent
 
-from ansible_collections.vfio.mdev.plugins.module_utils._errors import InUse, MdevError, Mismatch, NoRoom, Removing
+from ansible_collections.vfio.mdev.plugins.module_utils._errors import (
+    InUse,
+    InvalidInput,
+    MdevError,
+    Mismatch,
+    NoRoom,
+    NotFound,
+    Removing,
+    Several,
+)
 from ansible_collections.vfio.mdev.plugins.module_utils._model import Attribute, Definition, Device, LiveAttribute
 from ansible_collections.vfio.mdev.plugins.module_utils._plan import (
     Live,
@@ -366,3 +375,63 @@ def test_a_refused_change_may_wait_for_the_next_start_only_where_it_is_stored(pe
     plan = plan_device(wanted(attributes=(ON,), persistent=persistent), host(MINE), (now,))
     [write] = [step for step in plan.steps if isinstance(step, WriteAttribute)]
     assert write.may_wait == persistent
+
+
+def several(count: int, label: str = "devices[0] (web)", **more: Any) -> tuple[Wanted, ...]:
+    return tuple(
+        wanted(uuid=f"{n:08d}-2222-3333-4444-555555555555", label=label, index=n, **more) for n in range(count)
+    )
+
+
+def test_what_goes_comes_before_what_is_created() -> None:
+    asked = (wanted(uuid=OTHER, label="devices[0]", parents=(A,)), wanted(**GONE, label="purge: all"))
+    assert shape(plan_devices(asked, host(MINE, left=0))) == [f"remove t-1 on {A}", f"create t-1 on {A}"]
+
+
+def test_all_devices_are_placed_together() -> None:
+    plan = plan_devices(several(2), host())
+    assert shape(plan) == [f"create t-1 on {A}", f"create t-1 on {B}"]
+    assert [one.label for one in plan.devices] == ["devices[0] (web)"] * 2
+    with pytest.raises(NoRoom, match=r"no room for 1 of the 3 devices.*devices\[0\] \(web\): 1 of type 't-1'"):
+        plan_devices(several(3), host())
+
+
+def test_the_same_uuid_twice() -> None:
+    with pytest.raises(InvalidInput, match=r"asked for twice, by devices\[0\] and by devices\[1\]\."):
+        plan_devices((wanted(label="devices[0]"), wanted(label="devices[1]")), host())
+
+
+def test_all_problems_are_told_at_once() -> None:
+    asked = (
+        wanted(type="t-2", label="devices[0]"),
+        *several(2, "devices[1] (web)", type="no-such"),
+        wanted(uuid=OTHER, parents=("0000:01:00.0",), label="devices[2]"),
+    )
+    with pytest.raises(
+        Several, match=r"^3 problems, nothing was changed\. devices\[0\]: .*devices\[1\] \(web\): "
+    ) as told:
+        plan_devices(asked, host(MINE))
+    errors: Any = told.value.facts["errors"]
+    assert [(one["entry"], one["kind"]) for one in errors] == [
+        ("devices[0]", "mismatch"),
+        ("devices[1] (web)", "not_found"),
+        ("devices[1] (web)", "not_found"),
+        ("devices[2]", "not_found"),
+    ]
+
+
+def test_one_problem_of_many_devices_is_one_error_of_its_kind() -> None:
+    devices = tuple(device(one.uuid, A, "t-1") for one in several(3))
+    with pytest.raises(Mismatch, match=r"^devices\[0\] \(web\): .* the same with 2 more of its devices$") as told:
+        plan_devices(several(3, type="t-2"), host(*devices))
+    assert len(told.value.facts["errors"]) == 3  # type: ignore[arg-type]
+    with pytest.raises(NotFound, match=r"^a, b: ") as told_once:
+        plan_devices((*several(1, "a", type="x"), wanted(label="b", type="x")), host())
+    assert told_once.value.facts["type"] == "x"
+
+
+def test_a_used_device_stays_where_that_was_said() -> None:
+    kept = plan_device(wanted(**GONE, skip_in_use=True), host(BUSY))
+    assert (kept.steps, kept.left) == ((), BUSY)
+    [step] = plan_device(wanted(**GONE, skip_in_use=True), host(MINE)).steps
+    assert step == RemoveDevice(MINE, may_stay=True)

@@ -1,0 +1,51 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What modules that change a host are to do, and how: their common arguments and what these mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from ._autostart import require_starter
+from ._backends import CHOICES
+from ._definitions import DefinitionFiles
+from ._host import HostPaths
+from ._model import Inventory
+from ._wanted import Wanted
+
+BACKEND_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "backend": {"type": "str", "choices": list(CHOICES), "default": "auto"},
+    "uri": {"type": "str", "default": "qemu:///system"},
+    "lock_timeout": {"type": "float", "default": 60},
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to do and where. wanted: the devices, which may depend on what the host holds."""
+
+    paths: HostPaths
+    files: DefinitionFiles
+    wanted: Callable[[Inventory], Sequence[Wanted]]
+    backend: str
+    uri: str
+    lock_seconds: float
+
+
+def job(params: dict[str, Any], wanted: Callable[[Inventory], Sequence[Wanted]], autostart: bool) -> Job:
+    """What to do and where. autostart: whether something must start devices at boot."""
+    paths = HostPaths(params["sysfs_path"])
+    if autostart:
+        require_starter(paths)
+    return Job(
+        paths=paths,
+        files=DefinitionFiles(params["definitions_path"]),
+        wanted=wanted,
+        backend=params["backend"],
+        uri=params["uri"],
+        lock_seconds=params["lock_timeout"],
+    )
