@@ -15,10 +15,10 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 
-def run_module(name: str, /, **arguments: Any) -> dict[str, Any]:
+def run_module(module_name: str, /, **arguments: Any) -> dict[str, Any]:
     """The result that the module prints. check and diff set Ansible's modes."""
     modes = {"_ansible_check_mode": arguments.pop("check", False), "_ansible_diff": arguments.pop("diff", False)}
-    module = importlib.import_module(f"ansible_collections.vfio.mdev.plugins.modules.{name}")
+    module = importlib.import_module(f"ansible_collections.vfio.mdev.plugins.modules.{module_name}")
     printed = io.StringIO()
     with patch_module_args({**arguments, **modes}), redirect_stdout(printed), pytest.raises(SystemExit) as ended:
         module.main()

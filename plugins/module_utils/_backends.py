@@ -6,24 +6,45 @@
 
 from __future__ import annotations
 
+import os
+
 from ._backend import Backend
 from ._definitions import DefinitionFiles
 from ._direct import DirectBackend
+from ._host import HostPaths
 from ._kernel import Kernel
-from ._libvirt import libvirt_backend
-from ._mdevctl import mdevctl_backend, scripts_installed
 
 CHOICES = ("auto", "sysfs", "mdevctl", "libvirt")
 
+_SCRIPT_FOLDERS = ("usr/lib/mdevctl/scripts.d", "etc/mdevctl.d/scripts.d")
+_SCRIPT_KINDS = ("callouts", "notifiers")
+
 
 def chosen_backend(asked: str, kernel: Kernel, files: DefinitionFiles, uri: str) -> Backend:
-    """The backend that was asked for.
+    """The backend that was asked for. Those that most runs do not need are imported here: a host pays for each import.
 
     auto: mdevctl where it has callout or notification scripts, since these must run; else sysfs, which is some twenty
     times faster than a process per step.
     """
     if asked == "libvirt":
+        from ._libvirt import libvirt_backend
+
         return libvirt_backend(kernel, uri)
-    if asked == "mdevctl" or (asked == "auto" and scripts_installed(kernel.paths)):
+    if asked == "mdevctl" or (asked == "auto" and _scripts_installed(kernel.paths)):
+        from ._mdevctl import mdevctl_backend
+
         return mdevctl_backend(kernel)
     return DirectBackend(kernel, files)
+
+
+def _scripts_installed(paths: HostPaths) -> bool:
+    """Whether mdevctl has callout or notification scripts: these must run at each change, so mdevctl must make it."""
+    folders = (paths.beside(folder, kind) for folder in _SCRIPT_FOLDERS for kind in _SCRIPT_KINDS)
+    return any(os.access(os.path.join(folder, name), os.X_OK) for folder in folders for name in _listed(folder))
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Callable, Optional
 
 from ._errors import KernelRefused, Removing
 from ._host import HostPaths, Reader, errno_text
 from ._model import Attribute, Device, LiveAttribute, Parent
 from ._refusals import removing_error
+from ._remover import Remover
 from ._sysfs import SysfsReader
 from ._users import kept_unused, with_users
 
@@ -73,6 +73,7 @@ class Kernel:
     """The verbs of sysfs on one host."""
 
     paths: HostPaths
+    remover: Remover = field(default_factory=Remover)
 
     def create(self, parent: Parent, type_id: str, uuid: str) -> Device:
         """Creates the device and waits until its links are there."""
@@ -95,7 +96,7 @@ class Kernel:
         block the writer, beyond any signal, until the user lets go.
         """
         with kept_unused(self.paths, device):
-            number = _write_in_child(os.path.join(device.path, "remove"), "1", REMOVE_SECONDS)
+            number = self.remover.write(os.path.join(device.path, "remove"), REMOVE_SECONDS)
         if number is None:
             raise self._half_removed(device, f"the kernel did not finish the removal in {REMOVE_SECONDS:.0f} s")
         if number not in (0, errno.ENOENT):
@@ -197,53 +198,6 @@ def _write(path: str, text: str) -> None:
         os.close(handle)
     if written != len(data):
         raise OSError(errno.EIO, f"only {written} of {len(data)} bytes were taken")
-
-
-def _write_in_child(path: str, text: str, seconds: float) -> Optional[int]:
-    """Writes in a process of its own that can be left behind. Returns the errno, 0 for success, None when time is up.
-
-    A blocked write can't be ended, not even by SIGKILL. The child therefore keeps nothing of ours open: neither the
-    pipes that Ansible waits for, nor the lock, nor the VFIO group.
-    """
-    answer, child_end = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        _child_write(path, text, child_end)
-    os.close(child_end)
-    try:
-        ready, _none, _none = select.select([answer], [], [], seconds)
-        if not ready:
-            return None
-        data = os.read(answer, 16)
-        os.waitpid(pid, 0)
-        return int(data) if data else errno.ECHILD
-    finally:
-        os.close(answer)
-
-
-def _child_write(path: str, text: str, answer: int) -> None:
-    """The child's whole life. It never returns."""
-    try:
-        os.setsid()
-        for name in os.listdir("/proc/self/fd"):
-            _close_quietly(int(name), answer)
-        number = 0
-        try:
-            _write(path, text)
-        except OSError as error:
-            number = error.errno or errno.EIO
-        os.write(answer, str(number).encode("ascii"))
-    finally:
-        os._exit(0)
-
-
-def _close_quietly(handle: int, but: int) -> None:
-    if handle == but:
-        return
-    try:
-        os.close(handle)
-    except OSError:
-        return
 
 
 def _waited_for(condition: Callable[[], bool], seconds: float) -> bool:

@@ -10,7 +10,6 @@ stops it: mdevctl itself would block in the kernel until its user lets go.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -21,7 +20,6 @@ from typing import Optional
 
 from ._definition_json import definition_text
 from ._errors import BackendFailed, InvalidInput
-from ._host import HostPaths
 from ._kernel import REMOVE_SECONDS, Kernel
 from ._model import Attribute, Definition, Device, Parent
 from ._users import kept_unused
@@ -29,21 +27,6 @@ from ._users import kept_unused
 _SECONDS = 120.0
 # mdevctl's exit code for arguments that it does not know.
 _USAGE = 2
-_SCRIPT_FOLDERS = ("usr/lib/mdevctl/scripts.d", "etc/mdevctl.d/scripts.d")
-_SCRIPT_KINDS = ("callouts", "notifiers")
-
-
-def scripts_installed(paths: HostPaths) -> bool:
-    """Whether mdevctl has callout or notification scripts: these must run at each change, so mdevctl must make it."""
-    folders = (paths.beside(folder, kind) for folder in _SCRIPT_FOLDERS for kind in _SCRIPT_KINDS)
-    return any(os.access(os.path.join(folder, name), os.X_OK) for folder in folders for name in _listed(folder))
-
-
-def _listed(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Optional
 
 from ._errors import InvalidInput
@@ -78,7 +79,7 @@ def _members_of(entry: Entry, request: SetRequest, inventory: Inventory) -> Iter
     there = _numbers_there(entry, request.owner, inventory)
     kept = _kept(there, entry, inventory)
     free = (index for index in range(MOST + len(there)) if index not in there)
-    new = {next(free) for _one in range(_count(entry) - len(kept))}
+    new = set(islice(free, max(0, _count(entry) - len(kept))))
     for index in sorted({*there, *new}):
         one = replace(entry.pattern, uuid=there.get(index) or request.owner.uuid(entry.key, index), index=index)
         yield one if index in kept or index in new else _gone(one, request)

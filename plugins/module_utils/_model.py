@@ -11,6 +11,7 @@ The words are the kernel's (Documentation/driver-api/vfio-mediated-device.rst) a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Optional
 
 MDEV = "mdev"
@@ -91,7 +92,11 @@ class Parent:
 
     def type(self, type_id: Optional[str]) -> Optional[Type]:
         """The type with this id, if the parent has it."""
-        return next((one for one in self.types if one.id == type_id), None)
+        return self._types_by_id.get(type_id or "")
+
+    @cached_property
+    def _types_by_id(self) -> dict[str, Type]:
+        return {one.id: one for one in self.types}
 
 
 @dataclass(frozen=True)
@@ -172,15 +177,32 @@ class Inventory:
 
     def parent(self, address: str) -> Optional[Parent]:
         """The parent with this sysfs name."""
-        return next((one for one in self.parents if one.address == address), None)
+        return self._parents_by_address.get(address)
 
     def device(self, uuid: str) -> Optional[Device]:
         """The device with this UUID, on whatever parent, also when it is half removed."""
-        return next((one for one in self.devices if one.uuid == uuid), None)
+        return self._devices_by_uuid.get(uuid)
 
     def definitions_of(self, uuid: str) -> tuple[Definition, ...]:
         """The definitions with this UUID: mdevctl allows one under each parent."""
-        return tuple(one for one in self.definitions if one.uuid == uuid)
+        return self._definitions_by_uuid.get(uuid, ())
+
+    # Plans ask once a device: looking through all devices each time would cost the square of their number.
+
+    @cached_property
+    def _parents_by_address(self) -> dict[str, Parent]:
+        return {one.address: one for one in self.parents}
+
+    @cached_property
+    def _devices_by_uuid(self) -> dict[str, Device]:
+        return {one.uuid: one for one in reversed(self.devices)}
+
+    @cached_property
+    def _definitions_by_uuid(self) -> dict[str, tuple[Definition, ...]]:
+        found: dict[str, tuple[Definition, ...]] = {}
+        for one in self.definitions:
+            found[one.uuid] = (*found.get(one.uuid, ()), one)
+        return found
 
     @property
     def framework(self) -> str:

@@ -7,14 +7,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from ._address import address_key, device_nodedev
-from ._fit import Fit
 from ._model import MDEV, Definition, Device, Drift, Inventory, Parent, Type
 from ._refusals import used_by
 from ._states import State
 from ._steps import CreateDevice, Define, DevicePlan, RemoveDevice, Step, Undefine
+
+if TYPE_CHECKING:
+    from ._fit import Fit
 
 Result = dict[str, Any]
 

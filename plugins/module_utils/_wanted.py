@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Optional
 
 from ._address import canonical_parent, derived_uuid
@@ -101,8 +102,12 @@ class Owner:
 
     def owns(self, uuid: str) -> bool:
         """Whether the UUID says that the device is this owner's: its first 48 bits, and version 8 (RFC 9562)."""
-        mine = self.uuid(())
-        return uuid[:13] == mine[:13] and uuid[14] == mine[14]
+        return uuid.startswith(self._mine)
+
+    @cached_property
+    def _mine(self) -> str:
+        """The first 48 bits, which host and name alone give, and the version's digit."""
+        return self.uuid(())[:15]
 
 
 def derived_from(name: Optional[str], type_asked: Optional[str], parent_asked: Optional[str]) -> tuple[str, ...]:

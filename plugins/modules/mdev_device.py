@@ -337,7 +337,6 @@ from ansible_collections.vfio.mdev.plugins.module_utils._arguments import (
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._errors import InvalidInput, MdevError
 from ansible_collections.vfio.mdev.plugins.module_utils._job import BACKEND_ARGUMENTS, job
-from ansible_collections.vfio.mdev.plugins.module_utils._nodedev_xml import parse_device_xml
 from ansible_collections.vfio.mdev.plugins.module_utils._placement import rejection_facts
 from ansible_collections.vfio.mdev.plugins.module_utils._results import action_results, device_result, diff_result
 from ansible_collections.vfio.mdev.plugins.module_utils._run import Outcome, run
@@ -356,6 +355,9 @@ def wanted_device(params: dict[str, Any]) -> Wanted:
 
 
 def _fields_of_xml(params: dict[str, Any]) -> dict[str, Any]:
+    # Hosts that need no XML do not pay for the import.
+    from ansible_collections.vfio.mdev.plugins.module_utils._nodedev_xml import parse_device_xml
+
     request = parse_device_xml(params["xml"])
     if request.uuid is not None and params["name"] is not None:
         raise InvalidInput(
@@ -379,8 +381,13 @@ def result(outcome: Outcome) -> dict[str, Any]:
         "device": device_result(after, outcome.inventory, planned.drift) if after.exists else None,
         "actions": [action for step in outcome.steps for action in action_results(step, after.device)],
         "rejected_parents": rejection_facts(outcome.rejected()),
-        "diff": diff_result(planned.before, after),
     }
+
+
+def diff(outcome: Outcome) -> dict[str, Any]:
+    """Before and after, for --diff."""
+    [planned] = outcome.plan.devices
+    return diff_result(planned.before, outcome.after(planned))
 
 
 def main() -> None:
@@ -415,7 +422,7 @@ def main() -> None:
         module.fail_json(msg=error.message, error=error.as_result())
     for text in outcome.warnings():
         module.warn(text)
-    module.exit_json(**result(outcome))
+    module.exit_json(**result(outcome), **({"diff": diff(outcome)} if module._diff else {}))
 
 
 if __name__ == "__main__":

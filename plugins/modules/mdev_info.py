@@ -431,8 +431,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._hardware import read_ha
 from ansible_collections.vfio.mdev.plugins.module_utils._hints import hints
 from ansible_collections.vfio.mdev.plugins.module_utils._host import HostPaths
 from ansible_collections.vfio.mdev.plugins.module_utils._inventory import read_inventory
-from ansible_collections.vfio.mdev.plugins.module_utils._model import Hardware, Inventory
-from ansible_collections.vfio.mdev.plugins.module_utils._nodedev_xml import device_xml, parent_xml, require_lxml
+from ansible_collections.vfio.mdev.plugins.module_utils._model import Hardware, Inventory, Parent
 from ansible_collections.vfio.mdev.plugins.module_utils._results import (
     device_result,
     fit_result,
@@ -462,7 +461,7 @@ class Question:
     def from_params(cls, params: dict[str, Any]) -> Question:
         """The module's arguments as a question."""
         if params["xml"]:
-            require_lxml()
+            _require_lxml()
         return cls(
             paths=HostPaths(params["sysfs_path"]),
             files=DefinitionFiles(params["definitions_path"]),
@@ -501,7 +500,7 @@ def answer(question: Question) -> dict[str, Any]:
 
 def _parents(selection: Selection, question: Question) -> list[dict[str, Any]]:
     return [
-        parent_result(one, selection.counted, parent_xml(one) if question.xml else None) for one in selection.parents
+        parent_result(one, selection.counted, _parent_xml(one) if question.xml else None) for one in selection.parents
     ]
 
 
@@ -522,11 +521,26 @@ def _devices(selection: Selection, question: Question, inventory: Inventory) -> 
     ]
 
 
+# XML is imported where it is asked for: the others do not pay for it.
+
+
+def _require_lxml() -> None:
+    from ansible_collections.vfio.mdev.plugins.module_utils._nodedev_xml import require_lxml
+
+    require_lxml()
+
+
+def _parent_xml(parent: Parent) -> str:
+    from ansible_collections.vfio.mdev.plugins.module_utils._nodedev_xml import parent_xml
+
+    return parent_xml(parent)
+
+
 def _device_xml(state: State, inventory: Inventory) -> Optional[str]:
+    from ansible_collections.vfio.mdev.plugins.module_utils._nodedev_xml import device_xml
+
     parent = inventory.parent(state.parent)
-    if parent is None or not state.type_id:
-        return None
-    return device_xml(state, parent)
+    return device_xml(state, parent) if parent is not None and state.type_id else None
 
 
 def main() -> None:

@@ -458,8 +458,12 @@ def result(outcome: Outcome, request: SetRequest) -> dict[str, Any]:
         "placements": [placement_result(one, after[one.uuid]) for one in kept if one.placement is not None],
         "rejected_parents": rejection_facts(outcome.rejected()),
         "skipped": [device_result(after[one.uuid], inventory) for one in left],
-        "diff": diff_results([(one.before, after[one.uuid]) for one in outcome.plan.devices]),
     }
+
+
+def diff(outcome: Outcome) -> dict[str, Any]:
+    """Before and after, for --diff."""
+    return diff_results([(one.before, outcome.after(one)) for one in outcome.plan.devices])
 
 
 def _entries(request: SetRequest, kept: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
@@ -502,7 +506,7 @@ def main() -> None:
         module.fail_json(msg=error.message, error=error.as_result())
     for text in outcome.warnings():
         module.warn(text)
-    module.exit_json(**result(outcome, request))
+    module.exit_json(**result(outcome, request), **({"diff": diff(outcome)} if module._diff else {}))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ USAGE = """./dev demo            shows the collection at work on real hosts with
 ./dev test static     only the linters, the documentation and the package
 ./dev test lab        only the scenarios on real hosts
 ./dev test PART NAME  only the check with this name, as in: ./dev test lab "scenario reboot"
+./dev bench           measures how fast it is beside other ways, and writes the figures into benchmarks/ (an hour)
 ./dev lab VERB        the hosts themselves: up, run, ssh, restore, reboot, status, down (./dev lab --help)
 
 All verbs say what they install before they do. Caches are in ~/.cache/vfio-mdev.
@@ -33,11 +34,15 @@ def _test(arguments: Sequence[str]) -> int:
     return environment.run_inside("dev.run_checks", arguments)
 
 
+def _bench(arguments: Sequence[str]) -> int:
+    return environment.run_inside("benchmarks", arguments)
+
+
 def _lab(arguments: Sequence[str]) -> int:
     return lab_door.main(arguments)
 
 
-VERBS: dict[str, Callable[[Sequence[str]], int]] = {"demo": _demo, "test": _test, "lab": _lab}
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {"demo": _demo, "test": _test, "bench": _bench, "lab": _lab}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -44,7 +44,13 @@ def fast(stage: Path, logs: Path) -> list[Check]:
             300,
             {"MYPYPATH": str(collections_path(stage))},
         ),
-        Check("mypy tools", ["mypy", "-p", "lab", "-p", "dev", *_mypy_cache("tools")], stage / "tests", 300),
+        Check(
+            "mypy tools",
+            ["mypy", "-p", "lab", "-p", "dev", "-p", "benchmarks", *_mypy_cache("tools")],
+            stage,
+            300,
+            {"MYPYPATH": str(stage / "tests")},
+        ),
     ]
 
 
