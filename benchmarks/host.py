@@ -1,0 +1,109 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab host that is measured on: commands and plays there, and how long they took."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from dev.stage import collections_path
+from lab import inventory, ssh
+from lab.errors import LabError
+from lab.machine import Machine
+
+Task = dict[str, Any]
+
+# Where the measuring programs and the modules' payloads are on the host.
+FOLDER = "/root/bench"
+_ON_HOST = Path(__file__).parent / "on_host"
+_SECONDS = 1500.0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a process took. peak_kib is its greatest resident size."""
+
+    seconds: float
+    peak_kib: int
+
+
+class BenchHost:
+    """A running host, with the measuring programs on it."""
+
+    def __init__(self, machine: Machine, stage: Path) -> None:
+        self.machine = machine
+        # No configuration of whoever measures.
+        configuration = collections_path(stage) / "ansible.cfg"
+        configuration.touch()
+        self._environment = {
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(collections_path(stage)),
+            "ANSIBLE_INVENTORY": str(inventory.write([machine])),
+            "ANSIBLE_CONFIG": str(configuration),
+            "ANSIBLE_PIPELINING": "1",
+            "ANSIBLE_CALLBACKS_ENABLED": "ansible.builtin.junit",
+        }
+        for program in _ON_HOST.glob("*.py"):
+            self.sh(f"mkdir -p {FOLDER}; cat > {FOLDER}/{program.name}", program.read_text())
+
+    def sh(self, line: str, stdin: str = "") -> str:
+        """What a command line prints on the host. It must succeed."""
+        done = ssh.run(self.machine.ssh_port, self.machine.image.ssh_key, line, _SECONDS, stdin)
+        if done.returncode != 0:
+            raise LabError(f"'{line}' failed with exit code {done.returncode}: {done.stderr}")
+        return done.stdout
+
+    def usage(self, line: str) -> Usage:
+        """Runs a program on the host: what it took, from its start to its end."""
+        return self.usage_of(f"cd {FOLDER} && python3 measure.py {line}")
+
+    def usage_of(self, line: str) -> Usage:
+        """The same for a command line that has measure.py in it."""
+        return Usage(**json.loads(self.sh(line).splitlines()[-1]))
+
+    def play(self, *tasks: Task) -> list[float]:
+        """Runs tasks in one play. Returns the seconds that each took, as Ansible counts them."""
+        named = [{"name": f"task {number:03d}", **task} for number, task in enumerate(tasks)]
+        play = [{"hosts": str(self.machine.name), "gather_facts": False, "tasks": named}]
+        with tempfile.TemporaryDirectory() as folder:
+            book = Path(folder, "play.yml")
+            book.write_text(json.dumps(play))
+            self._ansible(["ansible-playbook", str(book)], {"JUNIT_OUTPUT_DIR": folder})
+            [report] = Path(folder).glob("*.xml")
+            cases = ElementTree.parse(report).iter("testcase")
+            seconds = {str(case.get("name")).split("task ")[1][:3]: float(case.get("time") or 0) for case in cases}
+        return [seconds[f"{number:03d}"] for number in range(len(tasks))]
+
+    def payload(self, name: str, module: str, arguments: dict[str, Any]) -> int:
+        """Keeps what Ansible ships for a task, to be run without Ansible as NAME.py. The task runs once.
+
+        Returns its size in bytes.
+        """
+        kept = "/root/.ansible/tmp"
+        self.sh(f"rm -rf {kept}/*")
+        words = ["ansible", str(self.machine.name), "-m", module]
+        words += ["-a", json.dumps(arguments)] if arguments else []
+        self._ansible(words, {"ANSIBLE_KEEP_REMOTE_FILES": "1", "ANSIBLE_PIPELINING": "0"})
+        return int(self.sh(f"mv {kept}/*/AnsiballZ_*.py {FOLDER}/{name}.py; stat -c %s {FOLDER}/{name}.py"))
+
+    def _ansible(self, command: Sequence[str], environment: dict[str, str]) -> None:
+        done = subprocess.run(
+            command,
+            env={**self._environment, **environment},
+            cwd=tempfile.gettempdir(),
+            text=True,
+            capture_output=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise LabError(f"'{' '.join(command)}' failed: {(done.stdout + done.stderr)[-2000:]}")

@@ -1,0 +1,26 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The least that reading takes: opens, reads and closes the files of a list made by opened.py: bare_read.py LIST."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main(listing: str) -> None:
+    """What is read is not looked at."""
+    with open(listing, encoding="utf-8") as lines:
+        for line in lines:
+            verb, path = line.rstrip("\n").split(" ", 1)
+            if verb == "list":
+                os.listdir(path)
+                continue
+            handle = os.open(path, os.O_RDONLY)
+            os.read(handle, 4096)
+            os.close(handle)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

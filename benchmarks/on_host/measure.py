@@ -1,0 +1,27 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs a command and prints its time in seconds and its peak memory in KiB, as JSON: measure.py COMMAND..."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+
+def measure(command: list[str]) -> dict[str, float]:
+    """What the command printed is not looked at. It must succeed."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _pid, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    if status != 0:
+        raise SystemExit(f"{' '.join(command)} ended with status {status}")
+    return {"seconds": seconds, "peak_kib": usage.ru_maxrss}
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(sys.argv[1:])))
