@@ -109,6 +109,24 @@ class Several(MdevError):
     kind = "several"
 
 
+class NotReady(MdevError):
+    """A migration's destination can't take the guests. All findings are in checks."""
+
+    kind = "not_ready"
+
+
+class NotMigrated(MdevError):
+    """A guest is not at the destination with the devices that were prepared for it."""
+
+    kind = "not_migrated"
+
+
+class GuestsUnknown(MdevError):
+    """libvirt did not tell of its guests. What virsh said is in the message as it came."""
+
+    kind = "guests_unknown"
+
+
 class MissingLibrary(MdevError):
     """A Python library that the request needs is not on the host."""
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 
 _FOLDER_MODE = 0o755
+_TEMPORARY = ".new"
 
 
 def write_whole(path: str, data: bytes, mode: int) -> None:
     """Writes a file by way of a hidden one beside it. Makes its folder. Raises OSError; nothing is left over then."""
     folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.new")
+    temporary = os.path.join(folder, f".{name}{_TEMPORARY}")
     try:
         _make_folder(folder)
         _write_synced(temporary, data, mode)
@@ -29,6 +30,13 @@ def remove_file(path: str) -> None:
     """Removes a file for good. Raises OSError."""
     os.unlink(path)
     sync_folder(os.path.dirname(path))
+
+
+def sweep(folder: str) -> None:
+    """Removes what writers that were killed have left. Nobody may be writing there meanwhile."""
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        if name.startswith(".") and name.endswith(_TEMPORARY):
+            _forget(os.path.join(folder, name))
 
 
 def sync_folder(folder: str) -> None:

@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Callable
+from dataclasses import dataclass, field
+from typing import Any, Callable, Optional
 
 from ._autostart import require_starter
 from ._backends import CHOICES
@@ -24,6 +24,19 @@ BACKEND_ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
+class Journal:
+    """What is written down about a run, under its lock and not in check mode. This one writes nothing."""
+
+    def begin(self, steps: bool) -> None:
+        """Before the first step. steps: whether there are any."""
+
+    def end(self) -> None:
+        """After the last step."""
+
+    def fail(self) -> None:
+        """After a failed step, once all others are taken back."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What to do and where. wanted: the devices, which may depend on what the host holds."""
@@ -34,9 +47,15 @@ class Job:
     backend: str
     uri: str
     lock_seconds: float
+    journal: Journal = field(default_factory=Journal)
 
 
-def job(params: dict[str, Any], wanted: Callable[[Inventory], Sequence[Wanted]], autostart: bool) -> Job:
+def job(
+    params: dict[str, Any],
+    wanted: Callable[[Inventory], Sequence[Wanted]],
+    autostart: bool,
+    journal: Optional[Journal] = None,
+) -> Job:
     """What to do and where. autostart: whether something must start devices at boot."""
     paths = HostPaths(params["sysfs_path"])
     if autostart:
@@ -48,4 +67,5 @@ def job(params: dict[str, Any], wanted: Callable[[Inventory], Sequence[Wanted]],
         backend=params["backend"],
         uri=params["uri"],
         lock_seconds=params["lock_timeout"],
+        journal=journal or Journal(),
     )

@@ -236,6 +236,11 @@ def _correction(wanted: Wanted, inventory: Inventory, before: State, live: tuple
         _refuse_used(before.device)
         # What is to stay is stored before the rest goes.
         return replace(done, going=(*defining, RemoveDevice(before.device)))
+    if wanted.fresh:
+        _refuse_used(before.device)
+        return _start(
+            wanted, inventory, definition, replace(done, going=(RemoveDevice(before.device),), coming=defining)
+        )
     writes, device = _attribute_steps(wanted, before.device, live)
     return replace(
         done,
@@ -256,7 +261,7 @@ def _start(wanted: Wanted, inventory: Inventory, definition: Definition, done: D
         device = _expected_device(wanted.uuid, placement.choices[0], definition.attributes)
         return replace(done, coming=(create, *done.coming), after=replace(done.after, device=device))
 
-    return _Unplaced(_request(here, inventory), finish)
+    return _Unplaced(_request(here, inventory), finish, done.going)
 
 
 def _attribute_steps(

@@ -13,6 +13,7 @@ from typing import Optional
 
 from ._apply import Applied, apply_plan
 from ._backends import chosen_backend
+from ._errors import MdevError
 from ._inventory import read_inventory
 from ._job import Job
 from ._kernel import Kernel
@@ -71,10 +72,24 @@ def run(job: Job, check_mode: bool) -> Outcome:
         inventory = read_inventory(job.paths, job.files)
         wanted = job.wanted(inventory)
         plan = plan_devices(wanted, inventory, _live(wanted, inventory, kernel))
-        if check_mode or not plan.steps:
+        if check_mode:
             return Outcome(inventory, plan, None)
+        job.journal.begin(bool(plan.steps))
+        applied = _applied(plan, job, kernel, inventory)
+        job.journal.end()
+        return Outcome(inventory, plan, applied)
+
+
+def _applied(plan: Plan, job: Job, kernel: Kernel, inventory: Inventory) -> Optional[Applied]:
+    if not plan.steps:
+        return None
+    try:
         backend = chosen_backend(job.backend, kernel, job.files, job.uri)
-        return Outcome(inventory, plan, apply_plan(plan, backend, kernel, inventory))
+        return apply_plan(plan, backend, kernel, inventory)
+    except MdevError as error:
+        if error.facts.get("taken_back", True):
+            job.journal.fail()
+        raise
 
 
 def _live(wanted: Sequence[Wanted], inventory: Inventory, kernel: Kernel) -> dict[str, tuple[LiveAttribute, ...]]:

@@ -35,6 +35,7 @@ class Wanted:
     attributes:  None where the user says nothing about them: those of a definition then stay as they are
     recreate:    whether a device of another type or on another parent is replaced
     skip_in_use: whether a device that is to be absent may stay where it is in use
+    fresh:       whether a device that is active already is made anew, so that nothing is left of what it held
     label:       what the operator calls it, empty where only one device is asked for
     index:       its place among several of one entry
     """
@@ -51,6 +52,7 @@ class Wanted:
     attributes: Optional[tuple[Attribute, ...]] = None
     recreate: bool = False
     skip_in_use: bool = False
+    fresh: bool = False
     label: str = ""
     index: int = 0
 

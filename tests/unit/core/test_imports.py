@@ -27,9 +27,12 @@ ORDER = [
     "_selection",
     "_hints",
     "_nodedev_xml",
+    "_domain_xml",
     "_definition_json",
     "_steps",
     "_plan",
+    "_migration_record",
+    "_migration",
     "_members",
     "_results",
     "_host",
@@ -52,6 +55,12 @@ ORDER = [
     "_apply",
     "_job",
     "_run",
+    "_virsh",
+    "_guests",
+    "_guest_files",
+    "_versions",
+    "_migration_records",
+    "_migrating",
     "_boot",
     "_boot_unit",
 ]
@@ -70,6 +79,7 @@ ALLOWED_IN_PURE = {
     "types",
     "typing",
     "uuid",
+    "xml",
 }
 
 

@@ -1,0 +1,103 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a migration's destination remembers of a prepared guest, as text. Pure.
+
+The record says what was there before, so that what was made can be removed again, also after a crash.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ._errors import FilesRefused
+from ._model import Inventory
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RecordedDevice:
+    """A device of the guest at the destination, and what was there under its UUID before anything was prepared.
+
+    parent: where it was active then, empty where it was not
+    """
+
+    source_uuid: str
+    uuid: str
+    type_id: str
+    parent: str
+    was_defined: bool
+
+    @property
+    def was_active(self) -> bool:
+        """Whether there was such a device in the kernel."""
+        return bool(self.parent)
+
+
+@dataclass(frozen=True)
+class MigrationRecord:
+    """A guest that is prepared for, and neither committed nor rolled back.
+
+    source:   the host that it comes from
+    running:  whether it is to be migrated live
+    boot_id:  the destination's boot: what was only active is gone after the next
+    attempts: the state of the guest's QEMU log here. It changes when the guest is started here, as each attempt to
+              migrate it does
+    """
+
+    guest: str
+    source: str
+    running: bool
+    boot_id: str
+    attempts: str
+    devices: tuple[RecordedDevice, ...] = ()
+
+    @property
+    def uuids(self) -> dict[str, str]:
+        """The UUIDs here by those at the source."""
+        return {one.source_uuid: one.uuid for one in self.devices}
+
+
+def record_text(record: MigrationRecord) -> str:
+    """The record as it is stored."""
+    return json.dumps({"format": _FORMAT, **asdict(record)}, indent=2, sort_keys=True) + "\n"
+
+
+def parse_record(text: str, path: str) -> MigrationRecord:
+    """The record in a file's text."""
+    try:
+        fields: dict[str, Any] = json.loads(text)
+        if fields.pop("format") != _FORMAT:
+            raise ValueError("it has another format")
+        devices = tuple(RecordedDevice(**one) for one in fields.pop("devices"))
+        return MigrationRecord(**fields, devices=devices)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FilesRefused(
+            f"the migration record {path} can't be read: {error}. Nothing was changed. It says which devices "
+            "were made for a guest; look at it and at the devices, and remove it by hand",
+            path_tried=path,
+        ) from error
+
+
+def recorded(source_uuid: str, uuid: str, type_id: str, inventory: Inventory) -> RecordedDevice:
+    """A device that is to be recorded, before anything is done about it."""
+    device = inventory.device(uuid)
+    return RecordedDevice(
+        source_uuid=source_uuid,
+        uuid=uuid,
+        type_id=type_id,
+        parent=device.parent if device is not None else "",
+        was_defined=bool(inventory.definitions_of(uuid)),
+    )
+
+
+def carried_on(new: RecordedDevice, old: MigrationRecord) -> RecordedDevice:
+    """The device as an earlier run recorded it, if it did: what is there now may be that run's work."""
+    for one in old.devices:
+        if one.uuid == new.uuid:
+            return replace(new, parent=one.parent, was_defined=one.was_defined)
+    return new

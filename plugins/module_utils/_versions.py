@@ -1,0 +1,37 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a host runs, as far as migrations depend on it: kernel, libvirt, QEMU, drivers of mediated devices."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Optional
+
+from ._host import HostPaths, Reader
+from ._migration import Versions
+from ._virsh import Virsh
+
+
+def read_versions(paths: HostPaths, virsh: Virsh) -> Versions:
+    """All versions. A driver's is that of its module (modinfo(8)); built-in drivers have none."""
+    libvirt, qemu = virsh.versions()
+    release = Reader().text(paths.beside("proc", "sys", "kernel", "osrelease"), optional=True)
+    return Versions(_kernel(release or ""), libvirt, qemu, _drivers(paths))
+
+
+def _kernel(release: str) -> Optional[str]:
+    found = re.match(r"\d+\.\d+(\.\d+)?", release)
+    return found.group() if found else None
+
+
+def _drivers(paths: HostPaths) -> dict[str, str]:
+    folder = os.path.join(paths.sys, "bus", "mdev", "drivers")
+    reader = Reader()
+    found = {
+        name: reader.text(os.path.join(folder, name, "module", "version"), optional=True)
+        for name in reader.names(folder, optional=True)
+    }
+    return {name: version for name, version in found.items() if version is not None}
