@@ -1,0 +1,181 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""These tests run on the controller, with two lab hosts: real guests on real devices move from one to the other."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import hosts, inventory, ssh
+from lab.machine import Machine
+from lab.suites import parse_host
+
+HERE = Path(__file__).parent
+_SECONDS = 300.0
+
+# What mtty and a kernel without IOMMUFD need to migrate at all, and QEMU's own word on the device's states.
+_DEVICE = """<hostdev mode='subsystem' type='mdev' managed='no' model='vfio-pci'>
+      <source><address uuid='{uuid}'/></source>
+    </hostdev>"""
+_OVERRIDE = """<qemu:device alias='hostdev{number}'><qemu:frontend>
+      <qemu:property name='x-device-dirty-page-tracking' type='string' value='off'/>
+      <qemu:property name='enable-migration' type='string' value='on'/>
+    </qemu:frontend></qemu:device>"""
+_GUEST = """<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>{name}</name>
+  <memory unit='MiB'>64</memory>
+  <vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='q35'>hvm</type></os>
+  <cpu mode='custom' match='exact'><model>qemu64</model></cpu>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <controller type='usb' model='none'/>
+    <serial type='null'/>
+    <memballoon model='none'/>
+    {devices}
+  </devices>
+  <qemu:commandline>
+    <qemu:arg value='-d'/>
+    <qemu:arg value='trace:vfio_migration_set_device_state'/>
+  </qemu:commandline>
+  {override}
+</domain>
+"""
+
+_CLEAN = """
+for guest in $(virsh list --name); do virsh destroy $guest; done
+for guest in $(virsh list --all --name); do virsh undefine $guest; done
+for device in /sys/bus/mdev/devices/*; do [ -e $device ] && echo 1 > $device/remove; done
+rm -rf /var/lib/vfio-mdev /var/log/libvirt/qemu/*.log
+"""
+
+
+class Host:
+    """One of the two hosts."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.name = str(machine.name)
+
+    def sh(self, line: str, stdin: str = "", fails: bool = False) -> str:
+        """What a command line prints. It must succeed, or fail: then its errors."""
+        done = ssh.run(self.machine.ssh_port, self.machine.image.ssh_key, line, _SECONDS, stdin)
+        assert (done.returncode != 0) == fails, f"{line}: {done.stdout}{done.stderr}"
+        return done.stderr if fails else done.stdout
+
+    def guest(self, name: str, *uuids: str) -> None:
+        """Creates devices and starts a guest that has them."""
+        create = "/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1/create"
+        for uuid in uuids:
+            self.sh(f"echo {uuid} > {create}")
+        override = "".join(_OVERRIDE.format(number=number) for number in range(len(uuids)))
+        text = _GUEST.format(
+            name=name,
+            devices="".join(_DEVICE.format(uuid=uuid) for uuid in uuids),
+            override=f"<qemu:override>{override}</qemu:override>" if uuids else "",
+        )
+        self.sh(f"virsh define /dev/stdin && virsh start {name}", text)
+
+    def guests(self) -> set[str]:
+        """The guests that run."""
+        return set(self.sh("virsh list --name --state-running").split())
+
+    def devices(self) -> set[str]:
+        """The active devices."""
+        return set(self.sh("ls /sys/bus/mdev/devices").split())
+
+    def files(self) -> set[str]:
+        """What this collection has left."""
+        return set(self.sh("find /var/lib/vfio-mdev -type f 2>/dev/null || true").split())
+
+    def states(self, guest: str) -> str:
+        """The states that the guest's devices went through, from QEMU's trace."""
+        return self.sh(f"grep -ao 'state [A-Z_0-9]*' /var/log/libvirt/qemu/{guest}.log || true")
+
+    def kill_incoming(self, guest: str) -> None:
+        """Kills the guest's QEMU as soon as its device takes the state from the source. Returns at once."""
+        log = f"/var/log/libvirt/qemu/{guest}.log"
+        loop = f"until grep -aqs RESUMING {log}; do sleep 0.05; done; pkill -KILL -f guest={guest}"
+        self.sh(f"rm -f {log}; systemd-run --quiet --collect sh -c '{loop}'")
+
+
+class Lab:
+    """The two hosts, and Ansible."""
+
+    def __init__(self) -> None:
+        self.a, self.b = (Host(hosts.find(parse_host(name))) for name in ("trixie_a", "trixie_b"))
+        self._environment = {
+            **os.environ,
+            "ANSIBLE_INVENTORY": os.environ.get("LAB_INVENTORY", str(inventory.path())),
+            "ANSIBLE_PIPELINING": "1",
+            "ANSIBLE_NOCOLOR": "1",
+        }
+
+    def migrate(self, source: Host, to: Host, *guests: str, fails: bool = False, **more: Any) -> str:
+        """Runs the playbook vfio.mdev.migrate. Returns what it says."""
+        address = to.machine.name.lan_address
+        given = {"migrate_source": source.name, "migrate_guests": guests, "migrate_watch_seconds": 2}
+        return self._play(
+            ["vfio.mdev.migrate"], to, {"migrate_to": f"qemu+ssh://{address}/system", **given, **more}, fails
+        )
+
+    def role(self, tasks: str, source: Host, to: Host, *guests: str, check: bool = False) -> str:
+        """Runs a part of the role prepare_migration."""
+        variables = {"prepare_migration_source": source.name, "prepare_migration_domains": guests, "role_tasks": tasks}
+        return self._play([str(HERE / "role.yml"), *(["--check"] if check else [])], to, variables, fails=False)
+
+    def killed_prepare(self, task: str, source: Host, to: Host, *guests: str) -> None:
+        """Prepares, and kills the controller a moment after the task has begun."""
+        variables = {"prepare_migration_source": source.name, "prepare_migration_domains": guests, "role_tasks": "main"}
+        with tempfile.TemporaryFile() as errors:
+            play = subprocess.Popen(
+                self._command([str(HERE / "role.yml")], to, variables),
+                env={**self._environment, "PYTHONUNBUFFERED": "1"},
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+                text=True,
+            )
+            assert play.stdout is not None
+            seen = any(line.startswith("TASK") and task in line for line in play.stdout)
+            subprocess.run(["sleep", "1"], check=True)
+            os.killpg(play.pid, signal.SIGKILL)
+            play.wait(10)
+            assert seen
+
+    def _play(self, book: list[str], to: Host, variables: dict[str, Any], fails: bool) -> str:
+        done = subprocess.run(
+            self._command(book, to, variables),
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        return done.stdout
+
+    @staticmethod
+    def _command(book: list[str], to: Host, variables: dict[str, Any]) -> list[str]:
+        return ["ansible-playbook", *book, "--limit", to.name, "--extra-vars", json.dumps(variables)]
+
+
+@pytest.fixture(scope="session")
+def both() -> Lab:
+    return Lab()
+
+
+@pytest.fixture
+def lab(both: Lab) -> Iterator[Lab]:
+    for host in (both.a, both.b):
+        host.sh(_CLEAN)
+    yield both

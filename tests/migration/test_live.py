@@ -1,0 +1,114 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Guests move with their devices, and stay whole where they can't."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import Lab
+
+A, B, C = (f"{digit * 8}-2222-3333-4444-555555555555" for digit in "123")
+_TO_B = "qemu+ssh://10.77.0.2/system"
+
+
+def assert_untouched(lab: Lab, *guests: str, devices: frozenset[str] = frozenset()) -> None:
+    """The guests run where they ran, and the destination is as it was before."""
+    assert lab.a.guests() == set(guests)
+    assert lab.b.guests() == set()
+    assert lab.b.devices() == devices
+    assert lab.a.files() | lab.b.files() == set()
+
+
+def test_two_guests_move_and_come_back(lab: Lab) -> None:
+    lab.a.guest("web", A, B)
+    lab.a.guest("db", C)
+    said = lab.a.sh(f"virsh migrate --live web {_TO_B}", fails=True)
+    assert "device not found: mediated device" in said
+    lab.migrate(lab.a, lab.b, "web", "db", prepare_migration_uuids="new")
+    assert lab.a.guests() == set()
+    assert lab.b.guests() == {"web", "db"}
+    assert len(lab.b.devices() - {A, B, C}) == 3
+    assert "STOP_COPY" in lab.a.states("web")
+    assert "RESUMING" in lab.b.states("web")
+    assert "Persistent:     yes" in lab.b.sh("virsh dominfo web")
+    assert lab.a.devices() == {A, B, C}
+    assert lab.a.files() | lab.b.files() == set()
+    moved = lab.b.devices()
+    lab.migrate(lab.b, lab.a, "web", "db", prepare_migration_remove_source=True)
+    assert lab.a.guests() == {"web", "db"}
+    assert lab.b.guests() | lab.b.devices() == set()
+    assert lab.a.devices() == {A, B, C} | moved
+
+
+def test_a_guest_that_is_shut_off_moves_without_running(lab: Lab) -> None:
+    lab.a.guest("web", A)
+    lab.a.sh("virsh destroy web")
+    lab.a.guest("plain")
+    lab.migrate(lab.a, lab.b, "web", "plain", prepare_migration_uuids={A: B})
+    assert lab.b.guests() == {"plain"}
+    assert B in lab.b.sh("virsh dumpxml --inactive web")
+    assert lab.b.devices() == {B}
+    lab.b.sh("virsh start web")
+
+
+def test_a_cut_migration_is_taken_back_and_the_next_works(lab: Lab) -> None:
+    lab.a.guest("web", A)
+    lab.b.kill_incoming("web")
+    said = lab.migrate(lab.a, lab.b, "web", fails=True)
+    assert "web was not migrated" in said
+    assert "On trixie_a it is now: running" in said
+    assert_untouched(lab, "web")
+    # What happens where nobody takes it back: the device can't take a state any more.
+    lab.role("main", lab.a, lab.b, "web")
+    lab.b.kill_incoming("web")
+    lab.a.sh(f"virsh migrate --live web {_TO_B}", fails=True)
+    lab.b.sh("timeout 60 sh -c 'until [ -z \"$(virsh list --all --name)\" ]; do sleep 0.2; done'")
+    assert "Bad file descriptor" in lab.a.sh(f"virsh migrate --live web {_TO_B}", fails=True)
+    lab.migrate(lab.a, lab.b, "web")
+    assert lab.b.guests() == {"web"}
+
+
+def test_where_the_destination_can_not_be_reached_nothing_is_left(lab: Lab) -> None:
+    lab.a.guest("web", A)
+    said = lab.migrate(lab.a, lab.b, "web", fails=True, migrate_to="qemu+ssh://10.77.0.9/system")
+    assert "web was not migrated" in said
+    assert_untouched(lab, "web")
+
+
+def test_no_room_for_the_second_guest(lab: Lab) -> None:
+    lab.a.guest("web", A)
+    lab.a.guest("db", B)
+    others = frozenset(f"{number:08x}-7777-3333-4444-555555555555" for number in range(23))
+    create = "/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1/create"
+    lab.b.sh(f"for one in {' '.join(others)}; do echo $one > {create}; done")
+    said = lab.migrate(lab.a, lab.b, "web", "db", fails=True)
+    assert "no room for 1 of the 2 devices" in said
+    assert_untouched(lab, "web", "db", devices=others)
+
+
+_STEPS = ("Ask the source", "Have all devices ready", "Leave the guests' XML", "Tell what was found")
+
+
+@pytest.mark.parametrize("step", _STEPS)
+def test_the_controller_dies(lab: Lab, step: str) -> None:
+    """A new run takes over what is there, and so does the way back."""
+    lab.a.guest("web", A)
+    lab.killed_prepare(step, lab.a, lab.b, "web")
+    lab.role("rollback", lab.a, lab.b, "web")
+    assert_untouched(lab, "web")
+    lab.killed_prepare(step, lab.a, lab.b, "web")
+    lab.role("main", lab.a, lab.b, "web")
+    assert lab.b.devices() == {A}
+    assert lab.a.files() | lab.b.files() == {f"/var/lib/vfio-mdev/{name}" for name in _FILES}
+
+
+_FILES = ("migrations/web.json", "outgoing/web.xml", "outgoing/web.persistent.xml")
+
+
+def test_prepared_twice_and_looked_at(lab: Lab) -> None:
+    lab.a.guest("web", A)
+    assert "changed=2" in lab.role("main", lab.a, lab.b, "web", check=True)
+    assert_untouched(lab, "web")
+    assert "changed=2" in lab.role("main", lab.a, lab.b, "web")
+    assert "changed=0" in lab.role("main", lab.a, lab.b, "web")
