@@ -16,6 +16,7 @@ from typing import Any
 
 from lab import hosts, inventory, ssh
 from lab.errors import LabError
+from lab.guest import guest_xml
 from lab.machine import Machine
 from lab.suites import HostName
 
@@ -23,7 +24,7 @@ from dev.environment import CHECKOUT
 from dev.stage import collections_path, staged
 from dev.table import devices_table, parents_table
 
-_HOST = HostName("trixie", "a")
+_HOSTS = [HostName("trixie", "a"), HostName("trixie", "b")]
 _PLAYBOOK = CHECKOUT / "tests" / "dev" / "demo.yml"
 _GUEST = CHECKOUT / "tests" / "lab" / "guest.xml"
 _SECONDS = 300.0
@@ -32,12 +33,12 @@ _SECONDS = 300.0
 class Demo:
     """A host, and the commands that an operator types."""
 
-    def __init__(self, machine: Machine, stage: Path) -> None:
-        self.machine = machine
+    def __init__(self, machine: Machine, other: Machine, stage: Path) -> None:
+        self.machine, self.other = machine, other
         self.environment = {
             **os.environ,
             "ANSIBLE_COLLECTIONS_PATH": str(collections_path(stage)),
-            "ANSIBLE_INVENTORY": str(inventory.write([machine])),
+            "ANSIBLE_INVENTORY": str(inventory.write([machine, other])),
             "ANSIBLE_PIPELINING": "1",
             "ANSIBLE_LOCALHOST_WARNING": "0",
         }
@@ -55,18 +56,42 @@ class Demo:
         print(f"{parents_table(answer)}\n\n{devices_table(answer)}\n", flush=True)
         return answer
 
-    def refuse(self) -> None:
+    def refuse(self, uuid: str) -> None:
         """Tries to remove the device that the guest has."""
-        words = ["-m", "vfio.mdev.mdev_device", "-a", "name=web state=absent"]
+        words = ["-m", "vfio.mdev.mdev_device", "-a", f"uuid={uuid} state=absent"]
         self._ansible(["ansible", str(self.machine.name), *words], check=False)
 
-    def on_host(self, line: str, stdin: str = "") -> None:
+    def migrate(self) -> None:
+        """Moves the guest to the other host."""
+        given = {
+            "migrate_source": str(self.machine.name),
+            "migrate_guests": ["web"],
+            "migrate_to": self.address,
+            "prepare_migration_uuids": "new",
+        }
+        words = ["--limit", str(self.other.name), "--extra-vars", json.dumps(given)]
+        self._ansible(["ansible-playbook", "vfio.mdev.migrate", *words], check=True)
+
+    @property
+    def address(self) -> str:
+        """Where libvirt of the first host finds that of the other."""
+        return f"qemu+ssh://{self.other.name.lan_address}/system"
+
+    def on_host(self, line: str, stdin: str = "", fails: bool = False) -> None:
         """Runs a command on the host and shows what it says."""
-        print(f"{self.machine.name}# {line}", flush=True)
-        done = ssh.run(self.machine.ssh_port, self.machine.image.ssh_key, line, _SECONDS, stdin)
+        self._on(self.machine, line, stdin, fails)
+
+    def on_other(self, line: str) -> None:
+        """The same on the other host."""
+        self._on(self.other, line, "", fails=False)
+
+    @staticmethod
+    def _on(machine: Machine, line: str, stdin: str, fails: bool) -> None:
+        print(f"{machine.name}# {line}", flush=True)
+        done = ssh.run(machine.ssh_port, machine.image.ssh_key, line, _SECONDS, stdin)
         print(done.stdout + done.stderr, flush=True)
-        if done.returncode != 0:
-            raise LabError(f"'{line}' failed on {self.machine.name} with exit code {done.returncode}")
+        if (done.returncode != 0) != fails:
+            raise LabError(f"'{line}' ended on {machine.name} with exit code {done.returncode}")
 
     def _ansible(self, command: Sequence[str], check: bool, captured: bool = False) -> subprocess.CompletedProcess[str]:
         if not captured:
@@ -88,13 +113,13 @@ class Demo:
 def main() -> int:
     """Shows all of it, and ends the host whatever happens."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    title("A host with a real kernel and three parents: Linux' sample drivers, no GPU needed")
-    [machine] = hosts.restore([_HOST])
+    title("Two hosts with a real kernel and three parents each: Linux' sample drivers, no GPU needed")
+    machine, other = hosts.restore(_HOSTS)
     try:
         with staged() as stage:
-            _show(Demo(machine, stage))
+            _show(Demo(machine, other, stage))
     finally:
-        hosts.down([_HOST])
+        hosts.down(_HOSTS)
     return 0
 
 
@@ -112,11 +137,17 @@ def _show(demo: Demo) -> None:
     title("A guest takes a device, and nobody can remove it under the guest")
     guest = _GUEST.read_text().replace("@NAME@", "web").replace("@UUID@", web["uuid"])
     demo.on_host("virsh create /dev/stdin", guest)
-    demo.refuse()
+    demo.refuse(web["uuid"])
     title("The guest ends, the host reboots, and the devices are there again")
     demo.on_host("virsh destroy web")
     demo.machine.reboot()
     demo.on_host("systemctl status --no-pager --lines 20 vfio-mdev.service; mdevctl list")
+    title("A guest runs with its device, and can't move: the other host does not have it")
+    demo.on_host("virsh define /dev/stdin && virsh start web", guest_xml("web", web["uuid"]))
+    demo.on_host(f"virsh migrate --live web {demo.address}", fails=True)
+    title("A playbook makes the device there, under a UUID of that host, and moves the guest")
+    demo.migrate()
+    demo.on_other("virsh list; virsh dumpxml web | grep uuid; mdevctl list")
 
 
 def title(text: str) -> None:

@@ -16,40 +16,12 @@ from typing import Any
 
 import pytest
 from lab import hosts, inventory, ssh
+from lab.guest import guest_xml
 from lab.machine import Machine
 from lab.suites import parse_host
 
 HERE = Path(__file__).parent
 _SECONDS = 300.0
-
-# What mtty and a kernel without IOMMUFD need to migrate at all, and QEMU's own word on the device's states.
-_DEVICE = """<hostdev mode='subsystem' type='mdev' managed='no' model='vfio-pci'>
-      <source><address uuid='{uuid}'/></source>
-    </hostdev>"""
-_OVERRIDE = """<qemu:device alias='hostdev{number}'><qemu:frontend>
-      <qemu:property name='x-device-dirty-page-tracking' type='string' value='off'/>
-      <qemu:property name='enable-migration' type='string' value='on'/>
-    </qemu:frontend></qemu:device>"""
-_GUEST = """<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
-  <name>{name}</name>
-  <memory unit='MiB'>64</memory>
-  <vcpu>1</vcpu>
-  <os><type arch='x86_64' machine='q35'>hvm</type></os>
-  <cpu mode='custom' match='exact'><model>qemu64</model></cpu>
-  <devices>
-    <emulator>/usr/bin/qemu-system-x86_64</emulator>
-    <controller type='usb' model='none'/>
-    <serial type='null'/>
-    <memballoon model='none'/>
-    {devices}
-  </devices>
-  <qemu:commandline>
-    <qemu:arg value='-d'/>
-    <qemu:arg value='trace:vfio_migration_set_device_state'/>
-  </qemu:commandline>
-  {override}
-</domain>
-"""
 
 _CLEAN = """
 for guest in $(virsh list --name); do virsh destroy $guest; done
@@ -77,13 +49,7 @@ class Host:
         create = "/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1/create"
         for uuid in uuids:
             self.sh(f"echo {uuid} > {create}")
-        override = "".join(_OVERRIDE.format(number=number) for number in range(len(uuids)))
-        text = _GUEST.format(
-            name=name,
-            devices="".join(_DEVICE.format(uuid=uuid) for uuid in uuids),
-            override=f"<qemu:override>{override}</qemu:override>" if uuids else "",
-        )
-        self.sh(f"virsh define /dev/stdin && virsh start {name}", text)
+        self.sh(f"virsh define /dev/stdin && virsh start {name}", guest_xml(name, *uuids))
 
     def guests(self) -> set[str]:
         """The guests that run."""

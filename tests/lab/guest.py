@@ -1,0 +1,48 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A guest that can migrate with its devices on the lab's hosts: 64 MiB, firmware only."""
+
+from __future__ import annotations
+
+_DEVICE = """<hostdev mode='subsystem' type='mdev' managed='no' model='vfio-pci'>
+      <source><address uuid='{uuid}'/></source>
+    </hostdev>"""
+
+# mtty is no migratable device for QEMU unless it is told so; a kernel without IOMMUFD tracks no dirty pages.
+_OVERRIDE = """<qemu:device alias='hostdev{number}'><qemu:frontend>
+      <qemu:property name='x-device-dirty-page-tracking' type='string' value='off'/>
+      <qemu:property name='enable-migration' type='string' value='on'/>
+    </qemu:frontend></qemu:device>"""
+
+# The trace shows the states of devices in the guest's log.
+_GUEST = """<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>{name}</name>
+  <memory unit='MiB'>64</memory>
+  <vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='q35'>hvm</type></os>
+  <cpu mode='custom' match='exact'><model>qemu64</model></cpu>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <controller type='usb' model='none'/>
+    <serial type='null'/>
+    <memballoon model='none'/>
+    {devices}
+  </devices>
+  <qemu:commandline>
+    <qemu:arg value='-d'/>
+    <qemu:arg value='trace:vfio_migration_set_device_state'/>
+  </qemu:commandline>
+  {override}
+</domain>
+"""
+
+
+def guest_xml(name: str, *uuids: str) -> str:
+    """The guest's XML, with these devices."""
+    override = "".join(_OVERRIDE.format(number=number) for number in range(len(uuids)))
+    return _GUEST.format(
+        name=name,
+        devices="".join(_DEVICE.format(uuid=uuid) for uuid in uuids),
+        override=f"<qemu:override>{override}</qemu:override>" if uuids else "",
+    )
