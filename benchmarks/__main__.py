@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""./dev bench [--runs N] [creating] [reading]: measures on a lab host and writes figures.json, FIGURES.md and plots."""
+"""Measures on lab hosts and writes figures.json, FIGURES.md and plots: ./dev bench [--runs N] [PART]..."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,26 @@ from lab.errors import LabError
 from lab.progress import stage as step
 from lab.suites import HostName
 
-from benchmarks import creating, reading
+from benchmarks import creating, preparing, reading
 from benchmarks.host import BenchHost
 
 HERE = CHECKOUT / "benchmarks"
-_HOST = HostName("bookworm", "a")
-PARTS: dict[str, Callable[[BenchHost, int], dict[str, Any]]] = {
-    "creating": creating.measure,
-    "reading": reading.measure,
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is measured, and on which hosts: measure takes these, and how often to measure."""
+
+    hosts: tuple[HostName, ...]
+    measure: Callable[..., dict[str, Any]]
+
+
+_ONE = (HostName("bookworm", "a"),)
+_TWO = (HostName("trixie", "a"), HostName("trixie", "b"))
+PARTS = {
+    "creating": Part(_ONE, creating.measure),
+    "reading": Part(_ONE, reading.measure),
+    "preparing": Part(_TWO, preparing.measure),
 }
 
 
@@ -42,15 +55,17 @@ def main(arguments: Sequence[str]) -> int:
     _install_plotting()
     figures = HERE / "figures.json"
     found: dict[str, Any] = json.loads(figures.read_text()) if figures.is_file() else {}
-    for part in options.parts or PARTS:
-        # A freshly restored host for each part.
-        [machine] = hosts.restore([_HOST])
+    for name in options.parts or PARTS:
+        part = PARTS[name]
+        # Freshly restored hosts for each part.
+        machines = hosts.restore(part.hosts)
         try:
             with staged() as tree:
-                host = BenchHost(machine, tree)
-                found[part] = {**PARTS[part](host, options.runs), "runs": options.runs, "machine": _machine(host)}
+                measured = [BenchHost(machine, tree) for machine in machines]
+                result = part.measure(*measured, options.runs)
+                found[name] = {**result, "runs": options.runs, "machine": _machine(measured[0])}
         finally:
-            hosts.down([_HOST])
+            hosts.down(part.hosts)
         figures.write_text(json.dumps(found, indent=1) + "\n")
     _report(found)
     return 0

@@ -16,7 +16,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from dev.stage import collections_path
-from lab import inventory, ssh
+from lab import hosts, inventory, ssh
 from lab.errors import LabError
 from lab.machine import Machine
 
@@ -47,7 +47,7 @@ class BenchHost:
         self._environment = {
             **os.environ,
             "ANSIBLE_COLLECTIONS_PATH": str(collections_path(stage)),
-            "ANSIBLE_INVENTORY": str(inventory.write([machine])),
+            "ANSIBLE_INVENTORY": str(inventory.write(hosts.running())),
             "ANSIBLE_CONFIG": str(configuration),
             "ANSIBLE_PIPELINING": "1",
             "ANSIBLE_CALLBACKS_ENABLED": "ansible.builtin.junit",
@@ -73,15 +73,19 @@ class BenchHost:
     def play(self, *tasks: Task) -> list[float]:
         """Runs tasks in one play. Returns the seconds that each took, as Ansible counts them."""
         named = [{"name": f"task {number:03d}", **task} for number, task in enumerate(tasks)]
-        play = [{"hosts": str(self.machine.name), "gather_facts": False, "tasks": named}]
         with tempfile.TemporaryDirectory() as folder:
-            book = Path(folder, "play.yml")
-            book.write_text(json.dumps(play))
-            self._ansible(["ansible-playbook", str(book)], {"JUNIT_OUTPUT_DIR": folder})
+            self.run(named, Path(folder))
             [report] = Path(folder).glob("*.xml")
             cases = ElementTree.parse(report).iter("testcase")
             seconds = {str(case.get("name")).split("task ")[1][:3]: float(case.get("time") or 0) for case in cases}
         return [seconds[f"{number:03d}"] for number in range(len(tasks))]
+
+    def run(self, tasks: Sequence[Task], folder: Path) -> None:
+        """Runs tasks in one play, which must succeed. Its report goes to the folder."""
+        play = [{"hosts": str(self.machine.name), "gather_facts": False, "tasks": list(tasks)}]
+        book = folder / "play.yml"
+        book.write_text(json.dumps(play))
+        self._ansible(["ansible-playbook", str(book)], {"JUNIT_OUTPUT_DIR": str(folder)})
 
     def payload(self, name: str, module: str, arguments: dict[str, Any]) -> int:
         """Keeps what Ansible ships for a task, to be run without Ansible as NAME.py. The task runs once.

@@ -59,6 +59,13 @@ class Remapped:
     unused: tuple[str, ...]
 
 
+def guest_file_name(name: str, suffix: str) -> str:
+    """A guest's name as that of a file. libvirt allows no '/' in names (virXMLCheckIllegalChars)."""
+    if not name or "/" in name or "\0" in name or name.startswith("."):
+        raise InvalidInput(f"'{name}' can't name a guest", guest=name)
+    return name + suffix
+
+
 def parse_domain(text: str) -> Domain:
     """The guest in a <domain> document."""
     found = _read(text)

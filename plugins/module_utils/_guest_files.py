@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from ._domain_xml import remap_domain
-from ._errors import FilesRefused, InvalidInput
+from ._domain_xml import guest_file_name, remap_domain
+from ._errors import FilesRefused
 from ._files import remove_file, write_whole
 from ._host import errno_text
 from ._virsh import Virsh
@@ -64,9 +64,8 @@ class GuestFiles:
         return {"name": name, "xml": live, "persistent_xml": persistent}
 
     def _paths(self, name: str) -> tuple[str, str]:
-        if not name or "/" in name or "\0" in name or name.startswith("."):
-            raise InvalidInput(f"'{name}' can't name a guest", guest=name)
-        return os.path.join(self.directory, f"{name}.xml"), os.path.join(self.directory, f"{name}.persistent.xml")
+        live, persistent = (guest_file_name(name, suffix) for suffix in (".xml", ".persistent.xml"))
+        return os.path.join(self.directory, live), os.path.join(self.directory, persistent)
 
     @staticmethod
     def _content(path: str) -> Optional[str]:

@@ -10,7 +10,8 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ._errors import FilesRefused, InvalidInput
+from ._domain_xml import guest_file_name
+from ._errors import FilesRefused
 from ._files import remove_file, sweep, write_whole
 from ._host import errno_text, read_bytes
 from ._migration_record import MigrationRecord, parse_record, record_text
@@ -62,9 +63,7 @@ class MigrationRecords:
         return parse_record(data.decode("utf-8", "replace"), path)
 
     def _path(self, guest: str) -> str:
-        if not guest or "/" in guest or "\0" in guest or guest.startswith("."):
-            raise InvalidInput(f"'{guest}' can't name a guest", guest=guest)
-        return os.path.join(self.folder, guest + _SUFFIX)
+        return os.path.join(self.folder, guest_file_name(guest, _SUFFIX))
 
     @staticmethod
     def _refused(verb: str, path: str, error: OSError) -> FilesRefused:

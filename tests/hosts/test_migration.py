@@ -163,6 +163,40 @@ def test_a_guest_with_other_devices_is_not_committed(host: Host, guest_starts: S
     assert A in refused["msg"]
 
 
+def test_the_files_for_virsh(host: Host, tmp_path: Path) -> None:
+    """They have all that the guest has, its passwords too, and only root can read them."""
+    devices = f"<hostdev mode='subsystem' type='mdev' model='vfio-pci'><source><address uuid='{A}'/></source></hostdev>"
+    secret = "<graphics type='vnc' passwd='s3cret'/>"
+    sh(
+        "virsh define /dev/stdin",
+        f"<domain type='qemu'><name>web</name><memory>65536</memory><os><type machine='q35'>hvm</type></os>"
+        f"<devices>{devices}{secret}</devices></domain>",
+    )
+    folder = tmp_path / "outgoing"
+    asked: Result = {"guests": [{"name": "web", "uuids": {A: B}}], "directory": str(folder)}
+    try:
+        checked = run_module("mdev_guest_xml", check=True, **asked)
+        assert not folder.exists()
+        done, again = run_module("mdev_guest_xml", **asked), run_module("mdev_guest_xml", **asked)
+        assert (checked["changed"], done["changed"], again["changed"]) == (True, True, False)
+        assert checked["files"] == done["files"] == again["files"]
+        for path in (Path(done["files"][0][name]) for name in ("xml", "persistent_xml")):
+            assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+            assert B in path.read_text()
+            assert A not in path.read_text()
+            assert "s3cret" in path.read_text()
+        unmapped = run_module("mdev_guest_xml", **{**asked, "guests": [{"name": "web"}]})
+        assert unmapped["error"]["unmapped"] == [A]
+        unknown = run_module("mdev_guest_xml", **{**asked, "guests": [{"name": "no such"}]})
+        assert unknown["error"]["kind"] == "guests_unknown"
+        info = run_module("mdev_guest_info", names=["web"])
+        assert [one["uuid"] for one in info["guests"][0]["devices"]] == [A]
+        assert run_module("mdev_guest_xml", state="absent", **asked)["changed"] is True
+        assert list(folder.iterdir()) == []
+    finally:
+        sh("virsh undefine web")
+
+
 REFUSALS: dict[str, tuple[list[Result], str]] = {
     "type": ([guest("web", A, type="nvidia-471", type_name="NVIDIA A100-8C")], "type"),
     "room": (

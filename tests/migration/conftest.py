@@ -67,11 +67,15 @@ class Host:
         """The states that the guest's devices went through, from QEMU's trace."""
         return self.sh(f"grep -ao 'state [A-Z_0-9]*' /var/log/libvirt/qemu/{guest}.log || true")
 
-    def kill_incoming(self, guest: str) -> None:
-        """Kills the guest's QEMU as soon as its device takes the state from the source. Returns at once."""
+    def when_incoming(self, guest: str, sign: str, line: str) -> None:
+        """Has a command run as soon as the log of the guest's QEMU shows a sign. Returns at once."""
         log = f"/var/log/libvirt/qemu/{guest}.log"
-        loop = f"until grep -aqs RESUMING {log}; do sleep 0.05; done; pkill -KILL -f guest={guest}"
-        self.sh(f"rm -f {log}; systemd-run --quiet --collect sh -c '{loop}'")
+        self.sh("cat > /run/when", f"until grep -aqs '{sign}' {log}; do sleep 0.05; done\n{line}\n")
+        self.sh(f"rm -f {log}; systemd-run --quiet --collect sh /run/when")
+
+    def kill_incoming(self, guest: str) -> None:
+        """Has the guest's QEMU killed as soon as its device takes the state from the source."""
+        self.when_incoming(guest, "RESUMING", f"pkill -KILL -f guest={guest}")
 
 
 class Lab:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ansible_collections.vfio.mdev.plugins.module_utils._domain_xml import (
     DomainMdev,
     checked_uuid_map,
+    guest_file_name,
     parse_domain,
     remap_domain,
 )
@@ -122,3 +123,13 @@ def test_what_is_refused(text: str, uuids: dict[str, str], problem: str) -> None
 
 def test_a_map_is_in_lower_case() -> None:
     assert checked_uuid_map({A.upper(): B.upper()}) == {A: B}
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../a", ".a", "a\0b"])
+def test_names_that_can_not_be_a_file(name: str) -> None:
+    with pytest.raises(InvalidInput):
+        guest_file_name(name, ".json")
+
+
+def test_a_name_may_have_spaces() -> None:
+    assert guest_file_name("web 1", ".json") == "web 1.json"
