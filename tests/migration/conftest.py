@@ -88,6 +88,8 @@ class Lab:
             "ANSIBLE_INVENTORY": os.environ.get("LAB_INVENTORY", str(inventory.path())),
             "ANSIBLE_PIPELINING": "1",
             "ANSIBLE_NOCOLOR": "1",
+            # Texts in one line, which YAML would fold.
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
         }
 
     def migrate(self, source: Host, to: Host, *guests: str, fails: bool = False, **more: Any) -> str:
@@ -131,8 +133,9 @@ class Lab:
             timeout=_SECONDS,
             check=False,
         )
-        assert (done.returncode != 0) == fails, done.stdout + done.stderr
-        return done.stdout
+        said = done.stdout + done.stderr
+        assert (done.returncode != 0) == fails, said
+        return said
 
     @staticmethod
     def _command(book: list[str], to: Host, variables: dict[str, Any]) -> list[str]:
