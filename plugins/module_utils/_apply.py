@@ -9,18 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Callable, Optional
 
-from ._backend import Backend
+from ._backends import Backends
 from ._errors import Fact, InUse, KernelRefused, MdevError
-from ._kernel import FULL_ERRNOS, WAIT_ERRNOS, Kernel
+from ._kernel import FULL_ERRNOS, WAIT_ERRNOS
 from ._model import Attribute, Definition, Device, Inventory
 from ._placement import Choice, Rejection, no_room
 from ._states import State
 from ._steps import CreateDevice, Define, Plan, RemoveDevice, Step, Undefine, WriteAttribute
 
-# One way back of its kind, named by its UUID, and several of them, counted.
-_REMOVING = ("removing the new device {}", "removing {} new devices")
-_CREATING = ("creating the old device {} again", "creating {} old devices again")
-_SETTING = ("setting an attribute of device {} back", "setting {} attributes back")
+# One way back of its kind, with its device, and several of them, counted.
+_REMOVING = ("removing the new {}", "removing {} new devices")
+_CREATING = ("creating the old {} again", "creating {} old devices again")
+_SETTING = ("setting an attribute of {} back", "setting {} attributes back")
 _UNDEFINING = ("undefining {}", "undefining {} devices")
 _RESTORING = ("restoring the definition of {}", "restoring {} definitions")
 
@@ -28,12 +28,12 @@ _RESTORING = ("restoring the definition of {}", "restoring {} definitions")
 @dataclass(frozen=True)
 class _Undo:
     words: tuple[str, str]
-    uuid: str
+    device: str
     do: Callable[[], object]
 
     @property
     def name(self) -> str:
-        return self.words[0].format(self.uuid)
+        return self.words[0].format(self.device)
 
 
 @dataclass
@@ -56,17 +56,16 @@ class Applied:
 class _Run:
     """A run under way. full: parents that turned out to have no room for a type, which nothing gives back meanwhile."""
 
-    backend: Backend
-    kernel: Kernel
+    backends: Backends
     inventory: Inventory
     applied: Applied
     undo: list[_Undo] = field(default_factory=list)
     full: dict[tuple[str, str], Rejection] = field(default_factory=dict)
 
 
-def apply_plan(plan: Plan, backend: Backend, kernel: Kernel, inventory: Inventory) -> Applied:
+def apply_plan(plan: Plan, backends: Backends, inventory: Inventory) -> Applied:
     """Does all steps, or none that lasts."""
-    run = _Run(backend, kernel, inventory, Applied({one.uuid: one.before for one in plan.devices}))
+    run = _Run(backends, inventory, Applied({one.uuid: one.before for one in plan.devices}))
     labels = {one.uuid: one.label for one in plan.devices}
     for step in plan.steps:
         try:
@@ -78,7 +77,7 @@ def apply_plan(plan: Plan, backend: Backend, kernel: Kernel, inventory: Inventor
 
 def _create(step: CreateDevice, run: _Run) -> None:
     device = _create_on_first_taker(step, run)
-    run.undo.append(_Undo(_REMOVING, device.uuid, lambda: run.backend.remove(device)))
+    run.undo.append(_Undo(_REMOVING, device.words, lambda: run.backends.of(device).remove(device)))
     _done(step, run, device=replace(device, users=(), attributes=step.attributes))
 
 
@@ -97,11 +96,11 @@ def _created(choice: Choice, step: CreateDevice, run: _Run) -> Optional[Device]:
     address, type_id = choice.parent.address, choice.type.id
     if (address, type_id) in run.full:
         return None
-    if run.kernel.available_instances(choice.parent, type_id) == 0:
+    if run.backends.of(choice.parent).available_instances(choice.parent, type_id) == 0:
         _note_full(address, type_id, f"has 0 of {type_id} left by now, though it promised room", run)
         return None
     try:
-        return run.backend.create(choice.parent, type_id, step.uuid, step.attributes)
+        return run.backends.of(choice.parent).create(choice.parent, type_id, step.uuid, step.attributes)
     except KernelRefused as error:
         attribute_failed = error.facts.get("attribute") is not None
         if len(step.choices) == 1 or attribute_failed or error.facts.get("errno") not in FULL_ERRNOS:
@@ -118,7 +117,7 @@ def _note_full(address: str, type_id: str, reason: str, run: _Run) -> None:
 def _remove(step: RemoveDevice, run: _Run) -> None:
     device = step.device
     try:
-        run.backend.remove(device)
+        run.backends.of(device).remove(device)
     except InUse:
         if not step.may_stay:
             raise
@@ -127,7 +126,7 @@ def _remove(step: RemoveDevice, run: _Run) -> None:
     parent = run.inventory.parent(device.parent)
     if parent is not None and device.type_id is not None:
         again = (parent, device.type_id, device.uuid, _stored_attributes(device, run.inventory))
-        run.undo.append(_Undo(_CREATING, device.uuid, lambda: run.backend.create(*again)))
+        run.undo.append(_Undo(_CREATING, device.words, lambda: run.backends.of(device).create(*again)))
     _done(step, run, device=None)
 
 
@@ -139,14 +138,16 @@ def _stored_attributes(device: Device, inventory: Inventory) -> tuple[Attribute,
 
 def _write(step: WriteAttribute, run: _Run) -> None:
     try:
-        run.backend.write_attribute(step.device, step.attribute)
+        run.backends.of(step.device).write_attribute(step.device, step.attribute)
     except KernelRefused as error:
         if not (step.may_wait and error.facts.get("errno") in WAIT_ERRNOS):
             raise
         run.applied.waiting.append(step.attribute)
         return
     old = Attribute(step.attribute.name, step.before)
-    run.undo.append(_Undo(_SETTING, step.uuid, lambda: run.backend.write_attribute(step.device, old)))
+    run.undo.append(
+        _Undo(_SETTING, step.device.words, lambda: run.backends.of(step.device).write_attribute(step.device, old))
+    )
     _done(step, run, device=step.device)
 
 
@@ -154,22 +155,24 @@ def _define(step: Define, run: _Run) -> None:
     made = run.applied.states[step.uuid].device
     definition = step.definition
     if step.follows and made is not None:
-        definition = replace(definition, parent=made.parent, type_id=made.type_id or definition.type_id)
-    run.backend.define(definition, step.before)
+        type_id = made.type_id or definition.type_id
+        definition = replace(definition, parent=made.parent, type_id=type_id, framework=made.framework)
+    backend = run.backends.of(definition)
+    backend.define(definition, step.before)
     before = step.before
     if before is None:
-        run.undo.append(_Undo(_UNDEFINING, step.uuid, lambda: run.backend.undefine(definition)))
+        run.undo.append(_Undo(_UNDEFINING, definition.words, lambda: backend.undefine(definition)))
     else:
-        run.undo.append(_Undo(_RESTORING, step.uuid, lambda: run.backend.define(before, definition)))
+        run.undo.append(_Undo(_RESTORING, before.words, lambda: backend.define(before, definition)))
     _stored(replace(step, definition=definition), run, definition)
 
 
 def _undefine(step: Undefine, run: _Run) -> None:
     if step.uuid in run.applied.left:
         return
-    run.backend.undefine(step.definition)
-    restored = step.definition
-    run.undo.append(_Undo(_RESTORING, step.uuid, lambda: run.backend.define(restored, None)))
+    backend, restored = run.backends.of(step.definition), step.definition
+    backend.undefine(restored)
+    run.undo.append(_Undo(_RESTORING, restored.words, lambda: backend.define(restored, None)))
     _stored(step, run, None)
 
 

@@ -14,6 +14,9 @@ from ._model import Attribute, Definition, Device, Parent
 class Backend(Protocol):
     """One way to act on a host. Each verb does its work whole or raises an error and leaves nothing half done."""
 
+    def available_instances(self, parent: Parent, type_id: str) -> Optional[int]:
+        """How many devices of the type the parent has left now. None where it can't be read."""
+
     def create(self, parent: Parent, type_id: str, uuid: str, attributes: tuple[Attribute, ...]) -> Device:
         """Creates a device and writes its attributes in order. When one fails, the device is removed again."""
 

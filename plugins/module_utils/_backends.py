@@ -2,17 +2,21 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which backend acts. The choice of 'auto' is made here and nowhere else."""
+"""Who acts: a backend for each framework. The choice of 'auto' is made here and nowhere else."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from typing import Union
 
 from ._backend import Backend
 from ._definitions import DefinitionFiles
 from ._direct import DirectBackend
 from ._host import HostPaths
 from ._kernel import Kernel
+from ._model import MDEV, VENDOR_VFIO, Definition, Device, Parent
 
 CHOICES = ("auto", "sysfs", "mdevctl", "libvirt")
 
@@ -20,7 +24,30 @@ _SCRIPT_FOLDERS = ("usr/lib/mdevctl/scripts.d", "etc/mdevctl.d/scripts.d")
 _SCRIPT_KINDS = ("callouts", "notifiers")
 
 
-def chosen_backend(asked: str, kernel: Kernel, files: DefinitionFiles, uri: str) -> Backend:
+@dataclass(frozen=True)
+class Backends:
+    """Who acts under each framework."""
+
+    by_framework: Mapping[str, Backend]
+
+    def of(self, thing: Union[Parent, Device, Definition]) -> Backend:
+        """Who acts on this."""
+        return self.by_framework[thing.framework]
+
+
+def chosen_backends(asked: str, kernel: Kernel, files: DefinitionFiles, uri: str, frameworks: Set[str]) -> Backends:
+    """For these frameworks. There is a choice only where there are tools: no tool knows the vendor's own framework."""
+    chosen: dict[str, Backend] = {}
+    if MDEV in frameworks:
+        chosen[MDEV] = _mdev_backend(asked, kernel, files, uri)
+    if VENDOR_VFIO in frameworks:
+        from ._vendor_backend import VendorBackend
+
+        chosen[VENDOR_VFIO] = VendorBackend.on(kernel)
+    return Backends(chosen)
+
+
+def _mdev_backend(asked: str, kernel: Kernel, files: DefinitionFiles, uri: str) -> Backend:
     """The backend that was asked for. Those that most runs do not need are imported here: a host pays for each import.
 
     auto: mdevctl where it has callout or notification scripts, since these must run; else sysfs, which is some twenty

@@ -17,15 +17,14 @@ import time
 from dataclasses import dataclass, field
 from typing import Optional
 
-from ._backend import Backend
-from ._backends import chosen_backend
+from ._backends import Backends, chosen_backends
 from ._definitions import DefinitionFiles
 from ._errors import MdevError
 from ._host import HostPaths
 from ._inventory import read_inventory
 from ._kernel import Kernel
 from ._lock import host_lock
-from ._model import Definition, Inventory
+from ._model import MDEV, VENDOR_VFIO, Definition, Inventory
 
 _POLL_SECONDS = 0.2
 
@@ -38,7 +37,7 @@ class _Boot:
     failed: list[str] = field(default_factory=list)
 
 
-def start_definitions(paths: HostPaths, files: DefinitionFiles, backend: Backend, seconds: float) -> list[str]:
+def start_definitions(paths: HostPaths, files: DefinitionFiles, backends: Backends, seconds: float) -> list[str]:
     """Starts what is marked autostart. Returns what failed, in words; empty when all is up.
 
     seconds: how long to wait for parents that are not there or have no room yet, all together.
@@ -48,7 +47,7 @@ def start_definitions(paths: HostPaths, files: DefinitionFiles, backend: Backend
     _say(f"{len(boot.waiting)} devices are marked autostart")
     while boot.waiting:
         with host_lock(paths, max(1.0, end - time.monotonic())):
-            _one_pass(boot, backend, read_inventory(paths, files, users=False))
+            _one_pass(boot, backends, read_inventory(paths, files, users=False))
         if not boot.waiting or time.monotonic() >= end:
             break
         time.sleep(_POLL_SECONDS)
@@ -62,16 +61,16 @@ def _first_look(inventory: Inventory) -> _Boot:
     return _Boot(waiting, [f"{one.path}: {one.problem}" for one in inventory.broken])
 
 
-def _one_pass(boot: _Boot, backend: Backend, inventory: Inventory) -> None:
+def _one_pass(boot: _Boot, backends: Backends, inventory: Inventory) -> None:
     for definition in list(boot.waiting):
-        problem = _start(definition, backend, inventory)
+        problem = _start(definition, backends, inventory)
         if problem is None:
             del boot.waiting[definition]
         else:
             boot.waiting[definition] = problem
 
 
-def _start(definition: Definition, backend: Backend, inventory: Inventory) -> Optional[str]:
+def _start(definition: Definition, backends: Backends, inventory: Inventory) -> Optional[str]:
     """None when the device is up, else why it is not yet."""
     device = inventory.device(definition.uuid)
     if device is not None:
@@ -85,7 +84,7 @@ def _start(definition: Definition, backend: Backend, inventory: Inventory) -> Op
     if parent.type(definition.type_id) is None:
         return f"its parent does not offer type {definition.type_id}"
     try:
-        backend.create(parent, definition.type_id, definition.uuid, definition.attributes)
+        backends.of(parent).create(parent, definition.type_id, definition.uuid, definition.attributes)
     except MdevError as error:
         return error.message
     _say(f"{_called(definition)}: started")
@@ -93,7 +92,7 @@ def _start(definition: Definition, backend: Backend, inventory: Inventory) -> Op
 
 
 def _called(definition: Definition) -> str:
-    return f"device {definition.uuid} of type {definition.type_id} on {definition.parent}"
+    return f"{definition.words} of type {definition.type_id}"
 
 
 def _say(text: str) -> None:
@@ -111,8 +110,8 @@ def main() -> int:
     try:
         paths = HostPaths(options.sysfs)
         files = DefinitionFiles(options.definitions)
-        backend = chosen_backend("auto", Kernel(paths), files, uri="")
-        failed = start_definitions(paths, files, backend, options.wait)
+        backends = chosen_backends("auto", Kernel(paths), files, uri="", frameworks={MDEV, VENDOR_VFIO})
+        failed = start_definitions(paths, files, backends, options.wait)
     except MdevError as error:
         failed = [error.message]
     for text in failed:

@@ -13,7 +13,7 @@ import json
 from typing import Any
 
 from ._errors import MdevError
-from ._model import Attribute, Definition
+from ._model import MDEV, Attribute, Definition
 
 _AUTOSTART = {"auto": True, "manual": False}
 _KNOWN = ("mdev_type", "start", "attrs")
@@ -25,7 +25,7 @@ class BrokenDefinitionError(MdevError):
     kind = "broken_definition"
 
 
-def parse_definition(text: str, parent: str, uuid: str) -> Definition:
+def parse_definition(text: str, parent: str, uuid: str, framework: str = MDEV) -> Definition:
     """The definition in a file's text. Raises BrokenDefinitionError where mdevctl would not take it either."""
     try:
         data = json.loads(text)
@@ -45,6 +45,7 @@ def parse_definition(text: str, parent: str, uuid: str) -> Definition:
         autostart=_AUTOSTART[start],
         attributes=_attributes(data.get("attrs") or []),
         other=tuple((key, json.dumps(value)) for key, value in data.items() if key not in _KNOWN),
+        framework=framework,
     )
 
 

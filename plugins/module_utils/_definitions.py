@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The definitions on disk, in mdevctl's place (/etc/mdevctl.d/PARENT/UUID): read, written whole, removed."""
+"""The definitions on disk, in mdevctl's place (/etc/mdevctl.d/PARENT/UUID): read, written whole, removed.
+
+mdevctl must not meet those of a framework that it does not know. They have the same format, in a place of their own.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from ._definition_json import BrokenDefinitionError, definition_text, parse_defi
 from ._errors import FilesRefused
 from ._files import remove_file, write_whole
 from ._host import Reader, errno_text, read_bytes
-from ._model import BrokenDefinition, Definition
+from ._model import MDEV, BrokenDefinition, Definition
 
 # mdevctl's own folder for callout and notification scripts, beside those of the parents.
 _SCRIPTS = "scripts.d"
@@ -23,9 +26,10 @@ _FILE_MODE = 0o644
 
 @dataclass(frozen=True)
 class DefinitionFiles:
-    """The folder of definitions on one host."""
+    """The folder of definitions of one framework on one host."""
 
     folder: str
+    framework: str = MDEV
 
     def read(self, reader: Reader) -> tuple[tuple[Definition, ...], tuple[BrokenDefinition, ...]]:
         """All definitions by parent and UUID, and the files that are none. Hidden files are somebody's temporaries."""
@@ -48,7 +52,7 @@ class DefinitionFiles:
             broken.append(BrokenDefinition(path, "not named by a UUID"))
             return
         try:
-            found.append(parse_definition(read_bytes(path).decode("utf-8"), parent, name.lower()))
+            found.append(parse_definition(read_bytes(path).decode("utf-8"), parent, name.lower(), self.framework))
         except BrokenDefinitionError as error:
             broken.append(BrokenDefinition(path, error.message))
         except UnicodeDecodeError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
+from ._backend import Backend
 from ._definitions import DefinitionFiles
 from ._errors import MdevError
 from ._kernel import Kernel
@@ -22,15 +23,14 @@ class DirectBackend:
     kernel: Kernel
     files: DefinitionFiles
 
+    def available_instances(self, parent: Parent, type_id: str) -> Optional[int]:
+        """How many devices of the type the parent has left now. None where it can't be read."""
+        return self.kernel.available_instances(parent, type_id)
+
     def create(self, parent: Parent, type_id: str, uuid: str, attributes: tuple[Attribute, ...]) -> Device:
         """Creates a device and writes its attributes in order. When one fails, the device is removed again."""
         device = self.kernel.create(parent, type_id, uuid)
-        try:
-            for attribute in attributes:
-                self.kernel.write_attribute(device, attribute)
-        except MdevError as error:
-            self.kernel.remove(device)
-            raise type(error)(f"{error.message}. The new device was removed again", **error.facts) from error
+        give_attributes(self, device, attributes)
         return device
 
     def remove(self, device: Device) -> None:
@@ -48,3 +48,13 @@ class DirectBackend:
     def undefine(self, definition: Definition) -> None:
         """Removes a definition."""
         self.files.remove(definition)
+
+
+def give_attributes(backend: Backend, device: Device, attributes: tuple[Attribute, ...]) -> None:
+    """Writes a new device's attributes in order. When one fails, the device is removed again."""
+    try:
+        for attribute in attributes:
+            backend.write_attribute(device, attribute)
+    except MdevError as error:
+        backend.remove(device)
+        raise type(error)(f"{error.message}. The new device was removed again", **error.facts) from error

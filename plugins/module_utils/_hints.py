@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ._model import Card, Hardware, Inventory, Type
+from ._model import VENDOR_VFIO, Card, Hardware, Inventory, Type
 
 _NVIDIA = "0x10de"
 _INTEL = "0x8086"
@@ -18,18 +18,21 @@ def hints(inventory: Inventory, hardware: Hardware) -> list[str]:
     """What explains this inventory. Empty where all is as one would expect."""
     found = list(_about_devices(inventory))
     if not inventory.parents:
-        found = list(_about_nothing(inventory, hardware)) + found
-    return found
+        return [*_about_nothing(hardware), *found]
+    return [*_about_vendor_vfio(inventory), *found]
 
 
-def _about_nothing(inventory: Inventory, hardware: Hardware) -> Iterator[str]:
-    if inventory.vendor_vfio:
+def _about_vendor_vfio(inventory: Inventory) -> Iterator[str]:
+    functions = [one.address for one in inventory.parents if one.framework == VENDOR_VFIO]
+    if functions:
         yield (
             "This kernel has no mediated devices for these cards: NVIDIA's driver uses its own VFIO framework here. "
-            "vGPU types are set per virtual function in nvidia/current_vgpu_type: "
-            f"{_listed(list(inventory.vendor_vfio))}."
+            "A vGPU has no UUID, and mdevctl does not see it. Guests get its virtual function as "
+            f"<hostdev type='pci' managed='no'>: {_listed(functions)}."
         )
-        return
+
+
+def _about_nothing(hardware: Hardware) -> Iterator[str]:
     cards = [hint for card in hardware.cards for hint in _about_card(card, hardware)]
     yield from cards
     yield from _about_s390(hardware)

@@ -2,23 +2,29 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""All that a host holds, read in one go: the kernel's devices, who uses them, and the definitions on disk."""
+"""All that a host holds, of all frameworks, read in one go: parents, devices, who uses them, definitions on disk."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from ._address import address_key
 from ._definitions import DefinitionFiles
 from ._host import HostPaths, Reader
 from ._model import Inventory
 from ._sysfs import SysfsReader
 from ._users import with_users
+from ._vendor_sysfs import VendorReader
 
 
 def read_inventory(paths: HostPaths, files: DefinitionFiles, users: bool = True) -> Inventory:
     """Parents, types, devices and definitions; with users, also the processes that hold devices."""
     reader = Reader()
-    inventory = SysfsReader(paths, reader).inventory()
-    devices = with_users(paths, reader, inventory.devices) if users else inventory.devices
+    mdevs, vgpus = SysfsReader(paths, reader).inventory(), VendorReader(paths, reader).inventory()
+    devices = (*mdevs.devices, *vgpus.devices)
     definitions, broken = files.read(reader)
-    return replace(inventory, devices=devices, definitions=definitions, broken=broken, unread=tuple(reader.unread))
+    return Inventory(
+        parents=tuple(sorted((*mdevs.parents, *vgpus.parents), key=lambda one: address_key(one.address))),
+        devices=with_users(paths, reader, devices) if users else devices,
+        definitions=(*definitions, *vgpus.definitions),
+        broken=(*broken, *vgpus.broken),
+        unread=tuple(reader.unread),
+    )

@@ -79,7 +79,7 @@ class Kernel:
         """Creates the device and waits until its links are there."""
         path = os.path.join(parent.path, "mdev_supported_types", type_id, "create")
         try:
-            _write(path, uuid)
+            write(path, uuid)
         except OSError as error:
             raise self._create_error(error, parent, type_id, uuid) from error
         return self.appeared(parent, type_id, uuid)
@@ -96,23 +96,27 @@ class Kernel:
         block the writer, beyond any signal, until the user lets go.
         """
         with kept_unused(self.paths, device):
-            number = self.remover.write(os.path.join(device.path, "remove"), REMOVE_SECONDS)
+            self.take_away(device, "remove", "1", _REMOVE_MEANS)
+        if not waited_for(lambda: not os.path.isdir(device.path)):
+            raise self.half_removed(device, "the kernel took the removal but the device is still there")
+
+    def take_away(self, device: Device, file: str, text: str, meanings: dict[int, str]) -> None:
+        """Writes to the file of an unused device that takes it away. meanings: of what the kernel may answer."""
+        number = self.remover.write(os.path.join(device.path, file), REMOVE_SECONDS, text)
         if number is None:
-            raise self._half_removed(device, f"the kernel did not finish the removal in {REMOVE_SECONDS:.0f} s")
+            raise self.half_removed(device, f"the kernel did not finish the removal in {REMOVE_SECONDS:.0f} s")
         if number not in (0, errno.ENOENT):
             error = OSError(number, os.strerror(number))
-            raise _refused(error, f"removing device {device.uuid} on {device.parent}", _REMOVE_MEANS, device)
-        if not _waited_for(lambda: not os.path.isdir(device.path), _APPEAR_SECONDS):
-            raise self._half_removed(device, "the kernel took the removal but the device is still there")
+            raise refused(error, f"removing {device.words}", meanings, device)
 
     def write_attribute(self, device: Device, attribute: Attribute) -> None:
         """Writes one attribute, with a newline at the end as echo does: some drivers eat the last character."""
         path = self._attribute_path(device, attribute.name)
         try:
-            _write(path, attribute.value + "\n")
+            write(path, attribute.value + "\n")
         except OSError as error:
-            tried = f"writing '{attribute.value}' to '{attribute.name}' of device {device.uuid} on {device.parent}"
-            raise _refused(error, tried, _ATTRIBUTE_MEANS, device, attribute=attribute.name) from error
+            tried = f"writing '{attribute.value}' to '{attribute.name}' of {device.words}"
+            raise refused(error, tried, _ATTRIBUTE_MEANS, device, attribute=attribute.name) from error
 
     def parent_nodedev(self, address: str) -> Optional[str]:
         """libvirt's name for a parent that is there now."""
@@ -132,7 +136,8 @@ class Kernel:
         value = Reader().text(path, optional=True) if mode & 0o444 else None
         return LiveAttribute(name, exists=True, readable=bool(mode & 0o444), writable=bool(mode & 0o222), value=value)
 
-    def _half_removed(self, device: Device, seen: str) -> Removing:
+    def half_removed(self, device: Device, seen: str) -> Removing:
+        """The error for a device that the kernel has taken away in part."""
         return removing_error(with_users(self.paths, Reader(), (device,))[0], seen)
 
     def _attribute_path(self, device: Device, name: str) -> str:
@@ -140,14 +145,14 @@ class Kernel:
         path = os.path.join(device.path, name)
         if not os.path.realpath(path).startswith(os.path.realpath(device.path) + os.sep):
             error = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-            tried = f"looking for attribute '{name}' of device {device.uuid} on {device.parent}"
-            raise _refused(error, tried, _ATTRIBUTE_MEANS, device, attribute=name)
+            tried = f"looking for attribute '{name}' of {device.words}"
+            raise refused(error, tried, _ATTRIBUTE_MEANS, device, attribute=name)
         return path
 
     def appeared(self, parent: Parent, type_id: str, uuid: str) -> Device:
         """The device as the kernel made it. Its group may come a moment later than the device."""
         group = os.path.join(parent.path, uuid, "iommu_group")
-        _waited_for(lambda: os.path.islink(group), _APPEAR_SECONDS)
+        waited_for(lambda: os.path.islink(group))
         device = SysfsReader(self.paths, Reader()).device(parent, uuid)
         if device is None or device.type_id != type_id:
             raise KernelRefused(
@@ -174,9 +179,10 @@ class Kernel:
         )
 
 
-def _refused(
+def refused(
     error: OSError, tried: str, meanings: dict[int, str], device: Device, attribute: Optional[str] = None
 ) -> KernelRefused:
+    """The error for what the kernel answered, with what that means."""
     meaning = meanings.get(error.errno or 0, _ELSE)
     return KernelRefused(
         f"{tried} failed: the kernel answered {errno_text(error)}, {meaning}",
@@ -188,7 +194,7 @@ def _refused(
     )
 
 
-def _write(path: str, text: str) -> None:
+def write(path: str, text: str) -> None:
     """One write(2) with the whole text: that is what carries the driver's answer."""
     data = text.encode("utf-8")
     handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
@@ -200,9 +206,9 @@ def _write(path: str, text: str) -> None:
         raise OSError(errno.EIO, f"only {written} of {len(data)} bytes were taken")
 
 
-def _waited_for(condition: Callable[[], bool], seconds: float) -> bool:
+def waited_for(condition: Callable[[], bool]) -> bool:
     """Whether the condition came true in time."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + _APPEAR_SECONDS
     while not condition():
         if time.monotonic() > end:
             return False

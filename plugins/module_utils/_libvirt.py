@@ -37,6 +37,10 @@ class LibvirtBackend:
     connection: Any
     kernel: Kernel
 
+    def available_instances(self, parent: Parent, type_id: str) -> Optional[int]:
+        """How many devices of the type the parent has left now. None where it can't be read."""
+        return self.kernel.available_instances(parent, type_id)
+
     def create(self, parent: Parent, type_id: str, uuid: str, attributes: tuple[Attribute, ...]) -> Device:
         """virNodeDeviceCreateXML. libvirt has mdevctl start the device, which takes it back when an attribute fails."""
         text = request_xml(uuid, parent.nodedev, type_id, attributes)

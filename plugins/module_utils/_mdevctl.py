@@ -36,6 +36,10 @@ class MdevctlBackend:
     command: str
     kernel: Kernel
 
+    def available_instances(self, parent: Parent, type_id: str) -> Optional[int]:
+        """How many devices of the type the parent has left now. None where it can't be read."""
+        return self.kernel.available_instances(parent, type_id)
+
     def create(self, parent: Parent, type_id: str, uuid: str, attributes: tuple[Attribute, ...]) -> Device:
         """Starts a device without defining it. mdevctl takes it back itself when an attribute fails."""
         wanted = Definition(uuid, parent.address, type_id, attributes=attributes)

@@ -16,6 +16,7 @@ from typing import Optional
 
 from ._errors import InvalidInput
 from ._model import Inventory
+from ._vendor_vfio import identified
 from ._wanted import Owner, Wanted
 
 # How many devices one entry may have, and so how far their numbers are looked for.
@@ -56,7 +57,7 @@ def check_entries(request: SetRequest) -> None:
     seen: dict[tuple[str, ...], str] = {}
     for entry in request.entries:
         label = entry.pattern.label
-        key = entry.key or ("uuid", entry.pattern.uuid)
+        key = entry.key or ("uuid", entry.pattern.uuid, *entry.pattern.parents)
         if key in seen:
             raise InvalidInput(
                 f"{seen[key]} and {label} mean the same devices: give them different names, "
@@ -68,7 +69,7 @@ def check_entries(request: SetRequest) -> None:
 
 def members(request: SetRequest, inventory: Inventory) -> tuple[Wanted, ...]:
     """All devices of the set, those that are to be there and those that are to go."""
-    listed = [one for entry in request.entries for one in _members_of(entry, request, inventory)]
+    listed = identified([one for entry in request.entries for one in _members_of(entry, request, inventory)], inventory)
     return (*listed, *_purged(request, inventory, {one.uuid for one in listed}))
 
 

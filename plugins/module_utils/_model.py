@@ -6,6 +6,10 @@
 
 Every class is frozen: an inventory is read once and never changed. Nothing here does I/O.
 The words are the kernel's (Documentation/driver-api/vfio-mediated-device.rst) and libvirt's.
+
+NVIDIA's newer drivers have no mediated devices. Under their own framework (vendor_vfio) a virtual function of a card
+is a parent that takes one device: the vGPU type that is set on it. Such a device is known by its function. uuid is then
+what this collection finds it again by, which nobody else knows.
 """
 
 from __future__ import annotations
@@ -17,6 +21,16 @@ from typing import Optional
 MDEV = "mdev"
 VENDOR_VFIO = "vendor_vfio"
 NO_FRAMEWORK = "none"
+
+
+def noun_for(framework: str, uuid: str) -> str:
+    """How messages call a device."""
+    return "vGPU" if framework == VENDOR_VFIO else f"device {uuid}"
+
+
+def words_for(framework: str, uuid: str, parent: str) -> str:
+    """How messages call a device, with its place."""
+    return f"{noun_for(framework, uuid)} on {parent}"
 
 
 @dataclass(frozen=True)
@@ -89,6 +103,11 @@ class Parent:
     vfs: Optional[Vfs] = None
     pci: Optional[PciIds] = None
     types: tuple[Type, ...] = ()
+    framework: str = MDEV
+
+    def device_path(self, uuid: str) -> str:
+        """The folder of a device on this parent."""
+        return self.path if self.framework == VENDOR_VFIO else f"{self.path}/{uuid}"
 
     def type(self, type_id: Optional[str]) -> Optional[Type]:
         """The type with this id, if the parent has it."""
@@ -113,6 +132,12 @@ class Definition:
     autostart: bool = False
     attributes: tuple[Attribute, ...] = ()
     other: tuple[tuple[str, str], ...] = ()
+    framework: str = MDEV
+
+    @property
+    def words(self) -> str:
+        """How messages call it."""
+        return words_for(self.framework, self.uuid, self.parent)
 
 
 @dataclass(frozen=True)
@@ -134,7 +159,7 @@ class Drift:
 
 @dataclass(frozen=True)
 class Device:
-    """A mediated device in the kernel.
+    """A device in the kernel.
 
     removing: somebody wrote to its 'remove' while it was in use. The kernel then keeps half of it until the user
     lets go; its type can't be read any more. users is None where nobody looked or nobody could.
@@ -154,6 +179,12 @@ class Device:
     numa_node: Optional[int] = None
     users: Optional[tuple[User, ...]] = None
     attributes: tuple[Attribute, ...] = ()
+    framework: str = MDEV
+
+    @property
+    def words(self) -> str:
+        """How messages call it."""
+        return words_for(self.framework, self.uuid, self.parent)
 
 
 @dataclass(frozen=True)
@@ -173,7 +204,6 @@ class Inventory:
     definitions: tuple[Definition, ...] = ()
     broken: tuple[BrokenDefinition, ...] = ()
     unread: tuple[Unread, ...] = ()
-    vendor_vfio: tuple[str, ...] = ()
 
     def parent(self, address: str) -> Optional[Parent]:
         """The parent with this sysfs name."""
@@ -205,11 +235,19 @@ class Inventory:
         return found
 
     @property
+    def frameworks(self) -> frozenset[str]:
+        """All in which there is something."""
+        return frozenset(
+            [one.framework for one in self.parents]
+            + [one.framework for one in self.devices]
+            + [one.framework for one in self.definitions]
+        )
+
+    @property
     def framework(self) -> str:
-        """How this host slices its devices: mdev, vendor_vfio (no mdevs exist) or none."""
-        if self.parents:
-            return MDEV
-        return VENDOR_VFIO if self.vendor_vfio else NO_FRAMEWORK
+        """How this host slices its devices: mdev (also where it has both), vendor_vfio (no mdevs exist) or none."""
+        here = {one.framework for one in self.parents}
+        return next((one for one in (MDEV, VENDOR_VFIO) if one in here), NO_FRAMEWORK)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Optional
 
 from ._address import css_address, device_nodedev, parse_uuid, pci_address
 from ._errors import InvalidInput, MissingLibrary
-from ._model import Attribute, Parent, PciIds, Type
+from ._model import MDEV, VENDOR_VFIO, Attribute, Parent, PciIds, Type
 from ._states import State
 from ._wanted import checked_attributes
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 65536
 _MOST_DEPTH = 16
+_PCI_PARTS = ("domain", "bus", "slot", "function")
 
 # XML 1.0 has no way to write these, whatever a driver puts into a name.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -65,6 +66,8 @@ def parse_device_xml(text: str) -> DeviceRequest:
 
 def device_xml(state: State, parent: Parent) -> str:
     """The device as libvirt shows it, active or defined. A half removed one has no type and can't be described."""
+    if state.framework == VENDOR_VFIO:
+        return parent_xml(parent)
     device = state.device
     root = _element("device")
     _child(root, "name", device_nodedev(state.uuid, state.parent))
@@ -81,6 +84,22 @@ def device_xml(state: State, parent: Parent) -> str:
         _child(capability, "iommuGroup", number=str(device.iommu_group))
     for attribute in state.attributes:
         _child(capability, "attr", name=attribute.name, value=attribute.value)
+    return _serialised(root)
+
+
+def hostdev_xml(state: State, device_api: Optional[str]) -> str:
+    """The element of a guest's XML that gives it the device (libvirt's domain.rng)."""
+    kind = "pci" if state.framework == VENDOR_VFIO else "mdev"
+    root = _element("hostdev", mode="subsystem", type=kind)
+    address = _child(_child(root, "source"), "address")
+    if kind == "mdev":
+        root.set("model", device_api or "vfio-pci")
+        address.set("uuid", state.uuid)
+        return _serialised(root)
+    # libvirt must leave the function with the driver that made the vGPU.
+    root.set("managed", "no")
+    for name, digits in zip(_PCI_PARTS, re.split("[:.]", state.parent)):
+        address.set(name, f"0x{digits}")
     return _serialised(root)
 
 
@@ -109,7 +128,7 @@ def parent_xml(parent: Parent) -> str:
     if parent.driver:
         _child(_child(root, "driver"), "name", parent.driver)
     capability = _bus_capability(root, parent)
-    if capability is not None:
+    if capability is not None and parent.framework == MDEV:
         _add_types(capability, parent.types)
     return _serialised(root)
 
@@ -130,7 +149,7 @@ def _bus_capability(root: _Element, parent: Parent) -> Optional[_Element]:
 def _pci_capability(root: _Element, address: str, ids: PciIds) -> _Element:
     capability = _child(root, "capability", type="pci")
     numbers = re.split("[:.]", address)
-    for tag, digits in zip(("domain", "bus", "slot", "function"), numbers):
+    for tag, digits in zip(_PCI_PARTS, numbers):
         _child(capability, tag, str(int(digits, 16)))
     _child(capability, "product", id=ids.product)
     _child(capability, "vendor", id=ids.vendor)
@@ -255,8 +274,8 @@ def _invalid(reason: str) -> InvalidInput:
     return InvalidInput(f"the node device XML was refused: {reason}", xml_problem=reason)
 
 
-def _element(tag: str) -> _Element:
-    root: _Element = _etree().Element(tag)
+def _element(tag: str, **attributes: str) -> _Element:
+    root: _Element = _etree().Element(tag, **attributes)
     return root
 
 

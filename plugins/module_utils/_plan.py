@@ -17,7 +17,7 @@ from typing import Callable, Optional, Union
 from ._address import device_nodedev
 from ._candidates import candidates, types_meant
 from ._errors import Fact, InvalidInput, MdevError, Mismatch, Several
-from ._model import Attribute, Definition, Device, Drift, Inventory, LiveAttribute
+from ._model import MDEV, Attribute, Definition, Device, Drift, Inventory, LiveAttribute, noun_for
 from ._placement import Choice, Placement, Request, no_room_for, place_all
 from ._refusals import in_use_error, removing_error
 from ._room import Rooms
@@ -64,7 +64,7 @@ def _refuse_twice(wanted: Sequence[Wanted]) -> None:
     for one in wanted:
         if one.uuid in seen:
             raise InvalidInput(
-                f"UUID {one.uuid} is asked for twice, by {seen[one.uuid].label} and by {one.label}. "
+                f"device {one.uuid} is asked for twice, by {seen[one.uuid].label} and by {one.label}. "
                 "Nothing was changed. Entries that are alike need names",
                 uuid=one.uuid,
             )
@@ -304,6 +304,7 @@ def _wanted_definition(wanted: Wanted, inventory: Inventory, before: State) -> D
         autostart=wanted.autostart,
         attributes=attributes,
         other=old.other if old is not None else (),
+        framework=before.framework,
     )
 
 
@@ -389,6 +390,7 @@ def _definition_on(wanted: Wanted, choice: Choice) -> Definition:
         type_id=choice.type.id,
         autostart=wanted.autostart,
         attributes=wanted.attributes or (),
+        framework=choice.parent.framework,
     )
 
 
@@ -397,8 +399,8 @@ def _expected_device(uuid: str, choice: Choice, attributes: tuple[Attribute, ...
     return Device(
         uuid=uuid,
         parent=parent.address,
-        path=f"{parent.path}/{uuid}",
-        nodedev=device_nodedev(uuid, parent.address),
+        path=parent.device_path(uuid),
+        nodedev=device_nodedev(uuid, parent.address) if parent.framework == MDEV else parent.nodedev,
         parent_nodedev=parent.nodedev,
         type_id=choice.type.id,
         type_name=choice.type.name,
@@ -406,6 +408,7 @@ def _expected_device(uuid: str, choice: Choice, attributes: tuple[Attribute, ...
         numa_node=parent.numa_node,
         users=(),
         attributes=attributes,
+        framework=parent.framework,
     )
 
 
@@ -419,7 +422,7 @@ def _mismatch(found: State, wanted: Wanted, advice: str) -> Mismatch:
     where = "exists" if found.device is not None else "is defined"
     name = f" ('{found.device.type_name}')" if found.device is not None and found.device.type_name else ""
     return Mismatch(
-        f"device {wanted.uuid} {where} as type {found.type_id}{name} on parent {found.parent}, "
+        f"{noun_for(found.framework, wanted.uuid)} {where} as type {found.type_id}{name} on parent {found.parent}, "
         f"but type {wanted.type or 'any'} on {asked_parent} was asked for. {advice}",
         uuid=wanted.uuid,
         type=found.type_id,
@@ -432,8 +435,7 @@ def _mismatch(found: State, wanted: Wanted, advice: str) -> Mismatch:
 def _attribute_mismatch(device: Device, attribute: Attribute, now: LiveAttribute) -> Mismatch:
     why = f"it reads '{now.value}' and is read-only" if now.exists else "the driver has no such attribute"
     return Mismatch(
-        f"attribute '{attribute.name}' of device {device.uuid} on {device.parent} can't become "
-        f"'{attribute.value}': {why}. Nothing was changed",
+        f"attribute '{attribute.name}' of {device.words} can't become '{attribute.value}': {why}. Nothing was changed",
         uuid=device.uuid,
         parent=device.parent,
         type=device.type_id,

@@ -24,7 +24,7 @@ def users_text(users: Optional[tuple[User, ...]]) -> str:
 def in_use_error(device: Device, evidence: str) -> InUse:
     """Nothing is done to a device in use: says by whom and how that was seen."""
     return InUse(
-        f"device {device.uuid} on {device.parent} is in use by {users_text(device.users)}: {evidence}. "
+        f"{device.words} is in use by {users_text(device.users)}: {evidence}. "
         "Nothing was changed. Shut the guest down or detach the device first",
         uuid=device.uuid,
         parent=device.parent,
@@ -36,7 +36,7 @@ def in_use_error(device: Device, evidence: str) -> InUse:
 def removing_error(device: Device, seen: str) -> Removing:
     """The kernel holds half of the device and waits for its user."""
     return Removing(
-        f"device {device.uuid} on {device.parent} is half removed: {seen}. It waits for {users_text(device.users)}. "
+        f"{device.words} is half removed: {seen}. It waits for {users_text(device.users)}. "
         "Until then its instance stays taken and its UUID can't be created anew; the guest runs on. "
         "End that process, and the kernel finishes the removal by itself",
         uuid=device.uuid,

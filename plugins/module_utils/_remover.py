@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A process of its own that writes to 'remove' files, and that can be left behind.
+"""A process of its own that writes to files which take a device away, and that can be left behind.
 
 The kernel blocks the writer until the device's user lets go, and not even SIGKILL ends that.
 """
@@ -34,11 +34,11 @@ class Remover:
         self._child: Optional[_Child] = None
         self._end: Optional[weakref.finalize[[_Child], Remover]] = None
 
-    def write(self, path: str, seconds: float) -> Optional[int]:
-        """Writes "1" to the file. Returns the errno, 0 for success, None when time is up and the write still blocks."""
+    def write(self, path: str, seconds: float, text: str = "1") -> Optional[int]:
+        """Writes the text to the file. Returns the errno, 0 for success, None when time is up and it still blocks."""
         child = self._started()
         try:
-            os.write(child.requests, os.fsencode(path))
+            os.write(child.requests, b"\0".join((text.encode("ascii"), os.fsencode(path))))
             ready, _none, _none = select.select([child.answers], [], [], seconds)
             data = os.read(child.answers, 16) if ready else None
         except OSError:
@@ -87,17 +87,17 @@ def _serve(requests: int, answers: int) -> None:
         for name in os.listdir("/proc/self/fd"):
             if int(name) not in (requests, answers):
                 _close_quietly(int(name))
-        while path := os.read(requests, 65536):
-            os.write(answers, str(_write_one(path)).encode("ascii"))
+        while request := os.read(requests, 65536):
+            os.write(answers, str(_write_one(*request.split(b"\0"))).encode("ascii"))
     finally:
         os._exit(0)
 
 
-def _write_one(path: bytes) -> int:
+def _write_one(text: bytes, path: bytes) -> int:
     try:
         handle = os.open(path, os.O_WRONLY)
         try:
-            os.write(handle, b"1")
+            os.write(handle, text)
         finally:
             os.close(handle)
     except OSError as error:

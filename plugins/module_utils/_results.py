@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
-from ._address import address_key, device_nodedev
-from ._model import MDEV, Definition, Device, Drift, Inventory, Parent, Type
+from ._address import address_key
+from ._model import MDEV, VENDOR_VFIO, Attribute, Definition, Device, Drift, Inventory, Parent, Type
 from ._refusals import used_by
 from ._states import State
 from ._steps import CreateDevice, Define, DevicePlan, RemoveDevice, Step, Undefine
@@ -22,15 +22,20 @@ Result = dict[str, Any]
 
 
 def device_result(
-    state: State, inventory: Inventory, drift: tuple[Drift, ...] = (), xml: Optional[str] = None
+    state: State,
+    inventory: Inventory,
+    drift: tuple[Drift, ...] = (),
+    xml: Optional[str] = None,
+    hostdev_xml: Optional[str] = None,
 ) -> Result:
-    """One device in both existences."""
+    """One device in both existences. xml: as a node device, hostdev_xml: as a guest gets it."""
     device, definition = state.device, state.definition
     parent = inventory.parent(state.parent)
     kind = parent.type(state.type_id) if parent is not None else None
     return {
-        "uuid": state.uuid,
-        "nodedev": device_nodedev(state.uuid, state.parent),
+        "uuid": _shown_uuid(state.framework, state.uuid),
+        "nodedev": state.nodedev,
+        "framework": state.framework,
         "parent": state.parent,
         "parent_nodedev": parent.nodedev if parent is not None else None,
         "type": state.type_id or None,
@@ -47,7 +52,13 @@ def device_result(
         "used_by": used_by(device) if device is not None else [],
         "drift": [{"field": one.field, "wanted": one.wanted, "actual": one.actual} for one in drift],
         "xml": xml,
+        "hostdev_xml": hostdev_xml,
     }
+
+
+def _shown_uuid(framework: str, uuid: str) -> Optional[str]:
+    """A vGPU under the vendor's own framework has none: it is known by its function."""
+    return uuid if framework == MDEV else None
 
 
 def _in_use(device: Optional[Device]) -> Optional[bool]:
@@ -67,11 +78,19 @@ def parent_result(parent: Parent, inventory: Inventory, xml: Optional[str] = Non
         "numa_node": parent.numa_node,
         "physical_function": parent.physical_function,
         "vfs": {"enabled": parent.vfs.enabled, "total": parent.vfs.total} if parent.vfs else None,
-        "framework": MDEV,
+        "framework": parent.framework,
+        "current_type": _current_type(parent, devices),
         "types": [_parent_type(one, devices, definitions) for one in parent.types],
-        "devices": sorted({one.uuid for one in devices} | {one.uuid for one in definitions}),
+        "devices": sorted(
+            {one.uuid for one in devices if one.framework == MDEV}
+            | {one.uuid for one in definitions if one.framework == MDEV}
+        ),
         "xml": xml,
     }
+
+
+def _current_type(parent: Parent, devices: list[Device]) -> Optional[str]:
+    return next((one.type_id for one in devices), None) if parent.framework == VENDOR_VFIO else None
 
 
 def _parent_type(kind: Type, devices: list[Device], definitions: list[Definition]) -> Result:
@@ -112,37 +131,30 @@ def _host_type(type_id: str, offers: list[tuple[Parent, Type]], inventory: Inven
 def action_results(step: Step, device: Optional[Device]) -> list[Result]:
     """What a step does, in order. device: where a new device went, once that is known."""
     if isinstance(step, CreateDevice):
-        parent = device.parent if device else step.choices[0].parent.address
-        kind = device.type_id if device else step.choices[0].type.id
-        made = [_action("create", step.uuid, parent, kind)]
-        return made + [
-            _action("write_attribute", step.uuid, parent, kind, one.name, one.value) for one in step.attributes
-        ]
+        made = device or _meant(step)
+        return [_action("create", made), *(_action("write_attribute", made, one) for one in step.attributes)]
     if isinstance(step, RemoveDevice):
-        return [_action("remove", step.device.uuid, step.device.parent, step.device.type_id)]
+        return [_action("remove", step.device)]
     if isinstance(step, Define):
-        return [_action("define", step.definition.uuid, step.definition.parent, step.definition.type_id)]
+        return [_action("define", step.definition)]
     if isinstance(step, Undefine):
-        return [_action("undefine", step.definition.uuid, step.definition.parent, step.definition.type_id)]
-    at = step.device
-    return [_action("write_attribute", at.uuid, at.parent, at.type_id, step.attribute.name, step.attribute.value)]
+        return [_action("undefine", step.definition)]
+    return [_action("write_attribute", step.device, step.attribute)]
 
 
-def _action(
-    action: str,
-    uuid: str,
-    parent: str,
-    type_id: Optional[str],
-    attribute: Optional[str] = None,
-    value: Optional[str] = None,
-) -> Result:
+def _meant(step: CreateDevice) -> Definition:
+    first = step.choices[0]
+    return Definition(step.uuid, first.parent.address, first.type.id, framework=first.parent.framework)
+
+
+def _action(action: str, at: Union[Device, Definition], attribute: Optional[Attribute] = None) -> Result:
     return {
         "action": action,
-        "uuid": uuid,
-        "parent": parent,
-        "type": type_id,
-        "attribute": attribute,
-        "value": value,
+        "uuid": _shown_uuid(at.framework, at.uuid),
+        "parent": at.parent,
+        "type": at.type_id,
+        "attribute": attribute.name if attribute is not None else None,
+        "value": attribute.value if attribute is not None else None,
     }
 
 
@@ -168,7 +180,7 @@ def placement_result(planned: DevicePlan, after: State) -> Result:
     reason = placement.reason if placement is not None else ""
     if after.parent != meant:
         reason = f"the next candidate, since {meant} turned out full"
-    return {"uuid": planned.uuid, "parent": after.parent, "reason": reason}
+    return {"uuid": _shown_uuid(after.framework, planned.uuid), "parent": after.parent, "reason": reason}
 
 
 def fit_result(fit: Fit) -> Result:
@@ -191,7 +203,7 @@ def _diff_side(state: State) -> Result:
         return {}
     definition = state.definition
     return {
-        "uuid": state.uuid,
+        "uuid": _shown_uuid(state.framework, state.uuid),
         "parent": state.parent,
         "type": state.type_id,
         "active": state.device is not None,

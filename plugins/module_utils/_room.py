@@ -16,7 +16,7 @@ from collections import Counter
 from copy import deepcopy
 from typing import Optional
 
-from ._model import Device, Inventory, Parent, Type
+from ._model import VENDOR_VFIO, Device, Inventory, Parent, Type
 
 # NVIDIA's driver says in a type's description how many of it one card holds, whatever each of its functions promises.
 _MAX_INSTANCE = re.compile(r"\bmax_instance=(\d+)")
@@ -36,6 +36,7 @@ class Rooms:
 
     def __init__(self, inventory: Inventory) -> None:
         self._parents = {one.address: one for one in inventory.parents}
+        self._there = Counter(one.parent for one in inventory.devices)
         self._planned: dict[str, Counter[str]] = {}
         self._freed: dict[str, Counter[str]] = {}
         self._planned_on_card: dict[str, Counter[str]] = {}
@@ -58,6 +59,7 @@ class Rooms:
         parent = self._parents.get(device.parent)
         if parent is None or device.type_id is None:
             return
+        self._there[parent.address] -= 1
         self._freed.setdefault(parent.address, Counter())[device.type_id] += 1
         self._freed_cards.add(card_of(parent))
         self._count(parent, device.type_id, -1)
@@ -93,10 +95,12 @@ class Rooms:
 
     def _function_taken(self, parent: Parent) -> str:
         """NVIDIA: a virtual function holds one device."""
-        planned = sum(self._planned.get(parent.address, {}).values())
-        if not _is_nvidia(parent) or parent.physical_function is None or not planned:
+        if not _is_nvidia(parent) or parent.physical_function is None:
             return ""
-        return "is a virtual function, which holds one device, and this run puts one there"
+        if self._there[parent.address]:
+            return "is a virtual function, which holds one device, and has one"
+        planned = sum(self._planned.get(parent.address, {}).values())
+        return "is a virtual function, which holds one device, and this run puts one there" if planned else ""
 
     def _all_planned(self, parent: Parent, kind: Type) -> str:
         planned = self._planned.get(parent.address)
@@ -139,9 +143,12 @@ class Rooms:
         return f"card {card} holds at most {most.group(1)} of {kind.id}, and has or gets {there}"
 
     def _other_type(self, parent: Parent, kind: Type) -> str:
-        """NVIDIA: one type per card. A card that offers this type beside devices of another takes several."""
+        """NVIDIA: one type per card. A card that offers this type beside devices of another takes several.
+
+        Under the vendor's own framework types of equal size mix, and only the driver knows their sizes.
+        """
         card = card_of(parent)
-        if not _is_nvidia(parent) or _MIG_NAME.search(kind.name or ""):
+        if not _is_nvidia(parent) or parent.framework == VENDOR_VFIO or _MIG_NAME.search(kind.name or ""):
             return ""
         if card in self._used_cards and card not in self._freed_cards:
             return ""
@@ -161,7 +168,7 @@ class Rooms:
 
 
 def _is_nvidia(parent: Parent) -> bool:
-    return parent.driver == _NVIDIA
+    return parent.driver == _NVIDIA or parent.framework == VENDOR_VFIO
 
 
 def _least_cost(capacity: int, most: int) -> float:

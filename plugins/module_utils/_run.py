@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ._apply import Applied, apply_plan
-from ._backends import chosen_backend
+from ._backends import chosen_backends
 from ._errors import MdevError
 from ._inventory import read_inventory
 from ._job import Job
@@ -84,8 +84,8 @@ def _applied(plan: Plan, job: Job, kernel: Kernel, inventory: Inventory) -> Opti
     if not plan.steps:
         return None
     try:
-        backend = chosen_backend(job.backend, kernel, job.files, job.uri)
-        return apply_plan(plan, backend, kernel, inventory)
+        backends = chosen_backends(job.backend, kernel, job.files, job.uri, inventory.frameworks)
+        return apply_plan(plan, backends, inventory)
     except MdevError as error:
         if error.facts.get("taken_back", True):
             job.journal.fail()

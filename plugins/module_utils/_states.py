@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from ._address import address_key
-from ._model import Attribute, Definition, Device, Drift, Inventory
+from ._address import address_key, device_nodedev, parent_nodedev
+from ._model import VENDOR_VFIO, Attribute, Definition, Device, Drift, Inventory, words_for
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,23 @@ class State:
     def type_id(self) -> str:
         """The type's id; that of the active device where both exist. Empty for a half removed device."""
         return self._either("type_id")
+
+    @property
+    def framework(self) -> str:
+        """How the device is made: as a mediated device, or in the vendor's own way."""
+        return self._either("framework")
+
+    @property
+    def nodedev(self) -> str:
+        """libvirt's name for the device. A virtual function with a vGPU is an ordinary PCI device to it."""
+        if self.framework == VENDOR_VFIO:
+            return parent_nodedev("pci", self.parent)
+        return device_nodedev(self.uuid, self.parent)
+
+    @property
+    def words(self) -> str:
+        """How messages call it."""
+        return words_for(self.framework, self.uuid, self.parent)
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:

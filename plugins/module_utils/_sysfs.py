@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The kernel's view, read from sysfs: parents with their types, devices on them.
+"""The kernel's view, read from sysfs: parents with their types, mediated devices on them.
 
 Source: kernel Documentation/ABI/testing/sysfs-bus-vfio-mdev and sysfs-bus-pci. Every file is opened once.
 """
@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Optional
 
 from ._address import address_key, device_nodedev, is_uuid, parent_nodedev, pci_address
 from ._host import HostPaths, Reader
-from ._model import Device, Inventory, Parent, PciIds, Type, Vfs
+from ._model import MDEV, Device, Inventory, Parent, PciIds, Type, Vfs
 
 # A device that is just being made also lacks its links for a moment: look again before calling it half removed.
 _SETTLE_TRIES = 5
@@ -41,7 +40,7 @@ class SysfsReader:
             if folder is None:
                 continue
             entries = self.reader.names(folder)
-            parent = self._parent(name, folder, entries)
+            parent = self.parent(name, folder, entries, self._types(os.path.join(folder, "mdev_supported_types")))
             parents.append(parent)
             uuids = sorted(entry for entry in entries if is_uuid(entry))
             devices.extend(found for found in (self.device(parent, uuid) for uuid in uuids) if found is not None)
@@ -49,7 +48,6 @@ class SysfsReader:
             parents=tuple(parents),
             devices=tuple(devices),
             unread=tuple(self.reader.unread),
-            vendor_vfio=() if only is not None else self._vendor_vfio(),
         )
 
     def _parent_names(self) -> list[str]:
@@ -64,7 +62,10 @@ class SysfsReader:
             return None
         return folder
 
-    def _parent(self, name: str, folder: str, entries: list[str]) -> Parent:
+    def parent(
+        self, name: str, folder: str, entries: list[str], types: tuple[Type, ...], framework: str = MDEV
+    ) -> Parent:
+        """The parent in this folder, which has these entries."""
         subsystem = self.reader.link_name(os.path.join(folder, "subsystem")) or ""
         present = frozenset(entries)
         return Parent(
@@ -77,8 +78,9 @@ class SysfsReader:
             numa_node=self._numa_node(folder, present),
             physical_function=self._link(folder, "physfn", present),
             vfs=self._vfs(folder, present),
-            pci=self._pci_ids(folder) if subsystem == "pci" else None,
-            types=self._types(os.path.join(folder, "mdev_supported_types")),
+            pci=self.pci_ids(folder) if subsystem == "pci" else None,
+            types=types,
+            framework=framework,
         )
 
     def _upper_nodedev(self, folder: str) -> str:
@@ -102,7 +104,8 @@ class SysfsReader:
         total = self.reader.number(os.path.join(folder, "sriov_totalvfs"))
         return Vfs(enabled, total) if enabled is not None and total is not None else None
 
-    def _pci_ids(self, folder: str) -> Optional[PciIds]:
+    def pci_ids(self, folder: str) -> Optional[PciIds]:
+        """What PCI function it is."""
         vendor = self.reader.text(os.path.join(folder, "vendor"))
         product = self.reader.text(os.path.join(folder, "device"))
         return PciIds(vendor, product) if vendor and product else None
@@ -130,13 +133,18 @@ class SysfsReader:
             type_id = self._settled_type(folder)
         if type_id is None and not os.path.isdir(folder):
             return None
+        return self.described(parent, uuid, type_id)
+
+    def described(self, parent: Parent, uuid: str, type_id: Optional[str]) -> Device:
+        """The device on the parent, of a type that was found out. One without a type is half removed."""
+        folder = parent.device_path(uuid)
         kind = parent.type(type_id)
         group = self.reader.link_name(os.path.join(folder, "iommu_group"))
         return Device(
             uuid=uuid.lower(),
             parent=parent.address,
             path=folder,
-            nodedev=device_nodedev(uuid.lower(), parent.address),
+            nodedev=device_nodedev(uuid.lower(), parent.address) if parent.framework == MDEV else parent.nodedev,
             parent_nodedev=parent.nodedev,
             type_id=type_id,
             type_name=kind.name if kind else None,
@@ -145,6 +153,7 @@ class SysfsReader:
             driver=self.reader.link_name(os.path.join(folder, "driver")),
             iommu_group=int(group) if group is not None and group.isdigit() else None,
             numa_node=parent.numa_node,
+            framework=parent.framework,
         )
 
     def _settled_type(self, folder: str) -> Optional[str]:
@@ -157,13 +166,3 @@ class SysfsReader:
             if type_id is not None:
                 return type_id
         return None
-
-    def _vendor_vfio(self) -> tuple[str, ...]:
-        """PCI functions whose driver offers vGPUs without mdevs (NVIDIA's vendor VFIO framework)."""
-        folder = os.path.join(self.paths.sys, "bus", "pci", "devices")
-        found: Iterable[str] = (
-            name
-            for name in self.reader.names(folder, optional=True)
-            if os.path.exists(os.path.join(folder, name, "nvidia", "current_vgpu_type"))
-        )
-        return tuple(sorted(found, key=address_key))

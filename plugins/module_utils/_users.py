@@ -170,7 +170,7 @@ def _open_group(paths: HostPaths, device: Device) -> Optional[int]:
             return None
         if error.errno != errno.EBUSY:
             raise KernelRefused(
-                f"can't tell whether device {device.uuid} is in use: opening {path} gave {errno_text(error)}. "
+                f"can't tell whether {device.words} is in use: opening {path} gave {errno_text(error)}. "
                 "Nothing was changed. Run as root",
                 uuid=device.uuid,
                 parent=device.parent,

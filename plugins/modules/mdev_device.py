@@ -340,6 +340,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._job import BACKEND_ARGU
 from ansible_collections.vfio.mdev.plugins.module_utils._placement import rejection_facts
 from ansible_collections.vfio.mdev.plugins.module_utils._results import action_results, device_result, diff_result
 from ansible_collections.vfio.mdev.plugins.module_utils._run import Outcome, run
+from ansible_collections.vfio.mdev.plugins.module_utils._vendor_vfio import identified
 from ansible_collections.vfio.mdev.plugins.module_utils._wanted import Wanted, derived_from
 
 
@@ -348,7 +349,7 @@ def wanted_device(params: dict[str, Any]) -> Wanted:
     if params["xml"] is not None:
         params = {**params, **_fields_of_xml(params)}
     wanted = pattern(params)
-    if wanted.uuid:
+    if wanted.uuid or (params["name"] is None and wanted.type is None):
         return wanted
     key = derived_from(params["name"], params["type"], params["parent"])
     return replace(wanted, uuid=owner(params).uuid(key))
@@ -411,13 +412,15 @@ def main() -> None:
         ],
         required_if=[
             ("state", "present", ("type", "xml"), True),
-            ("state", "absent", ("uuid", "name", "type", "xml"), True),
+            ("state", "absent", ("uuid", "name", "type", "parent", "xml"), True),
         ],
         supports_check_mode=True,
     )
     try:
         wanted = wanted_device(module.params)
-        outcome = run(job(module.params, lambda _inventory: (wanted,), wanted.autostart), module.check_mode)
+        outcome = run(
+            job(module.params, lambda inventory: identified([wanted], inventory), wanted.autostart), module.check_mode
+        )
     except MdevError as error:
         module.fail_json(msg=error.message, error=error.as_result())
     for text in outcome.warnings():

@@ -418,7 +418,7 @@ devices:
 """
 
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -510,15 +510,12 @@ def _types(selection: Selection) -> list[dict[str, Any]]:
 
 
 def _devices(selection: Selection, question: Question, inventory: Inventory) -> list[dict[str, Any]]:
-    return [
-        device_result(
-            one,
-            inventory,
-            drift=disagreement(one, inventory),
-            xml=_device_xml(one, inventory) if question.xml else None,
-        )
-        for one in selection.states
-    ]
+    return [_device(one, question, inventory) for one in selection.states]
+
+
+def _device(state: State, question: Question, inventory: Inventory) -> dict[str, Any]:
+    xml = _device_xml(state, inventory) if question.xml else {}
+    return device_result(state, inventory, disagreement(state, inventory), **xml)
 
 
 # XML is imported where it is asked for: the others do not pay for it.
@@ -536,11 +533,15 @@ def _parent_xml(parent: Parent) -> str:
     return parent_xml(parent)
 
 
-def _device_xml(state: State, inventory: Inventory) -> Optional[str]:
-    from ansible_collections.vfio.mdev.plugins.module_utils._nodedev_xml import device_xml
+def _device_xml(state: State, inventory: Inventory) -> dict[str, str]:
+    """The device's XML, as far as there is any."""
+    from ansible_collections.vfio.mdev.plugins.module_utils._nodedev_xml import device_xml, hostdev_xml
 
     parent = inventory.parent(state.parent)
-    return device_xml(state, parent) if parent is not None and state.type_id else None
+    if parent is None or not state.type_id:
+        return {}
+    kind = parent.type(state.type_id)
+    return {"xml": device_xml(state, parent), "hostdev_xml": hostdev_xml(state, kind.device_api if kind else None)}
 
 
 def main() -> None:

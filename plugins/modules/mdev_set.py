@@ -436,9 +436,9 @@ def _entry(label: str, given: dict[str, Any], params: dict[str, Any]) -> Entry:
         raise InvalidInput(f"count is {full['count']}, and must be from 0 to {MOST}", count=full["count"])
     name = full["name"]
     wanted = replace(pattern(full), label=label)
-    if wanted.type is None and (wanted.present or not (wanted.uuid or name)):
+    if wanted.type is None and (wanted.present or not (wanted.uuid or name or wanted.parents)):
         raise InvalidInput("there is no type: give the entry one, or one for all entries at the top level", entry=label)
-    if wanted.uuid:
+    if wanted.uuid or (name is None and wanted.type is None):
         return Entry(wanted)
     return Entry(wanted, name, derived_from(name, full["type"], full["parent"]), full["count"])
 
@@ -450,10 +450,11 @@ def result(outcome: Outcome, request: SetRequest) -> dict[str, Any]:
     left = outcome.left()
     staying = {one.uuid for one in left}
     kept = [one for one in outcome.plan.devices if after[one.uuid].exists and one.uuid not in staying]
+    devices = [device_result(after[one.uuid], inventory, one.drift) for one in kept]
     return {
         "changed": bool(outcome.steps),
-        "devices": [device_result(after[one.uuid], inventory, one.drift) for one in kept],
-        "entries": _entries(request, [(one.label, one.uuid) for one in kept]),
+        "devices": devices,
+        "entries": _entries(request, list(zip((one.label for one in kept), devices))),
         "actions": [action for step in outcome.steps for action in action_results(step, after[step.uuid].device)],
         "placements": [placement_result(one, after[one.uuid]) for one in kept if one.placement is not None],
         "rejected_parents": rejection_facts(outcome.rejected()),
@@ -466,14 +467,20 @@ def diff(outcome: Outcome) -> dict[str, Any]:
     return diff_results([(one.before, outcome.after(one)) for one in outcome.plan.devices])
 
 
-def _entries(request: SetRequest, kept: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
-    uuids: dict[str, list[str]] = {}
-    for label, uuid in kept:
-        uuids.setdefault(label, []).append(uuid)
-    return [
-        {"name": one.name, "type": one.pattern.type, "uuids": uuids.get(one.pattern.label, [])}
-        for one in request.entries
-    ]
+def _entries(request: SetRequest, kept: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for label, device in kept:
+        found.setdefault(label, []).append(device)
+    return [_entry_result(one, found.get(one.pattern.label, [])) for one in request.entries]
+
+
+def _entry_result(entry: Entry, devices: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "type": entry.pattern.type,
+        "uuids": [one["uuid"] for one in devices if one["uuid"] is not None],
+        "nodedevs": [one["nodedev"] for one in devices],
+    }
 
 
 def main() -> None:

@@ -44,6 +44,7 @@ def test_a_vf_with_a_device(tree: Tree, info: Any) -> None:
     [device] = result["devices"]
     assert parent.pop("xml").startswith("<device>")
     assert device.pop("xml").startswith("<device>")
+    assert device.pop("hostdev_xml").startswith("<hostdev")
     assert parent == {
         "address": VF,
         "nodedev": "pci_0000_41_00_4",
@@ -52,6 +53,7 @@ def test_a_vf_with_a_device(tree: Tree, info: Any) -> None:
         "physical_function": "0000:41:00.0",
         "vfs": None,
         "framework": "mdev",
+        "current_type": None,
         "types": [
             {
                 "id": type_id,
@@ -69,6 +71,7 @@ def test_a_vf_with_a_device(tree: Tree, info: Any) -> None:
     assert device == {
         "uuid": UUID,
         "nodedev": "mdev_11111111_2222_3333_4444_555555555555_0000_41_00_4",
+        "framework": "mdev",
         "parent": VF,
         "parent_nodedev": "pci_0000_41_00_4",
         "type": "nvidia-471",

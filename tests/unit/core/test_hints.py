@@ -32,7 +32,11 @@ NOTHING = inventory()
         (NOTHING, Hardware(cards=(Card("0000:00:02.0", "0x8086", "i915", False),)), ["load module kvmgt"]),
         (NOTHING, Hardware(ap=True), ["load module vfio_ap"]),
         (NOTHING, Hardware(css=True), ["module vfio_ccw"]),
-        (inventory(vendor_vfio=("0000:41:00.4",)), Hardware(cards=(NVIDIA,)), ["no mediated devices.*0000:41:00.4"]),
+        (
+            inventory(parent("0000:41:00.4", kind("1428", 1), framework="vendor_vfio")),
+            Hardware(),
+            ["no mediated devices.*0000:41:00.4"],
+        ),
         (inventory(parent("a", kind("t-1", 1))), Hardware(), []),
         (inventory(parent("a", kind("t-1", 0))), Hardware(), ["No parent has room"]),
         (inventory(parent("a"), parent("b", kind("t", 1))), Hardware(), ["Parent a offers no types"]),
@@ -59,9 +63,9 @@ def test_hints(host: Inventory, hardware: Hardware, words: list[str]) -> None:
     ("host", "framework"),
     [
         (NOTHING, "none"),
-        (inventory(vendor_vfio=("0000:41:00.4",)), "vendor_vfio"),
+        (inventory(parent("0000:41:00.4", framework="vendor_vfio")), "vendor_vfio"),
         (inventory(parent("a")), "mdev"),
-        (inventory(parent("a"), vendor_vfio=("0000:41:00.4",)), "mdev"),
+        (inventory(parent("a"), parent("0000:41:00.4", framework="vendor_vfio")), "mdev"),
     ],
 )
 def test_framework(host: Inventory, framework: str) -> None:

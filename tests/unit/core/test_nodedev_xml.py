@@ -61,6 +61,56 @@ def test_devices_are_valid_for_libvirt_and_come_back(one: Device, on: Parent, sc
     assert (request.attributes or ()) == one.attributes
 
 
+VGPU = parent(
+    "0000:41:00.5",
+    kind("1147", 0, "NVIDIA L40S-8Q"),
+    pci=PciIds("0x10de", "0x26b9"),
+    driver="nvidia",
+    framework="vendor_vfio",
+)
+
+
+def test_a_function_with_a_vgpu_is_a_pci_device_to_libvirt(schema: etree.RelaxNG) -> None:
+    text = _nodedev_xml.device_xml(State(device(UUID, VGPU.address, "1147", framework="vendor_vfio")), VGPU)
+    assert valid(schema, text), schema.error_log
+    root = etree.fromstring(text)
+    assert (root.findtext("name"), root.findtext("driver/name")) == ("pci_0000_41_00_5", "nvidia")
+    assert root.find(".//capability[@type='mdev_types']") is None
+
+
+@pytest.mark.parametrize(
+    ("state", "api", "element"),
+    [
+        (
+            State(device(UUID, "mtty", "mtty-1")),
+            "vfio-pci",
+            f"""<hostdev mode="subsystem" type="mdev" model="vfio-pci">
+  <source>
+    <address uuid="{UUID}"/>
+  </source>
+</hostdev>
+""",
+        ),
+        (
+            State(definition=Definition("b", "0000:41:00.5", "1147", framework="vendor_vfio")),
+            None,
+            """<hostdev mode="subsystem" type="pci" managed="no">
+  <source>
+    <address domain="0x0000" bus="0x41" slot="0x00" function="0x5"/>
+  </source>
+</hostdev>
+""",
+        ),
+    ],
+)
+def test_what_gives_a_device_to_a_guest(state: State, api: str, element: str, libvirt_schemas: Path) -> None:
+    assert _nodedev_xml.hostdev_xml(state, api) == element
+    guest = f"""<domain type="qemu"><name>a</name><memory>1</memory><os><type>hvm</type></os>
+    <devices>{element}</devices></domain>"""
+    domains = etree.RelaxNG(etree.parse(libvirt_schemas / "domain.rng"))
+    assert valid(domains, guest), domains.error_log
+
+
 def test_a_defined_device_that_is_not_active(schema: etree.RelaxNG) -> None:
     stored = Definition(UUID, "mtty", "mtty-2", attributes=(Attribute("a", "1"),))
     text = _nodedev_xml.device_xml(State(definition=stored), MTTY)
