@@ -22,6 +22,7 @@ options:
       - V(libvirt) asks libvirt's node device API through C(python3-libvirt). Parents that libvirt does not list as
         node devices can't be used.
       - V(auto) is V(mdevctl) where a callout or notification script is installed, since these must run, else V(sysfs).
+      - It makes no difference to vGPUs under NVIDIA's own VFIO framework, which no tool knows.
       - mdevctl and libvirt keep no fields of a definition that they do not know. V(sysfs) does.
     type: str
     choices: [auto, sysfs, mdevctl, libvirt]

@@ -46,6 +46,17 @@ def require_starter(paths: HostPaths) -> None:
         )
 
 
+def require_unit(paths: HostPaths) -> None:
+    """Refuses to promise that a vGPU is set at boot where our unit does not do it: mdevctl knows no such definitions."""
+    if starter(paths) != UNIT:
+        raise NoAutostart(
+            f"nothing on this host sets vGPU types at boot, and the driver forgets them: {UNIT} is not enabled. Nothing "
+            "was changed. Install the unit with role vfio.mdev.boot, or set autostart: false, or persistent: false for a "
+            "vGPU that is to last until the next reboot",
+            unit=UNIT,
+        )
+
+
 def _rule_works(text: str, paths: HostPaths) -> bool:
     """Debian and Ubuntu ship a rule that runs /usr/sbin/mdevctl, and the command in /usr/bin (mdevctl issue 82)."""
     programs = set(_PROGRAM.findall(text))

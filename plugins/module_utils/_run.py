@@ -12,17 +12,18 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ._apply import Applied, apply_plan
+from ._autostart import require_unit
 from ._backends import chosen_backends
 from ._errors import MdevError
 from ._inventory import read_inventory
 from ._job import Job
 from ._kernel import Kernel
 from ._lock import host_lock
-from ._model import Device, Inventory, LiveAttribute
+from ._model import VENDOR_VFIO, Device, Inventory, LiveAttribute
 from ._placement import Rejection, rejected_in_the_end
 from ._plan import plan_devices
 from ._states import State
-from ._steps import DevicePlan, Plan, Step
+from ._steps import Define, DevicePlan, Plan, Step
 from ._wanted import Wanted
 
 
@@ -72,12 +73,19 @@ def run(job: Job, check_mode: bool) -> Outcome:
         inventory = read_inventory(job.paths, job.files)
         wanted = job.wanted(inventory)
         plan = plan_devices(wanted, inventory, _live(wanted, inventory, kernel))
+        if any(_is_started_by_unit(step) for step in plan.steps):
+            require_unit(job.paths)
         if check_mode:
             return Outcome(inventory, plan, None)
         job.journal.begin(bool(plan.steps))
         applied = _applied(plan, job, kernel, inventory)
         job.journal.end()
         return Outcome(inventory, plan, applied)
+
+
+def _is_started_by_unit(step: Step) -> bool:
+    """Whether this defines a device that nothing but our unit starts at boot."""
+    return isinstance(step, Define) and step.definition.autostart and step.definition.framework == VENDOR_VFIO
 
 
 def _applied(plan: Plan, job: Job, kernel: Kernel, inventory: Inventory) -> Optional[Applied]:

@@ -161,6 +161,16 @@ EXAMPLES = r"""
     backend: libvirt
     uri: qemu:///system
 
+- name: Set a vGPU type on a virtual function, where NVIDIA's driver has no mediated devices
+  vfio.mdev.mdev_device:
+    parent: "0000:41:00.4"
+    type: NVIDIA L40S-8Q
+
+- name: Clear what is set there
+  vfio.mdev.mdev_device:
+    parent: "0000:41:00.4"
+    state: absent
+
 - name: Create a device from a container that has the host's file systems in /host
   vfio.mdev.mdev_device:
     name: web-1
@@ -178,10 +188,13 @@ device:
   type: dict
   contains:
     uuid:
-      description: The device's UUID.
+      description: The device's UUID. Null under NVIDIA's own VFIO framework.
       type: str
     nodedev:
       description: libvirt's name for it.
+      type: str
+    framework:
+      description: How it is made, V(mdev), or V(vendor_vfio) for a vGPU that is set on a virtual function.
       type: str
     parent:
       description: The parent's name in sysfs.
@@ -234,9 +247,13 @@ device:
     xml:
       description: Always null here. See RV(vfio.mdev.mdev_info#module:devices).
       type: str
+    hostdev_xml:
+      description: Always null here. See RV(vfio.mdev.mdev_info#module:devices).
+      type: str
   sample:
     uuid: 5b2c8a34-11c0-4a2f-9a0e-0d4c3c1f7e10
     nodedev: mdev_5b2c8a34_11c0_4a2f_9a0e_0d4c3c1f7e10_0000_41_00_4
+    framework: mdev
     parent: "0000:41:00.4"
     parent_nodedev: pci_0000_41_00_4
     type: nvidia-471
@@ -253,6 +270,7 @@ device:
     used_by: []
     drift: []
     xml: null
+    hostdev_xml: null
 actions:
   description: What was done, or in check mode would be done, in order. Empty where nothing changes.
   returned: success
@@ -263,7 +281,7 @@ actions:
       description: V(create), V(remove), V(write_attribute), V(define) or V(undefine).
       type: str
     uuid:
-      description: Of which device.
+      description: Of which device. Null under NVIDIA's own VFIO framework.
       type: str
     parent:
       description: On which parent.

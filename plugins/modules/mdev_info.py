@@ -54,7 +54,7 @@ options:
     default: [parents, types, devices, users]
   xml:
     description:
-      - Adds libvirt's node device XML to each parent and device.
+      - Adds libvirt's node device XML to each parent and device, and to each device the element that gives it to a guest.
       - That of a device can be given to O(vfio.mdev.mdev_device#module:xml) or to C(virsh nodedev-create).
     type: bool
     default: false
@@ -260,7 +260,10 @@ parents:
       description: How many virtual functions it has enabled, of how many in total. Null where it has no SR-IOV.
       type: dict
     framework:
-      description: Always V(mdev) for these.
+      description: V(mdev), or V(vendor_vfio) for a virtual function that takes one vGPU of NVIDIA's own framework.
+      type: str
+    current_type:
+      description: The id of the type that is set on a function of V(vendor_vfio). Null where none is, and for V(mdev).
       type: str
     types:
       description: What it offers, with id, name, description, device_api, available_instances (how many more it
@@ -282,6 +285,7 @@ parents:
       physical_function: "0000:41:00.0"
       vfs: null
       framework: mdev
+      current_type: null
       types:
         - id: nvidia-471
           name: NVIDIA A100-8C
@@ -338,10 +342,13 @@ devices:
   elements: dict
   contains:
     uuid:
-      description: The device's UUID.
+      description: The device's UUID. Null under NVIDIA's own VFIO framework.
       type: str
     nodedev:
       description: libvirt's name for it.
+      type: str
+    framework:
+      description: How it is made, V(mdev), or V(vendor_vfio) for a vGPU that is set on a virtual function.
       type: str
     parent:
       description: The parent's name in sysfs.
@@ -395,9 +402,15 @@ devices:
     xml:
       description: libvirt's node device XML, where it was asked for.
       type: str
+    hostdev_xml:
+      description:
+        - The element of a guest's XML that gives it the device, where XML was asked for.
+        - V(<hostdev type='mdev'>), or V(<hostdev type='pci' managed='no'>) for a vGPU on a virtual function.
+      type: str
   sample:
     - uuid: 5b2c8a34-11c0-4a2f-9a0e-0d4c3c1f7e10
       nodedev: mdev_5b2c8a34_11c0_4a2f_9a0e_0d4c3c1f7e10_0000_41_00_4
+      framework: mdev
       parent: "0000:41:00.4"
       parent_nodedev: pci_0000_41_00_4
       type: nvidia-471
@@ -415,6 +428,7 @@ devices:
         - {pid: 4711, command: qemu-system-x86_64, guest: web-1}
       drift: []
       xml: null
+      hostdev_xml: null
 """
 
 from dataclasses import dataclass

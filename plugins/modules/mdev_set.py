@@ -17,7 +17,8 @@ description:
     though it promised room is replaced by the next candidate.
   - When a step fails, all that the run did is taken back. There is no part of a set.
   - Whose a device is can be read from its UUID. It is derived from the host, the set's name and the entry, so that a
-    second run finds the devices again. Nothing is recorded that could be lost.
+    second run finds the devices again. Nothing is recorded that could be lost. Only vGPUs under NVIDIA's own VFIO
+    framework, which have no UUID, are found by notes and definitions.
   - A device that a process holds is never removed, whatever O(purge) and O(on_in_use) say.
   - Each device is made as by M(vfio.mdev.mdev_device), which is a set of one.
 extends_documentation_fragment:
@@ -237,6 +238,7 @@ devices:
   sample:
     - uuid: 5b2c8a34-11c0-8a2f-9a0e-0d4c3c1f7e10
       nodedev: mdev_5b2c8a34_11c0_8a2f_9a0e_0d4c3c1f7e10_0000_41_00_4
+      framework: mdev
       parent: "0000:41:00.4"
       parent_nodedev: pci_0000_41_00_4
       type: nvidia-471
@@ -253,6 +255,7 @@ devices:
       used_by: []
       drift: []
       xml: null
+      hostdev_xml: null
 entries:
   description: Which devices each entry stands for, in the order of O(devices).
   returned: success
@@ -266,13 +269,18 @@ entries:
       description: The entry's type, as given.
       type: str
     uuids:
-      description: The UUIDs of its devices.
+      description: The UUIDs of its devices. vGPUs under NVIDIA's own VFIO framework have none.
+      type: list
+      elements: str
+    nodedevs:
+      description: libvirt's names for its devices, of all frameworks.
       type: list
       elements: str
   sample:
     - name: null
       type: NVIDIA A100-8C
       uuids: [5b2c8a34-11c0-8a2f-9a0e-0d4c3c1f7e10]
+      nodedevs: [mdev_5b2c8a34_11c0_8a2f_9a0e_0d4c3c1f7e10_0000_41_00_4]
 actions:
   description:
     - What was done, or in check mode would be done, in order. Empty where nothing changes.
