@@ -27,13 +27,13 @@ notes:
   - Where NVIDIA's driver has its own VFIO framework instead of mediated devices (C(framework) is V(vendor_vfio)), each
     virtual function of a card is a parent that takes one vGPU. A type is set on the function to create it, and cleared
     to remove it.
-  - Such a vGPU has no UUID and is known by its function. A request with this function as its only parent means what is on
-    it, whoever made that. Other requests find what they made by notes in C(/run/vfio-mdev), which are gone after a boot
-    as the vGPUs are. V(name) and V(uuid) tell requests apart, and are shown nowhere.
-  - mdevctl and libvirt's node device API know nothing of such vGPUs. Their definitions are in C(/etc/vfio-mdev.d), beside
-    those of O(definitions_path), and only C(vfio-mdev.service) of this collection sets them at boot.
-  - The driver tells only which types a function could get now, and of a full card none. A type is then known where another
-    function of such a card offers it, or where it was set by this collection; its id always does.
+  - Such a vGPU has no UUID and is known by its function. A request with this function as its only parent means what is
+    on it, whoever made that. Other requests find what they made by notes in C(/run/vfio-mdev), which are gone after a
+    boot as the vGPUs are. V(name) and V(uuid) tell requests apart, and are shown nowhere.
+  - mdevctl and libvirt's node device API know nothing of such vGPUs. Their definitions are in C(/etc/vfio-mdev.d), and
+    only C(vfio-mdev.service) of this collection sets them at boot.
+  - The driver tells only which types a function could get now, and of a full card none. A type is then known where
+    another function of such a card offers it, or where this collection set it.
 requirements:
   - Linux with Python 3.9 or newer.
   - The Python library C(lxml), only where node device XML is read or written.

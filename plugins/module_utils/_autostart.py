@@ -47,12 +47,12 @@ def require_starter(paths: HostPaths) -> None:
 
 
 def require_unit(paths: HostPaths) -> None:
-    """Refuses to promise that a vGPU is set at boot where our unit does not do it: mdevctl knows no such definitions."""
+    """Refuses to promise that a vGPU is set at boot where our unit does not do it. mdevctl does not know of them."""
     if starter(paths) != UNIT:
         raise NoAutostart(
-            f"nothing on this host sets vGPU types at boot, and the driver forgets them: {UNIT} is not enabled. Nothing "
-            "was changed. Install the unit with role vfio.mdev.boot, or set autostart: false, or persistent: false for a "
-            "vGPU that is to last until the next reboot",
+            f"nothing on this host sets vGPU types at boot, and the driver forgets them: {UNIT} is not enabled. "
+            "Nothing was changed. Install the unit with role vfio.mdev.boot, or set autostart: false, "
+            "or persistent: false for a vGPU that is to last until the next reboot",
             unit=UNIT,
         )
 

@@ -2,10 +2,12 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The mediated devices in a guest's XML: which they are, and the same XML with other UUIDs. Pure.
+"""The host's devices in a guest's XML: which they are, and the same XML with others in their place. Pure.
+
+These are mediated devices, by UUID, and PCI functions, by address: a vGPU under NVIDIA's own VFIO framework is one.
 
 Source: libvirt's domain.rng and formatdomain.html. What is read is untrusted: no DTD, no entities, nothing from
-outside, a limit on size and depth. All text around the UUIDs stays as it is, byte for byte.
+outside, a limit on size and depth. All text around UUIDs and addresses stays as it is, byte for byte.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Optional
 
-from ._address import parse_uuid
+from ._address import parse_uuid, pci_address
 from ._errors import InvalidInput
 
 _MOST_BYTES = 4 * 1024 * 1024
@@ -24,6 +26,9 @@ _MOST_DEPTH = 64
 
 _DOMAIN = ("domain",)
 _HOSTDEV = ("domain", "devices", "hostdev")
+_MDEV, _PCI = "mdev", "pci"
+_PCI_NAMES = ("domain", "bus", "slot", "function")
+_PCI_FORM = "{:04x}:{:02x}:{:02x}.{:x}"
 _ATTRIBUTE = re.compile(rb"""\s+([^\s=]+)\s*=\s*("[^"]*"|'[^']*')""")
 _TAG_NAME = re.compile(rb"<[^\s/>]+")
 
@@ -44,16 +49,26 @@ class DomainMdev:
 
 
 @dataclass(frozen=True)
+class DomainFunction:
+    """A PCI function of the host that a guest has. alias and address: as those of DomainMdev."""
+
+    function: str
+    alias: Optional[str] = None
+    address: Optional[str] = None
+
+
+@dataclass(frozen=True)
 class Domain:
-    """A guest as its XML tells, as far as mediated devices go."""
+    """A guest as its XML tells, as far as the host's devices go."""
 
     name: str
     mdevs: tuple[DomainMdev, ...]
+    functions: tuple[DomainFunction, ...] = ()
 
 
 @dataclass(frozen=True)
 class Remapped:
-    """The XML with other UUIDs, and the entries of the map that it had no use for."""
+    """The XML with other devices, and the entries of the map that it had no use for."""
 
     xml: str
     unused: tuple[str, ...]
@@ -69,66 +84,126 @@ def guest_file_name(name: str, suffix: str) -> str:
 def parse_domain(text: str) -> Domain:
     """The guest in a <domain> document."""
     found = _read(text)
-    return Domain(found.name.strip(), tuple(one.mdev for one in found.hostdevs))
+    return Domain(
+        found.name.strip(),
+        tuple(one.mdev for one in found.hostdevs if one.type == _MDEV),
+        tuple(DomainFunction(one.id, one.alias, one.address) for one in found.hostdevs if one.type == _PCI),
+    )
 
 
-def remap_domain(text: str, uuids: Mapping[str, str]) -> Remapped:
-    """The XML with each mdev's UUID replaced by what the map has for it, all at once, so that two may be swapped.
+def remap_domain(text: str, devices: Mapping[str, str]) -> Remapped:
+    """The XML with each device replaced by what the map has for it, all at once, so that two may be swapped.
 
-    All UUIDs of the XML must be in the map, and no two may become the same.
+    All mediated devices of the XML must be in the map. PCI functions that are not stay. No two may become the same.
     """
-    targets = checked_uuid_map(uuids)
+    targets = checked_device_map(devices)
     hostdevs = _read(text).hostdevs
-    unmapped = sorted({one.mdev.uuid for one in hostdevs} - set(targets))
+    unmapped = sorted({one.id for one in hostdevs if one.type == _MDEV} - set(targets))
     if unmapped:
         raise InvalidInput(
             f"the map has no UUID for {', '.join(unmapped)}, which the guest's XML has. Nothing was replaced: "
             "map each UUID, those that stay to themselves",
             unmapped=unmapped,
         )
+    _refuse_same({one.id: targets.get(one.id, one.id) for one in hostdevs})
     data = text.encode("utf-8")
-    for one in reversed(hostdevs):
-        data = data[: one.start] + _kept_or_new(data[one.start : one.end], targets[one.mdev.uuid]) + data[one.end :]
-    used = {one.mdev.uuid for one in hostdevs}
-    return Remapped(data.decode("utf-8"), tuple(uuid for uuid in targets if uuid not in used))
+    for edit in reversed([edit for one in hostdevs for edit in one.edits(targets.get(one.id, one.id))]):
+        data = data[: edit.start] + edit.text.encode("ascii") + data[edit.end :]
+    used = {one.id for one in hostdevs}
+    return Remapped(data.decode("utf-8"), tuple(one for one in targets if one not in used))
 
 
-def checked_uuid_map(uuids: Mapping[str, str]) -> dict[str, str]:
-    """The map in lower case. Each source may have one target, and each target one source."""
+def checked_device_map(devices: Mapping[str, str]) -> dict[str, str]:
+    """UUIDs in lower case, PCI addresses as sysfs writes them. Each source may have one target, each target one source."""
     targets: dict[str, str] = {}
-    sources: dict[str, str] = {}
-    for given, wanted in uuids.items():
-        source, target = parse_uuid(given), parse_uuid(wanted)
-        if targets.setdefault(source, target) != target:
-            raise InvalidInput(f"UUID {source} is mapped twice, to {targets[source]} and to {target}", uuid=source)
-        if sources.setdefault(target, source) != source:
+    for given, wanted in devices.items():
+        source, target = device_id(given), device_id(wanted)
+        if (pci_address(source) is None) != (pci_address(target) is None):
             raise InvalidInput(
-                f"UUIDs {sources[target]} and {source} are both mapped to {target}: one device can't be two",
-                uuid=target,
+                f"{source} is mapped to {target}: a UUID can only become a UUID, and a PCI address a PCI address",
+                uuid=source,
             )
+        if targets.setdefault(source, target) != target:
+            raise InvalidInput(f"{_called(source)} is mapped twice, to {targets[source]} and to {target}", uuid=source)
+    _refuse_same(targets)
     return targets
 
 
-def _kept_or_new(before: bytes, uuid: str) -> bytes:
-    return before if before.decode("utf-8").lower() == uuid else uuid.encode("ascii")
+def device_id(text: str) -> str:
+    """What a guest's XML calls a device, a UUID or a PCI address, in the form that sysfs has."""
+    return pci_address(text.strip()) or parse_uuid(text)
+
+
+def _called(source: str) -> str:
+    return f"PCI function {source}" if pci_address(source) else f"UUID {source}"
+
+
+def _refuse_same(targets: Mapping[str, str]) -> None:
+    sources: dict[str, str] = {}
+    for source, target in targets.items():
+        if sources.setdefault(target, source) != source:
+            raise InvalidInput(
+                f"{_called(sources[target])} and {source} are both mapped to {target}: one device can't be two",
+                uuid=target,
+            )
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """Bytes from start to end that become this text."""
+
+    start: int
+    end: int
+    text: str
 
 
 @dataclass
 class _Hostdev:
-    """A <hostdev type='mdev'> while it is read. start and end: where its UUID is, in bytes."""
+    """A <hostdev> while it is read. places: where each attribute of its source address is, in bytes, with its value.
 
+    tag_end: where an attribute can be added to the source address
+    """
+
+    type: str
     model: Optional[str]
-    uuid: Optional[str] = None
-    start: int = 0
-    end: int = 0
+    places: dict[str, tuple[int, int, str]] = field(default_factory=dict)
+    tag_end: int = 0
     alias: Optional[str] = None
     address: Optional[str] = None
 
     @property
+    def id(self) -> str:
+        """The device's UUID or PCI address."""
+        if self.type == _MDEV:
+            return parse_uuid(self._value("uuid"))
+        numbers = [_number(self._value(name)) for name in _PCI_NAMES[1:]]
+        return _PCI_FORM.format(_number(self.places.get("domain", (0, 0, "0"))[2]), *numbers)
+
+    @property
     def mdev(self) -> DomainMdev:
-        if self.uuid is None:
-            raise _invalid("a <hostdev type='mdev'> has no <source><address uuid='…'/></source>: libvirt requires it")
-        return DomainMdev(parse_uuid(self.uuid), self.alias, self.model, self.address)
+        return DomainMdev(self.id, self.alias, self.model, self.address)
+
+    def _value(self, name: str) -> str:
+        if name not in self.places:
+            raise _invalid(
+                f"a <hostdev type='{self.type}'> has no <source><address {name}='…'/></source>: libvirt requires it"
+            )
+        return self.places[name][2]
+
+    def edits(self, wanted: str) -> list[_Edit]:
+        """What makes it another device, in order. Nothing where it is the same, however it is written."""
+        if wanted == self.id:
+            return []
+        if self.type == _MDEV:
+            return [self._edit("uuid", wanted)]
+        edits = [self._edit(name, f"0x{digits}") for name, digits in zip(_PCI_NAMES, re.split("[:.]", wanted))]
+        return sorted(edits, key=lambda one: one.start)
+
+    def _edit(self, name: str, text: str) -> _Edit:
+        if name not in self.places:
+            return _Edit(self.tag_end, self.tag_end, f" {name}='{text}'")
+        start, end, _value = self.places[name]
+        return _Edit(start, end, text)
 
 
 @dataclass
@@ -149,35 +224,36 @@ class _Reading:
         path = tuple(self.path)
         if len(path) == 1 and path != _DOMAIN:
             raise _invalid(f"the root element is <{tag}>, <domain> is wanted")
-        if path == _HOSTDEV and attributes.get("type") == "mdev":
-            self.inside = _Hostdev(attributes.get("model"))
-            self.hostdevs.append(self.inside)
+        if path == _HOSTDEV and attributes.get("type") in (_MDEV, _PCI):
+            self.inside = _Hostdev(attributes["type"], attributes.get("model"))
         elif self.inside is not None:
             self._inside(self.inside, path[len(_HOSTDEV) :], attributes)
 
     def _inside(self, hostdev: _Hostdev, path: tuple[str, ...], attributes: dict[str, str]) -> None:
-        if path == ("source", "address") and "uuid" in attributes:
-            if hostdev.uuid is not None:
-                raise _invalid("a <hostdev type='mdev'> has two source addresses")
-            hostdev.uuid = attributes["uuid"]
-            hostdev.start, hostdev.end = self._place_of(b"uuid")
+        if path == ("source", "address"):
+            if hostdev.places:
+                raise _invalid(f"a <hostdev type='{hostdev.type}'> has two source addresses")
+            self._note_places(hostdev, attributes)
         elif path == ("alias",):
             hostdev.alias = attributes.get("name")
         elif path == ("address",):
             hostdev.address = _guest_address(attributes)
 
-    def _place_of(self, name: bytes) -> tuple[int, int]:
-        """Where the value of an attribute of the element that starts here is, without its quotes."""
+    def _note_places(self, hostdev: _Hostdev, attributes: dict[str, str]) -> None:
+        """Where the values of the element's attributes are, without their quotes."""
         tag = _TAG_NAME.match(self.data, self.parser.CurrentByteIndex)
         found = _ATTRIBUTE.match(self.data, tag.end()) if tag else None
-        while found is not None and found.group(1) != name:
+        hostdev.tag_end = tag.end() if tag else 0
+        while found is not None:
+            name = found.group(1).decode("utf-8")
+            hostdev.places[name] = (found.start(2) + 1, found.end(2) - 1, attributes.get(name, ""))
             found = _ATTRIBUTE.match(self.data, found.end())
-        if found is None:
-            raise _invalid("the place of a UUID was not found in it")
-        return found.start(2) + 1, found.end(2) - 1
 
     def end(self, _tag: str) -> None:
-        if tuple(self.path) == _HOSTDEV:
+        if tuple(self.path) == _HOSTDEV and self.inside is not None:
+            # libvirt would refuse a PCI function without an address. It is none that can be meant here.
+            if self.inside.type == _MDEV or frozenset(_PCI_NAMES[1:]) <= frozenset(self.inside.places):
+                self.hostdevs.append(self.inside)
             self.inside = None
         self.path.pop()
 
@@ -224,7 +300,7 @@ def _number(text: str) -> int:
 
 
 _ADDRESS_FIELDS = {
-    "pci": (("domain", "bus", "slot", "function"), "{:04x}:{:02x}:{:02x}.{:x}"),
+    "pci": (_PCI_NAMES, _PCI_FORM),
     "ccw": (("cssid", "ssid", "devno"), "{:x}.{:x}.{:04x}"),
 }
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Callable, Optional
 
 from ._candidates import candidates, types_meant
-from ._domain_xml import checked_uuid_map
+from ._domain_xml import checked_device_map
 from ._errors import InvalidInput, MdevError, NoRoom, NotFound, NotReady
 from ._migration_record import MigrationRecord, carried_on, recorded
 from ._model import Attribute, Inventory, LiveAttribute, Type
@@ -174,7 +174,7 @@ def _uuid_map(request: MigrationRequest, here: Destination) -> dict[str, str]:
     if request.uuids == NEW:
         owner = Owner(here.machine_id, _OWNER_NAME)
         return {uuid: owner.uuid(("uuid", uuid)) for uuid in sources}
-    targets = checked_uuid_map(_as_map(request.uuids))
+    targets = checked_device_map(_as_map(request.uuids))
     unmapped = sorted(set(sources) - set(targets))
     if unmapped:
         raise InvalidInput(
@@ -193,7 +193,7 @@ def _as_map(given: object) -> dict[str, str]:
 
 def _unused(request: MigrationRequest) -> Iterator[Finding]:
     sources = {device.uuid for guest in request.guests for device in guest.devices}
-    given = checked_uuid_map(request.uuids) if isinstance(request.uuids, dict) else {}
+    given = checked_device_map(request.uuids) if isinstance(request.uuids, dict) else {}
     unused = sorted(set(given) - sources)
     if unused:
         yield _warning("uuid", f"no guest has these devices, which the map names: {', '.join(unused)}")

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vfio.mdev.plugins.module_utils._domain_xml import (
+    DomainFunction,
     DomainMdev,
-    checked_uuid_map,
+    checked_device_map,
     guest_file_name,
     parse_domain,
     remap_domain,
@@ -93,7 +94,52 @@ def test_any_map_of_all_can_be_taken_back(targets: list[str], text: str) -> None
     assert remap_domain(moved, back).xml == xml
 
 
+# A vGPU under NVIDIA's own framework is a PCI function: one as libvirt writes it, one as people do.
+FUNCTIONS = f"""<domain><name>web</name><devices>
+<hostdev mode='subsystem' type='pci' managed='no'>
+  <source><address domain='0x0000' bus='0x41' slot='0x00' function='0x4'/></source>
+  <alias name='hostdev0'/><address type='pci' bus='0x06' slot='0x00' function='0x0'/>
+</hostdev>
+<hostdev type='pci'><source><address function="5" bus="65" slot="0"/></source></hostdev>
+<hostdev type='pci'><source><address bus='0x03' slot='0x00' function='0x0'/></source></hostdev>
+<hostdev type='mdev'><source><address uuid='{A}'/></source></hostdev>
+</devices></domain>"""
+VF4, VF5, VF6, FAR = "0000:41:00.4", "0000:41:00.5", "0000:41:00.6", "0001:c1:02.7"
+
+
+def test_functions_are_listed_beside_mdevs() -> None:
+    domain = parse_domain(FUNCTIONS)
+    assert domain.functions == (
+        DomainFunction(VF4, "hostdev0", "0000:06:00.0"),
+        DomainFunction(VF5),
+        DomainFunction("0000:03:00.0"),
+    )
+    assert [one.uuid for one in domain.mdevs] == [A]
+
+
+def test_functions_are_mapped_like_uuids_and_others_stay() -> None:
+    remapped = remap_domain(FUNCTIONS, {VF4: VF5, "41:00.5": FAR, A: B, VF6: VF6})
+    expected = (
+        FUNCTIONS.replace("function='0x4'", "function='0x5'")
+        .replace('function="5" bus="65" slot="0"', """ domain='0x0001' function="0x7" bus="0xc1" slot="0x02\"""")
+        .replace(A, B)
+    ).replace("<address  domain", "<address domain")
+    assert remapped.xml == expected
+    assert remapped.unused == (VF6,)
+    assert [one.function for one in parse_domain(remapped.xml).functions] == [VF5, FAR, "0000:03:00.0"]
+
+
+def test_mapped_to_themselves_functions_stay_as_they_were_written() -> None:
+    assert remap_domain(FUNCTIONS, {VF4: VF4, VF5: VF5, A: A}).xml == FUNCTIONS
+
+
 REFUSED = {
+    "one function, two devices": (
+        FUNCTIONS,
+        {VF4: VF5, A: A},
+        f"PCI function {VF4} and {VF5} are both mapped to {VF5}",
+    ),
+    "a UUID that becomes a function": (FUNCTIONS, {A: VF6}, "a UUID can only become a UUID"),
     "every UUID without an entry is told": (GUEST, {}, f"no UUID for {A}, {B}"),
     "two sources, one target": (ONE, {A: C, B: C}, f"both mapped to {C}"),
     "one source, two targets": (ONE, {A: C, A.upper(): D}, "mapped twice"),
@@ -122,7 +168,7 @@ def test_what_is_refused(text: str, uuids: dict[str, str], problem: str) -> None
 
 
 def test_a_map_is_in_lower_case() -> None:
-    assert checked_uuid_map({A.upper(): B.upper()}) == {A: B}
+    assert checked_device_map({A.upper(): B.upper()}) == {A: B}
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "../a", ".a", "a\0b"])
