@@ -17,6 +17,8 @@ description:
   - Upper and lower case make no difference to UUIDs. New ones are written in lower case.
   - All UUIDs of the XML must be in the map, those that stay mapped to themselves. What is missing is told in one
     error. Two UUIDs can't become the same. Entries of the map that the XML has no use for are a warning.
+  - The map may also have PCI addresses, for vGPUs that are virtual functions of a card (NVIDIA's own VFIO framework).
+    PCI devices of the guest that are not in the map stay as they are.
   - The XML is not trusted. A document type declaration, entities and XML of more than 4 MiB are refused.
 options:
   _input:
@@ -24,7 +26,7 @@ options:
     type: str
     required: true
   uuids:
-    description: The new UUID for each UUID.
+    description: The new UUID for each UUID, and the new PCI address for each PCI address that is to change.
     type: dict
     required: true
 positional: uuids

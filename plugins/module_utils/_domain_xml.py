@@ -114,7 +114,7 @@ def remap_domain(text: str, devices: Mapping[str, str]) -> Remapped:
 
 
 def checked_device_map(devices: Mapping[str, str]) -> dict[str, str]:
-    """UUIDs in lower case, PCI addresses as sysfs writes them. Each source may have one target, each target one source."""
+    """UUIDs in lower case, PCI addresses as sysfs writes them. Each has one target, and no two the same."""
     targets: dict[str, str] = {}
     for given, wanted in devices.items():
         source, target = device_id(given), device_id(wanted)

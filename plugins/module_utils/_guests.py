@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Union
 
-from ._domain_xml import DomainMdev, parse_domain
+from ._domain_xml import DomainFunction, DomainMdev, parse_domain
 from ._errors import GuestsUnknown
 from ._migration import Versions
 from ._model import Inventory
@@ -33,30 +33,39 @@ def guest_results(virsh: Virsh, names: Sequence[str], inventory: Inventory) -> l
 
 def _guest(virsh: Virsh, name: str, inventory: Inventory) -> Result:
     state = virsh.state(name)
-    mdevs = parse_domain(virsh.xml(name)).mdevs
+    domain = parse_domain(virsh.xml(name))
+    vgpus = [one for one in domain.functions if inventory.has_vendor_parent(one.function)]
     return {
         "name": name,
         "state": state,
         "running": state != SHUT_OFF,
-        "devices": [_device(one, inventory) for one in mdevs],
+        "devices": [_mdev(one, inventory) for one in domain.mdevs] + [_vgpu(one, inventory) for one in vgpus],
     }
 
 
-def _device(mdev: DomainMdev, inventory: Inventory) -> Result:
-    device = inventory.device(mdev.uuid)
-    definition = next(iter(inventory.definitions_of(mdev.uuid)), None)
+def _mdev(mdev: DomainMdev, inventory: Inventory) -> Result:
+    state = State(inventory.device(mdev.uuid), next(iter(inventory.definitions_of(mdev.uuid)), None))
+    return {"uuid": mdev.uuid, "function": None, "model": mdev.model, **_device(mdev, state, inventory)}
+
+
+def _vgpu(function: DomainFunction, inventory: Inventory) -> Result:
+    device = next((one for one in inventory.devices if one.parent == function.function), None)
+    definition = next((one for one in inventory.definitions if one.parent == function.function), None)
     state = State(device, definition)
+    return {"uuid": None, "function": function.function, "model": None, **_device(function, state, inventory)}
+
+
+def _device(seen: Union[DomainMdev, DomainFunction], state: State, inventory: Inventory) -> Result:
+    """What both have: how the guest sees it, and what it is on the host."""
     parent = inventory.parent(state.parent)
     kind = parent.type(state.type_id) if parent is not None else None
     return {
-        "uuid": mdev.uuid,
-        "alias": mdev.alias,
-        "model": mdev.model,
-        "address": mdev.address,
+        "alias": seen.alias,
+        "address": seen.address,
         "type": state.type_id or None,
         "type_name": kind.name if kind is not None else None,
         "device_api": kind.device_api if kind is not None else None,
-        "driver": device.driver if device is not None else None,
+        "driver": state.device.driver if state.device is not None else None,
         "attributes": [{"name": one.name, "value": one.value} for one in state.attributes],
     }
 

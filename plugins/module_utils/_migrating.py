@@ -150,7 +150,7 @@ class Commit(Ending):
     def wanted(self, inventory: Inventory) -> Sequence[Wanted]:
         """Raises NotMigrated where a guest is not here with its devices."""
         self.select()
-        self._make_sure()
+        self._make_sure(inventory)
         if not self.persistent:
             return []
         return [
@@ -160,34 +160,36 @@ class Commit(Ending):
                 persistent=True,
                 autostart=self.autostart,
                 type=device.type_id,
-                label=f"guest {one.guest}, device {device.source_uuid}",
+                label=f"guest {one.guest}, device {device.source}",
             )
             for one in self.closing
             for device in one.devices
         ]
 
-    def _make_sure(self) -> None:
+    def _make_sure(self, inventory: Inventory) -> None:
         here = set(self.virsh.names("--all"))
         unknown = [name for name in self.guests if name not in here]
         missing = [one.guest for one in self.closing if one.guest not in here]
         problems = [f"guest {name} is not here" for name in dict.fromkeys((*unknown, *missing))]
-        problems += [text for one in self.closing if one.guest in here for text in self._problems(one)]
+        problems += [text for one in self.closing if one.guest in here for text in self._problems(one, inventory)]
         if problems:
             raise NotMigrated(
                 f"{'; '.join(problems)}. Nothing was changed. Commit what was migrated, roll back what was not",
                 guests=[one.guest for one in self.closing],
             )
 
-    def _problems(self, record: MigrationRecord) -> list[str]:
+    def _problems(self, record: MigrationRecord, inventory: Inventory) -> list[str]:
         state = self.virsh.state(record.guest)
         if record.running and state == SHUT_OFF:
             return [f"guest {record.guest} is shut off here, and was to be migrated live"]
-        uuids = {one.uuid for one in parse_domain(self.virsh.xml(record.guest)).mdevs}
-        wanted = {one.uuid for one in record.devices}
-        if uuids == wanted:
+        domain = parse_domain(self.virsh.xml(record.guest))
+        vgpus = {one.function for one in domain.functions if inventory.has_vendor_parent(one.function)}
+        here = {one.uuid for one in domain.mdevs} | vgpus
+        wanted = set(record.targets(inventory.places).values())
+        if here == wanted:
             return []
         return [
-            f"guest {record.guest} has the devices {', '.join(sorted(uuids)) or 'none'} here, "
+            f"guest {record.guest} has the devices {', '.join(sorted(here)) or 'none'} here, "
             f"and was prepared with {', '.join(sorted(wanted)) or 'none'}"
         ]
 

@@ -15,13 +15,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Callable, Optional
 
+from ._address import pci_address
 from ._candidates import candidates, types_meant
 from ._domain_xml import checked_device_map
 from ._errors import InvalidInput, MdevError, NoRoom, NotFound, NotReady
 from ._migration_record import MigrationRecord, carried_on, recorded
-from ._model import Attribute, Inventory, LiveAttribute, Type
+from ._model import MDEV, VENDOR_VFIO, Attribute, Inventory, LiveAttribute, Parent, Type
 from ._plan import plan_devices
 from ._refusals import used_by
+from ._vendor_vfio import identified
 from ._wanted import Owner, Wanted
 
 SAME, NEW = "same", "new"
@@ -34,14 +36,19 @@ _NEEDED = {"kernel": (5, 18), "libvirt": (8, 6), "qemu": (8, 1)}
 
 @dataclass(frozen=True)
 class GuestDevice:
-    """A device of a guest, as the source has it."""
+    """A device of a guest, as the source has it. id: its UUID, or the function that it is set on."""
 
-    uuid: str
+    id: str
     type_id: str
     type_name: Optional[str] = None
     device_api: Optional[str] = None
     driver: Optional[str] = None
     attributes: tuple[Attribute, ...] = ()
+
+    @property
+    def framework(self) -> str:
+        """How it is made: what is called by its function is made in the vendor's own way."""
+        return VENDOR_VFIO if pci_address(self.id) else MDEV
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,7 @@ class MigrationRequest:
     """What is to be prepared.
 
     versions: the source's; None where it could not be asked
-    uuids:    SAME, NEW, or the UUID here for each UUID there
+    uuids:    SAME, NEW, or the UUID or function here for each one there
     types:    the type here for types there that are called otherwise, by id or name
     pattern:  where devices may go
     """
@@ -124,20 +131,21 @@ class Assessment:
 
 def assess(request: MigrationRequest, here: Destination) -> Assessment:
     """Looks at everything before anything is touched. Raises NotReady, with all findings, where one is an error."""
-    uuids = _uuid_map(request, here)
+    targets = _targets(request, here)
     findings = [*_host_findings(request, here), *_unused(request)]
     wanted: list[Wanted] = []
     records: list[MigrationRecord] = []
     for guest in request.guests:
         old = _record_carried_on(guest, here)
         findings.extend(_guest_findings(guest, request, here))
-        found = [_device(device, guest, request, here, uuids[device.uuid], old) for device in guest.devices]
+        found = [_device(device, guest, request, here, targets[device.id], old) for device in guest.devices]
         findings.extend(finding for one in found for finding in one.findings)
         ready = [one for one in found if one.wanted is not None]
         wanted.extend(one.wanted for one in ready if one.wanted is not None)
         records.append(_record(guest, request, here, ready, old))
         if old is not None:
-            gone = replace(old, devices=tuple(one for one in old.devices if one.uuid not in uuids.values()))
+            kept = {one.wanted.uuid for one in ready if one.wanted is not None}
+            gone = replace(old, devices=tuple(one for one in old.devices if one.uuid not in kept))
             wanted.extend(restored(gone, here.inventory, _attempted(old, here)))
     findings.append(_room(wanted, here.inventory))
     _refuse_errors(findings, request)
@@ -163,19 +171,20 @@ def restored(record: MigrationRecord, inventory: Inventory, attempted: bool) -> 
             type=one.type_id if one.was_active else None,
             parents=(one.parent,) if one.was_active else (),
             fresh=attempted and one.was_active,
-            label=f"guest {record.guest}, device {one.source_uuid}",
+            label=f"guest {record.guest}, device {one.source}",
         )
 
 
-def _uuid_map(request: MigrationRequest, here: Destination) -> dict[str, str]:
-    sources = [device.uuid for guest in request.guests for device in guest.devices]
+def _targets(request: MigrationRequest, here: Destination) -> dict[str, str]:
+    """What each device is to be called here. Empty for a vGPU whose function is to be chosen."""
+    devices = [device for guest in request.guests for device in guest.devices]
     if request.uuids == SAME:
-        return {uuid: uuid for uuid in sources}
+        return {one.id: one.id for one in devices}
     if request.uuids == NEW:
         owner = Owner(here.machine_id, _OWNER_NAME)
-        return {uuid: owner.uuid(("uuid", uuid)) for uuid in sources}
+        return {one.id: owner.uuid(("uuid", one.id)) if one.framework == MDEV else "" for one in devices}
     targets = checked_device_map(_as_map(request.uuids))
-    unmapped = sorted(set(sources) - set(targets))
+    unmapped = sorted({one.id for one in devices} - set(targets))
     if unmapped:
         raise InvalidInput(
             f"uuids has none for {', '.join(unmapped)}, which the guests have. Nothing was changed: map each UUID, "
@@ -192,7 +201,7 @@ def _as_map(given: object) -> dict[str, str]:
 
 
 def _unused(request: MigrationRequest) -> Iterator[Finding]:
-    sources = {device.uuid for guest in request.guests for device in guest.devices}
+    sources = {device.id for guest in request.guests for device in guest.devices}
     given = checked_device_map(request.uuids) if isinstance(request.uuids, dict) else {}
     unused = sorted(set(given) - sources)
     if unused:
@@ -257,7 +266,7 @@ def _guest_findings(guest: Guest, request: MigrationRequest, here: Destination) 
 class _Found:
     """A device looked at. wanted is None where a finding forbids it."""
 
-    source_uuid: str
+    device: GuestDevice
     wanted: Optional[Wanted]
     type_id: str
     findings: tuple[Finding, ...]
@@ -268,25 +277,25 @@ def _device(
     guest: Guest,
     request: MigrationRequest,
     here: Destination,
-    uuid: str,
+    target: str,
     old: Optional[MigrationRecord],
 ) -> _Found:
     findings: list[Finding] = []
-    name = f"{device.uuid} ({device.type_name or device.type_id})"
+    name = f"{device.id} ({device.type_name or device.type_id})"
     try:
         asked, kind = _type_here(device, request, here.inventory)
     except MdevError as error:
-        return _Found(device.uuid, None, "", (_bad("type", f"device {name}: {error.message}", guest.name),))
+        return _Found(device, None, "", (_bad("type", f"device {name}: {error.message}", guest.name),))
     findings.append(_good("type", f"device {name} is {kind.id} ({kind.name or 'no name'}) here", guest.name))
-    wanted = _wanted(device, guest, request, here, uuid, asked, old)
+    wanted = _wanted(device, guest, request, here, target, asked, old)
     if None not in (device.device_api, kind.device_api) and device.device_api != kind.device_api:
         detail = f"device {name} is {device.device_api} on the source and {kind.device_api} here"
         findings.append(_bad("device_api", detail, guest.name))
-    findings.extend(_uuid_findings(wanted, guest, here, name))
+    findings.extend(_uuid_findings(wanted, device, guest, here))
     findings.extend(_attribute_findings(device, wanted, kind, guest, here))
     if any(not one.ok and one.severity == "error" for one in findings):
-        return _Found(device.uuid, None, kind.id, tuple(findings))
-    return _Found(device.uuid, wanted, kind.id, tuple(findings))
+        return _Found(device, None, kind.id, tuple(findings))
+    return _Found(device, wanted, kind.id, tuple(findings))
 
 
 def _type_here(device: GuestDevice, request: MigrationRequest, inventory: Inventory) -> tuple[str, Type]:
@@ -294,7 +303,7 @@ def _type_here(device: GuestDevice, request: MigrationRequest, inventory: Invent
 
     An id that belongs to another name here is another type: drivers number their types anew between versions.
     """
-    parents = candidates(request.pattern.parents, inventory, request.pattern.excluded)
+    parents = _parents_like(device, request, inventory)
     asked = request.types.get(device.type_id) or request.types.get(device.type_name or "")
     if asked:
         return asked, next(iter(types_meant(asked, parents).values()))
@@ -309,12 +318,25 @@ def _type_here(device: GuestDevice, request: MigrationRequest, inventory: Invent
     return device.type_id, next(iter(types_meant(device.type_id, parents).values()))
 
 
+def _parents_like(device: GuestDevice, request: MigrationRequest, inventory: Inventory) -> tuple[Parent, ...]:
+    """The candidates whose devices a guest gets in the same way: of what its XML says, only the place is changed."""
+    parents = candidates(request.pattern.parents, inventory, request.pattern.excluded)
+    like = tuple(one for one in parents if one.framework == device.framework)
+    if not like:
+        raise NotFound(
+            f"it is of framework {device.framework} on the source, and no parent here is "
+            f"({', '.join(one.address for one in parents)}). A guest's XML can't be changed from one to the other",
+            framework=device.framework,
+        )
+    return like
+
+
 def _wanted(
     device: GuestDevice,
     guest: Guest,
     request: MigrationRequest,
     here: Destination,
-    uuid: str,
+    target: str,
     asked: str,
     old: Optional[MigrationRecord],
 ) -> Wanted:
@@ -323,26 +345,45 @@ def _wanted(
     One that is active before it was prepared is made anew, since nobody can see whether a failed migration left it in a
     state that no guest can start from. So is a prepared one, once the guest was started here.
     """
-    definitions = here.inventory.definitions_of(uuid)
-    prepared = old is not None and uuid in old.uuids.values() and not _attempted(old, here)
+    [named] = identified([_named(device, request, here.inventory, target)], here.inventory)
+    definitions = here.inventory.definitions_of(named.uuid)
+    prepared = old is not None and named.uuid in {one.uuid for one in old.devices} and not _attempted(old, here)
     return replace(
-        request.pattern,
-        uuid=uuid,
+        named,
         type=asked,
         active=True,
         persistent=bool(definitions),
         autostart=bool(definitions) and definitions[0].autostart,
         attributes=None if definitions else device.attributes or None,
         fresh=not prepared,
-        label=f"guest {guest.name}, device {device.uuid}",
+        label=f"guest {guest.name}, device {device.id}",
     )
 
 
-def _uuid_findings(wanted: Wanted, guest: Guest, here: Destination, name: str) -> Iterator[Finding]:
-    device = here.inventory.device(wanted.uuid)
-    if device is not None and device.users:
-        users = ", ".join(str(one["guest"] or one["command"]) for one in used_by(device))
-        yield _bad("uuid", f"device {name}: UUID {wanted.uuid} is in use here by {users}", guest.name)
+def _named(device: GuestDevice, request: MigrationRequest, inventory: Inventory, target: str) -> Wanted:
+    """The device by its UUID. A vGPU's is derived from where it comes from, and it goes where its target says."""
+    parents = request.pattern.parents
+    if len(inventory.frameworks) > 1:
+        parents = tuple(one.address for one in _parents_like(device, request, inventory))
+    if device.framework == MDEV:
+        return replace(request.pattern, uuid=target, parents=parents)
+    uuid = Owner("", _OWNER_NAME).uuid(("function", request.source, device.id))
+    return replace(request.pattern, uuid=uuid, parents=(target,) if target else parents)
+
+
+def _place_words(wanted: Wanted, device: GuestDevice) -> str:
+    """What the guest is to call it here."""
+    if device.framework == MDEV:
+        return f"UUID {wanted.uuid}"
+    return f"function {wanted.parents[0]}" if len(wanted.parents) == 1 else "a function that can take it"
+
+
+def _uuid_findings(wanted: Wanted, device: GuestDevice, guest: Guest, here: Destination) -> Iterator[Finding]:
+    name = f"device {device.id} ({device.type_name or device.type_id})"
+    there, place = here.inventory.device(wanted.uuid), _place_words(wanted, device)
+    if there is not None and there.users:
+        users = ", ".join(str(one["guest"] or one["command"]) for one in used_by(there))
+        yield _bad("uuid", f"{name}: {place} is in use here by {users}", guest.name)
         return
     try:
         plan_devices([wanted], here.inventory)
@@ -350,27 +391,26 @@ def _uuid_findings(wanted: Wanted, guest: Guest, here: Destination, name: str) -
         # All devices are looked at together for that.
         pass
     except MdevError as error:
-        yield _bad("uuid", f"device {name}: {error.message}", guest.name)
+        yield _bad("uuid", f"{name}: {error.message}", guest.name)
         return
-    if device is None:
-        yield _good("uuid", f"device {name}: UUID {wanted.uuid} is free here", guest.name)
+    if there is None:
+        yield _good("uuid", f"{name}: {place} is free here", guest.name)
     elif wanted.fresh:
-        detail = (
-            f"device {name}: {wanted.uuid} was active here before, and is made anew in case an attempt left it stale"
-        )
+        detail = f"{name}: {place} was active here before, and is made anew in case an attempt left it stale"
         yield _warning("stale", detail, guest.name)
     else:
-        yield _good("uuid", f"device {name}: {wanted.uuid} is prepared already", guest.name)
+        yield _good("uuid", f"{name}: {place} is prepared already", guest.name)
 
 
 def _attribute_findings(
     device: GuestDevice, wanted: Wanted, kind: Type, guest: Guest, here: Destination
 ) -> Iterator[Finding]:
     """Which attributes a type has can only be seen at a device of that type, where there is one."""
-    name, names = f"device {device.uuid}", tuple(one.name for one in device.attributes)
+    name, names = f"device {device.id}", tuple(one.name for one in device.attributes)
     definitions = here.inventory.definitions_of(wanted.uuid)
     if definitions and definitions[0].attributes != device.attributes:
-        yield _bad("attributes", f"{name} is defined here as {wanted.uuid}, with other attributes", guest.name)
+        detail = f"{name} is defined here as {_place_words(wanted, device)}, with other attributes"
+        yield _bad("attributes", detail, guest.name)
     elif names:
         like = next((one for one in here.inventory.devices if one.type_id == kind.id), None)
         live = here.live(like.uuid, names) if like is not None else ()
@@ -411,7 +451,7 @@ def _record(
     old: Optional[MigrationRecord],
 ) -> MigrationRecord:
     devices = [
-        recorded(one.source_uuid, one.wanted.uuid, one.type_id, here.inventory)
+        recorded(one.device.id, one.wanted.uuid, one.type_id, one.device.framework, here.inventory)
         for one in ready
         if one.wanted is not None
     ]

@@ -10,11 +10,12 @@ The record says what was there before, so that what was made can be removed agai
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ._errors import FilesRefused
-from ._model import Inventory
+from ._model import MDEV, Inventory
 
 _FORMAT = 1
 
@@ -23,14 +24,16 @@ _FORMAT = 1
 class RecordedDevice:
     """A device of the guest at the destination, and what was there under its UUID before anything was prepared.
 
+    source: what the guest calls it at the source, a UUID or a function
     parent: where it was active then, empty where it was not
     """
 
-    source_uuid: str
+    source: str
     uuid: str
     type_id: str
     parent: str
     was_defined: bool
+    framework: str = MDEV
 
     @property
     def was_active(self) -> bool:
@@ -56,10 +59,16 @@ class MigrationRecord:
     attempts: str
     devices: tuple[RecordedDevice, ...] = ()
 
-    @property
-    def uuids(self) -> dict[str, str]:
-        """The UUIDs here by those at the source."""
-        return {one.source_uuid: one.uuid for one in self.devices}
+    def targets(self, places: Mapping[str, str]) -> dict[str, str]:
+        """What the guest calls its devices here, UUIDs or functions, by what it calls them at the source.
+
+        places: the parents of devices that are here, by UUID
+        """
+        return {
+            one.source: one.uuid if one.framework == MDEV else places[one.uuid]
+            for one in self.devices
+            if one.framework == MDEV or one.uuid in places
+        }
 
 
 def record_text(record: MigrationRecord) -> str:
@@ -83,15 +92,16 @@ def parse_record(text: str, path: str) -> MigrationRecord:
         ) from error
 
 
-def recorded(source_uuid: str, uuid: str, type_id: str, inventory: Inventory) -> RecordedDevice:
+def recorded(source: str, uuid: str, type_id: str, framework: str, inventory: Inventory) -> RecordedDevice:
     """A device that is to be recorded, before anything is done about it."""
     device = inventory.device(uuid)
     return RecordedDevice(
-        source_uuid=source_uuid,
+        source=source,
         uuid=uuid,
         type_id=type_id,
         parent=device.parent if device is not None else "",
         was_defined=bool(inventory.definitions_of(uuid)),
+        framework=framework,
     )
 
 

@@ -213,6 +213,16 @@ class Inventory:
         """The device with this UUID, on whatever parent, also when it is half removed."""
         return self._devices_by_uuid.get(uuid)
 
+    @property
+    def places(self) -> dict[str, str]:
+        """The parents of active devices, by UUID."""
+        return {one.uuid: one.parent for one in self.devices}
+
+    def has_vendor_parent(self, address: str) -> bool:
+        """Whether there is a virtual function at this address that takes a vGPU."""
+        parent = self.parent(address)
+        return parent is not None and parent.framework == VENDOR_VFIO
+
     def definitions_of(self, uuid: str) -> tuple[Definition, ...]:
         """The definitions with this UUID: mdevctl allows one under each parent."""
         return self._definitions_by_uuid.get(uuid, ())

@@ -82,18 +82,23 @@ guests:
       description: Whether it is in any state but V(shut off).
       type: bool
     devices:
-      description: Its mediated devices in the order of its XML.
+      description:
+        - Its mediated devices in the order of its XML, then its vGPUs on virtual functions, where NVIDIA's driver has its
+          own VFIO framework.
       type: list
       elements: dict
       contains:
         uuid:
-          description: The device's UUID.
+          description: The device's UUID. V(null) for a vGPU on a virtual function.
+          type: str
+        function:
+          description: The PCI address of the virtual function. V(null) for a mediated device.
           type: str
         alias:
           description: libvirt's name for it in a running guest.
           type: str
         model:
-          description: How the guest sees it, for example V(vfio-pci).
+          description: How the guest sees it, for example V(vfio-pci). V(null) for a vGPU on a virtual function.
           type: str
         address:
           description: Where the guest sees it.
@@ -120,6 +125,7 @@ guests:
       running: true
       devices:
         - uuid: 5b2c8a34-11c0-8a2f-9a0e-0d4c3c1f7e10
+          function: null
           alias: hostdev0
           model: vfio-pci
           address: "0000:06:00.0"

@@ -28,7 +28,9 @@ options:
         type: str
         required: true
       uuids:
-        description: The UUID at the destination for each UUID of the guest's devices. All must be there.
+        description:
+          - The UUID at the destination for each UUID of the guest's devices. All must be there.
+          - Likewise the PCI address for each virtual function with a vGPU of NVIDIA's own VFIO framework.
         type: dict
         default: {}
       source:

@@ -54,8 +54,10 @@ options:
     default: [parents, types, devices, users]
   xml:
     description:
-      - Adds libvirt's node device XML to each parent and device, and to each device the element that gives it to a guest.
-      - That of a device can be given to O(vfio.mdev.mdev_device#module:xml) or to C(virsh nodedev-create).
+      - Adds libvirt's node device XML to each parent and device.
+      - Each device also gets the element of a guest's XML that gives it to the guest.
+      - The node device XML of a mediated device can be given to O(vfio.mdev.mdev_device#module:xml) or to
+        C(virsh nodedev-create).
     type: bool
     default: false
   want:

@@ -70,7 +70,11 @@ options:
           uuid:
             description: The UUID on the source.
             type: str
-            required: true
+          function:
+            description:
+              - The PCI address on the source of the virtual function that its vGPU is set on, in place of
+                O(guests[].devices[].uuid) (NVIDIA's own VFIO framework).
+            type: str
           type:
             description: The type's id on the source.
             type: str
@@ -139,6 +143,8 @@ options:
       - The devices' UUIDs on the destination.
       - V(same) takes those of the source. V(new) derives others, which are always the same for a device on this host.
       - A map from UUIDs to UUIDs gives each device its own.
+      - vGPUs under NVIDIA's own VFIO framework are called by the PCI addresses of their functions instead. V(same)
+        takes the function of the same address, V(new) one that O(placement) chooses.
     type: raw
     default: same
   types:
@@ -304,7 +310,7 @@ guests:
       description: Whether it is to be migrated live.
       type: bool
     uuids:
-      description: The UUID here for each UUID of the source.
+      description: The UUID here for each UUID of the source, and the function here for each function there.
       type: dict
     xml:
       description: O(guests[].xml) with the UUIDs of this host, V(null) where none was given.
@@ -321,7 +327,9 @@ guests:
       xml: null
       persistent_xml: null
 source_devices:
-  description: The guests' devices on the source, as entries for O(vfio.mdev.mdev_set#module:devices).
+  description:
+    - The guests' devices on the source, each with C(uuid), or C(parent) for a vGPU on a virtual function. These can be
+      entries for O(vfio.mdev.mdev_set#module:devices).
   returned: success
   type: list
   elements: dict
@@ -356,9 +364,8 @@ from typing import Any, Optional, Union
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.mdev.plugins.module_utils._address import parse_uuid
 from ansible_collections.vfio.mdev.plugins.module_utils._arguments import HOST_ARGUMENTS, PLACE_ARGUMENTS, place
-from ansible_collections.vfio.mdev.plugins.module_utils._domain_xml import parse_domain, remap_domain
+from ansible_collections.vfio.mdev.plugins.module_utils._domain_xml import device_id, parse_domain, remap_domain
 from ansible_collections.vfio.mdev.plugins.module_utils._errors import InUse, InvalidInput, MdevError
 from ansible_collections.vfio.mdev.plugins.module_utils._host import HostPaths
 from ansible_collections.vfio.mdev.plugins.module_utils._job import BACKEND_ARGUMENTS, job
@@ -371,8 +378,9 @@ from ansible_collections.vfio.mdev.plugins.module_utils._migration import (
     Versions,
     finding_results,
 )
-from ansible_collections.vfio.mdev.plugins.module_utils._migration_record import MigrationRecord
+from ansible_collections.vfio.mdev.plugins.module_utils._migration_record import MigrationRecord, RecordedDevice
 from ansible_collections.vfio.mdev.plugins.module_utils._migration_records import MigrationRecords
+from ansible_collections.vfio.mdev.plugins.module_utils._model import MDEV
 from ansible_collections.vfio.mdev.plugins.module_utils._results import action_results, device_result, diff_results
 from ansible_collections.vfio.mdev.plugins.module_utils._run import Outcome, run
 from ansible_collections.vfio.mdev.plugins.module_utils._virsh import Virsh
@@ -406,9 +414,13 @@ def _guest(given: dict[str, Any]) -> Guest:
     name = given["name"] or (domain.name if domain else "")
     if not name:
         raise InvalidInput("a guest has no name: give name, or xml with a <name>")
-    known = {one["uuid"]: one for one in ({**each, "uuid": parse_uuid(each["uuid"])} for each in given["devices"])}
-    uuids = [one.uuid for one in domain.mdevs] if domain else list(known)
-    untold = [uuid for uuid in uuids if not (known.get(uuid) or {}).get("type")]
+    known = {device_id(each["uuid"] or each["function"]): each for each in given["devices"]}
+    ids = list(known)
+    if domain is not None:
+        # Of a guest's PCI functions only those are vGPUs that are told of.
+        vgpus = [one.function for one in domain.functions if one.function in known]
+        ids = [*(one.uuid for one in domain.mdevs), *vgpus]
+    untold = [one for one in ids if not (known.get(one) or {}).get("type")]
     if untold:
         raise InvalidInput(
             f"guest {name}: nobody says of which type {', '.join(untold)} is. The source has no such device, or could "
@@ -416,12 +428,12 @@ def _guest(given: dict[str, Any]) -> Guest:
             guest=name,
             unknown=untold,
         )
-    return Guest(name, given["running"], tuple(_device(known[uuid]) for uuid in uuids))
+    return Guest(name, given["running"], tuple(_device(one, known[one]) for one in ids))
 
 
-def _device(given: dict[str, Any]) -> GuestDevice:
+def _device(name: str, given: dict[str, Any]) -> GuestDevice:
     return GuestDevice(
-        uuid=given["uuid"],
+        id=name,
         type_id=given["type"],
         type_name=given["type_name"],
         device_api=given["device_api"],
@@ -480,24 +492,31 @@ def result(outcome: Outcome, way: Way, asked: Asked) -> dict[str, Any]:
     after = {one.uuid: outcome.after(one) for one in outcome.plan.devices}
     found = way.found if isinstance(way, Preparation) else None
     records = found.records if found is not None else () if isinstance(way, Preparation) else way.closing
+    places = {**outcome.inventory.places, **{uuid: one.parent for uuid, one in after.items() if one.exists}}
     return {
         "changed": bool(outcome.steps) or way.changed,
         "checks": finding_results(list(found.findings)) if found is not None else [],
-        "guests": [_guest_result(one, *asked.xml.get(one.guest, (None, None))) for one in records],
-        "source_devices": [{"uuid": uuid} for one in records for uuid in one.uuids],
+        "guests": [_guest_result(one, one.targets(places), *asked.xml.get(one.guest, (None, None))) for one in records],
+        "source_devices": [_source_device(device) for one in records for device in one.devices],
         "devices": [device_result(one, outcome.inventory) for one in after.values() if one.exists],
         "actions": [action for step in outcome.steps for action in action_results(step, after[step.uuid].device)],
     }
 
 
-def _guest_result(record: MigrationRecord, xml: Optional[str], persistent_xml: Optional[str]) -> dict[str, Any]:
+def _source_device(device: RecordedDevice) -> dict[str, str]:
+    return {"uuid" if device.framework == MDEV else "parent": device.source}
+
+
+def _guest_result(
+    record: MigrationRecord, targets: dict[str, str], xml: Optional[str], persistent_xml: Optional[str]
+) -> dict[str, Any]:
     return {
         "name": record.guest,
         "source": record.source,
         "running": record.running,
-        "uuids": record.uuids,
-        "xml": remap_domain(xml, record.uuids).xml if xml else None,
-        "persistent_xml": remap_domain(persistent_xml, record.uuids).xml if persistent_xml else None,
+        "uuids": targets,
+        "xml": remap_domain(xml, targets).xml if xml else None,
+        "persistent_xml": remap_domain(persistent_xml, targets).xml if persistent_xml else None,
     }
 
 
@@ -512,14 +531,20 @@ def _texts(names: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 _ATTRIBUTE = {"name": {"type": "str", "required": True}, "value": {"type": "str", "required": True}}
 _DEVICE = {
-    "uuid": {"type": "str", "required": True},
-    **_texts(["type", "type_name", "device_api", "driver", "alias", "model", "address"]),
+    **_texts(["uuid", "function", "type", "type_name", "device_api", "driver", "alias", "model", "address"]),
     "attributes": {"type": "list", "elements": "dict", "default": [], "options": _ATTRIBUTE},
 }
 _GUEST = {
     **_texts(["name", "state", "xml", "persistent_xml"]),
     "running": {"type": "bool", "default": True},
-    "devices": {"type": "list", "elements": "dict", "default": [], "options": _DEVICE},
+    "devices": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": _DEVICE,
+        "required_one_of": [("uuid", "function")],
+        "mutually_exclusive": [("uuid", "function")],
+    },
 }
 
 

@@ -148,7 +148,7 @@ def test_what_another_choice_of_uuids_prepared_goes() -> None:
     found = case.assess()
     steps = plan_devices(found.wanted, case.inventory).steps
     assert [type(one) for one in steps] == [RemoveDevice, CreateDevice]
-    assert found.records[0].uuids == {A: B}
+    assert found.records[0].targets({}) == {A: B}
 
 
 def test_new_uuids_are_always_the_same_and_no_sets() -> None:
@@ -187,9 +187,9 @@ REFUSED = {
     "in use here": (Case(inventory=USED), "uuid", "in use here by web-1"),
     "UUID of another type": (Case(inventory=OTHER_TYPE), "uuid", "t-2"),
     "UUID of a half removed device": (Case(inventory=HALF), "uuid", "half"),
-    "no room for all": (Case(devices=(ONE, replace(ONE, uuid=B)), inventory=FULL), "room", "no room for 1 of the 2"),
+    "no room for all": (Case(devices=(ONE, replace(ONE, id=B)), inventory=FULL), "room", "no room for 1 of the 2"),
     "no room for the second guest": (
-        Case(more=(Guest("db", True, (replace(ONE, uuid=B),)),), inventory=FULL),
+        Case(more=(Guest("db", True, (replace(ONE, id=B),)),), inventory=FULL),
         "room",
         "no room for 1 of the 2",
     ),
@@ -225,7 +225,7 @@ def test_what_is_refused(case: Case, check: str, words: str) -> None:
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
     case = Case(
-        devices=(replace(ONE, type_id="x", type_name="X"), replace(ONE, uuid=B, device_api="vfio-ap")),
+        devices=(replace(ONE, type_id="x", type_name="X"), replace(ONE, id=B, device_api="vfio-ap")),
         here=replace(GOOD, qemu="7.2"),
         guests=frozenset({"web"}),
     )
