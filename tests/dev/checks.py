@@ -55,7 +55,7 @@ def fast(stage: Path, logs: Path) -> list[Check]:
         ),
         Check(
             "mypy tools",
-            ["mypy", "-p", "lab", "-p", "dev", "-p", "benchmarks", *_mypy_cache("tools")],
+            ["mypy", "-p", "lab", "-p", "dev", "-p", "drivers", "-p", "benchmarks", *_mypy_cache("tools")],
             stage,
             300,
             {"MYPYPATH": str(stage / "tests")},

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from asked import Asked, Build
 from asking import run_module
-from driver_fs import Card, mounted
+from drivers.kit.asked import Asked, Build
+from drivers.kit.host import Driver
+from drivers.kit.mount import mounted
 from tree import Tree
 
 Run = Callable[..., dict[str, Any]]
@@ -38,10 +40,11 @@ def info(tree: Tree) -> Run:
 def on_host(tmp_path: Path) -> Iterator[Build]:
     with ExitStack() as stack:
 
-        def build(*cards: Card) -> Asked:
+        def build(*drivers: Driver) -> Asked:
             (tmp_path / "host").mkdir()
             (tmp_path / "definitions").mkdir()
-            host = stack.enter_context(mounted(tmp_path / "host", *cards))
-            return Asked(host, tmp_path / "definitions")
+            host = stack.enter_context(mounted(tmp_path / "host", *drivers))
+            places = {"sysfs_path": str(host.sys), "definitions_path": str(tmp_path / "definitions")}
+            return Asked(host, partial(run_module, **places))
 
         yield build

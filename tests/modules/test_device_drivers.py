@@ -8,8 +8,11 @@ from __future__ import annotations
 import errno
 
 import pytest
-from asked import Build
-from driver_fs import Card, mtty, nvidia_functions, refuse
+from drivers.hostile import Idle, Liar, Refusing
+from drivers.kit.asked import Build
+from drivers.kit.nodes import refuse
+from drivers.nvidia_sriov import Card
+from drivers.samples import mtty
 
 from ansible_collections.vfio.mdev.plugins.module_utils import _kernel
 
@@ -33,8 +36,8 @@ def test_check_mode_the_real_run_and_again(on_host: Build) -> None:
 
 def test_a_parent_that_promises_room_it_has_not_is_left_for_the_next(on_host: Build) -> None:
     """Of SR-IOV parents the sum over the functions overstates, and numbers lag behind."""
-    liar = Card("0000:41:00.4", {"nvidia-471": 1}, 0, "pci", promise=1)
-    honest = Card("0000:41:00.5", {"nvidia-471": 1}, 1, "pci")
+    liar = Liar("0000:41:00.4", 0, promise=1)
+    honest = Liar("0000:41:00.5", 1)
     ask = on_host(liar, honest)
     done = ask.device(uuid=UUID, type="nvidia-471")
     assert done["device"]["parent"] == "0000:41:00.5"
@@ -45,21 +48,21 @@ def test_a_parent_that_promises_room_it_has_not_is_left_for_the_next(on_host: Bu
 
 
 def test_no_parent_keeps_its_promise(on_host: Build) -> None:
-    cards = [Card(f"0000:41:00.{number}", {"nvidia-471": 1}, 0, "pci", promise=1) for number in (4, 5)]
-    refused = on_host(*cards).device(uuid=UUID, type="nvidia-471")
+    liars = [Liar(f"0000:41:00.{number}", 0, promise=1) for number in (4, 5)]
+    refused = on_host(*liars).device(uuid=UUID, type="nvidia-471")
     assert refused["error"]["kind"] == "no_room"
     assert "0000:41:00.4" in refused["msg"]
     assert "0000:41:00.5" in refused["msg"]
 
 
 def test_a_named_parent_that_breaks_its_promise_is_an_error(on_host: Build) -> None:
-    ask = on_host(Card("0000:41:00.4", {"nvidia-471": 1}, 0, "pci", promise=1), mtty())
+    ask = on_host(Liar("0000:41:00.4", 0, promise=1), mtty())
     refused = ask.device(uuid=UUID, type="nvidia-471", parent="0000:41:00.4")
     assert (refused["error"]["kind"], refused["error"]["errno"]) == ("kernel_refused", errno.ENOSPC)
 
 
 def test_one_type_excludes_the_others_of_the_card(on_host: Build) -> None:
-    ask = on_host(*nvidia_functions("0000:41:00", {"nvidia-471": 1, "nvidia-472": 1}))
+    ask = on_host(Card("0000:41:00", 3))
     assert ask.device(uuid=UUID, type="nvidia-471", parent="0000:41:00.0")["device"]["parent"] == "0000:41:00.4"
     assert ask.device(uuid=OTHER, type="nvidia-471", parent="41:00.0")["device"]["parent"] == "0000:41:00.5"
     refused = ask.device(name="third", type="nvidia-472")
@@ -68,7 +71,7 @@ def test_one_type_excludes_the_others_of_the_card(on_host: Build) -> None:
 
 
 def test_attributes_are_written_in_order(on_host: Build) -> None:
-    ask = on_host(mtty(attributes={"first": lambda _value: None, "second": lambda _value: None}))
+    ask = on_host(mtty(settings={"first": lambda _value: None, "second": lambda _value: None}))
     attributes = [{"name": "second", "value": "1"}, {"name": "first", "value": "2"}]
     ask.device(uuid=UUID, type="mtty-1", attributes=attributes)
     written = [(path.rsplit("/", 1)[1], text) for path, text in ask.host.writes]
@@ -76,14 +79,14 @@ def test_attributes_are_written_in_order(on_host: Build) -> None:
 
 
 def test_an_attribute_that_fails_takes_the_device_back(on_host: Build) -> None:
-    ask = on_host(mtty(attributes={"limit": lambda _value: refuse(errno.EINVAL)}))
+    ask = on_host(mtty(settings={"limit": lambda _value: refuse(errno.EINVAL)}))
     refused = ask.device(uuid=UUID, type="mtty-1", attributes=[{"name": "limit", "value": "7"}])
     assert (refused["error"]["kind"], refused["error"]["attribute"]) == ("kernel_refused", "limit")
     assert ask.host.devices() == {}
 
 
 def test_a_replacement_that_fails_leaves_the_old_device(on_host: Build) -> None:
-    ask = on_host(mtty(attributes={"limit": lambda _value: refuse(errno.EINVAL)}))
+    ask = on_host(mtty(settings={"limit": lambda _value: refuse(errno.EINVAL)}))
     ask.device(uuid=UUID, type="mtty-2")
     refused = ask.device(uuid=UUID, type="mtty-1", recreate=True, attributes=[{"name": "limit", "value": "7"}])
     assert refused["error"]["taken_back"] is True
@@ -93,7 +96,7 @@ def test_a_replacement_that_fails_leaves_the_old_device(on_host: Build) -> None:
 def test_a_device_in_use_is_not_written_to(on_host: Build) -> None:
     ask = on_host(mtty())
     ask.device(uuid=UUID, type="mtty-2")
-    ask.host.held.add(UUID)
+    ask.host.kernel.held.add(UUID)
     before = len(ask.host.writes)
     for request in ({"state": "absent"}, {"type": "mtty-1", "recreate": True}):
         assert ask.device(uuid=UUID, **request)["error"]["kind"] == "in_use"
@@ -104,7 +107,7 @@ def test_a_removal_that_hangs_is_given_up_and_named(on_host: Build, monkeypatch:
     monkeypatch.setattr(_kernel, "REMOVE_SECONDS", 0.3)
     ask = on_host(mtty())
     ask.device(uuid=UUID, type="mtty-2")
-    ask.host.hanging.clear()
+    ask.host.kernel.removals_end.clear()
     refused = ask.device(uuid=UUID, state="absent")
     assert refused["error"]["kind"] == "removing"
     assert "did not finish the removal" in refused["msg"]
@@ -115,7 +118,7 @@ def test_a_removal_that_hangs_is_given_up_and_named(on_host: Build, monkeypatch:
 
 def test_a_driver_that_says_yes_and_does_nothing(on_host: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_kernel, "_APPEAR_SECONDS", 0.1)
-    refused = on_host(mtty(idle=True)).device(uuid=UUID, type="mtty-1")
+    refused = on_host(Idle()).device(uuid=UUID, type="mtty-1")
     assert refused["error"]["kind"] == "kernel_refused"
     assert "the device is not there" in refused["msg"]
 
@@ -130,7 +133,7 @@ def test_a_driver_that_says_yes_and_does_nothing(on_host: Build, monkeypatch: py
     ],
 )
 def test_what_the_kernel_said_and_what_it_means(on_host: Build, number: int, words: str) -> None:
-    refused = on_host(mtty(create_error=number)).device(uuid=UUID, type="mtty-1")
+    refused = on_host(Refusing(number)).device(uuid=UUID, type="mtty-1")
     assert refused["error"]["errno"] == number
     assert words in refused["msg"]
     assert "type mtty-1 on parent mtty" in refused["msg"]

@@ -9,15 +9,18 @@ import errno
 from typing import Any
 
 import pytest
-from asked import Build
-from driver_fs import Card, mtty, nvidia_functions, refuse
+from drivers.hostile import Liar
+from drivers.kit.asked import Build
+from drivers.kit.nodes import refuse
+from drivers.nvidia_sriov import Card
+from drivers.samples import mtty
 
 GIVEN = "11111111-2222-3333-4444-555555555555"
 
 
 def test_check_mode_the_real_run_and_again(on_host: Build) -> None:
     ask = on_host(mtty())
-    devices = [{"type": "mtty-2", "count": 3}, {"uuid": GIVEN, "type": "Name of mtty-1"}]
+    devices = [{"type": "mtty-2", "count": 3}, {"uuid": GIVEN, "type": "Single port serial"}]
     checked = ask.set(devices=devices, check=True)
     assert ask.host.writes == []
     done = ask.set(devices=devices)
@@ -29,8 +32,8 @@ def test_check_mode_the_real_run_and_again(on_host: Build) -> None:
 
 
 def test_a_parent_that_is_full_though_it_promised_room_is_left_for_the_next(on_host: Build) -> None:
-    liar = Card("0000:41:00.4", {"nvidia-471": 1}, 1, "pci", promise=3)
-    honest = Card("0000:41:00.5", {"nvidia-471": 1}, 2, "pci")
+    liar = Liar("0000:41:00.4", 1, promise=3)
+    honest = Liar("0000:41:00.5", 2)
     done = on_host(liar, honest).set(devices=[{"type": "nvidia-471", "count": 3}])
     assert [one["parent"] for one in done["placements"]] == ["0000:41:00.4", "0000:41:00.5", "0000:41:00.5"]
     [rejected] = done["rejected_parents"]
@@ -38,8 +41,8 @@ def test_a_parent_that_is_full_though_it_promised_room_is_left_for_the_next(on_h
 
 
 def test_where_no_parent_is_left_all_is_taken_back(on_host: Build) -> None:
-    cards = [Card(f"0000:41:00.{number}", {"nvidia-471": 1}, 1, "pci", promise=4) for number in (4, 5)]
-    ask = on_host(*cards, mtty())
+    liars = [Liar(f"0000:41:00.{number}", 1, promise=4) for number in (4, 5)]
+    ask = on_host(*liars, mtty())
     ask.set(name="tenant-b", devices=[{"type": "mtty-1"}])
     before = ask.host.devices()
     refused = ask.set(
@@ -52,8 +55,7 @@ def test_where_no_parent_is_left_all_is_taken_back(on_host: Build) -> None:
 
 
 def test_one_type_a_card_is_known_before_anything_is_written(on_host: Build) -> None:
-    types = {"nvidia-471": 1, "nvidia-472": 1}
-    ask = on_host(*nvidia_functions("0000:41:00", types), *nvidia_functions("0000:c1:00", types))
+    ask = on_host(Card("0000:41:00", 3), Card("0000:c1:00", 3))
     done = ask.set(devices=[{"type": "nvidia-471", "count": 2}, {"type": "nvidia-472", "count": 3}])
     cards: dict[str, set[str]] = {}
     for one in done["devices"]:
@@ -69,7 +71,7 @@ def test_one_type_a_card_is_known_before_anything_is_written(on_host: Build) -> 
 def test_a_busy_device_stays_and_is_reported(on_host: Build) -> None:
     ask = on_host(mtty())
     first, second = ask.set(devices=[{"type": "mtty-1", "count": 2}])["entries"][0]["uuids"]
-    ask.host.held.add(first)
+    ask.host.kernel.held.add(first)
     assert ask.set(devices=[], purge="owned")["error"]["kind"] == "in_use"
     assert set(ask.host.devices()) == {first, second}
     purged = ask.set(devices=[], purge="owned", on_in_use="skip")
@@ -78,7 +80,7 @@ def test_a_busy_device_stays_and_is_reported(on_host: Build) -> None:
 
 
 def test_an_attribute_that_fails_takes_the_whole_set_back(on_host: Build) -> None:
-    ask = on_host(mtty(attributes={"limit": lambda value: refuse(errno.EINVAL) if value == "7" else None}))
+    ask = on_host(mtty(settings={"limit": lambda value: refuse(errno.EINVAL) if value == "7" else None}))
     attributes: list[Any] = [[{"name": "limit", "value": value}] for value in ("5", "7")]
     devices = [{"name": f"web-{n}", "type": "mtty-1", "attributes": one} for n, one in enumerate(attributes)]
     refused = ask.set(devices=devices)

@@ -1,0 +1,138 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host as a file system in user space (FUSE): /sys and /dev/vfio with real files, real errnos, real blocking."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import mfusepy
+
+from drivers.kit.kernel import Kernel
+from drivers.kit.nodes import FOLDER, Node, Nodes, refuse, with_folders
+
+MACHINE_ID = "0123456789abcdef0123456789abcdef"
+
+# On every host, whatever its hardware.
+_ALWAYS = ("sys/class/mdev_bus", "sys/bus/mdev/devices", "sys/bus/pci/devices", "sys/module", "dev/vfio")
+
+
+class Driver(Protocol):
+    """What a host's hardware is made of."""
+
+    def plug(self, kernel: Kernel) -> None: ...
+
+    def nodes(self) -> Nodes: ...
+
+
+class Host(mfusepy.Operations):  # type: ignore[misc]
+    """A host with these drivers. Tests change what it does while it is mounted."""
+
+    use_ns = True
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._lock = threading.Lock()
+        self._opened: dict[int, Node] = {}
+        self._handles = iter(range(1, 1 << 62))
+        self.boot()
+
+    def boot(self, *drivers: Driver) -> None:
+        """The host starts anew, with this hardware."""
+        self.drivers = drivers
+        self.kernel = Kernel(self._changed)
+        self.writes: list[tuple[str, str]] = []
+        for driver in drivers:
+            driver.plug(self.kernel)
+        self._changed()
+
+    @property
+    def sys(self) -> Path:
+        return self.root / "sys"
+
+    def devices(self) -> dict[str, str]:
+        """The mediated devices that the kernel has: UUID and type."""
+        return {one.uuid: one.type_id for one in self.kernel.devices.values()}
+
+    def _changed(self) -> None:
+        with self._lock:
+            self._known: Nodes | None = None
+
+    def _nodes(self) -> Nodes:
+        """All there is. Kept until something changes: one module run asks thousands of times."""
+        with self._lock:
+            if self._known is None:
+                self._known = self._made()
+                self._listed: dict[str, list[str]] = {}
+                for path in self._known:
+                    self._listed.setdefault(os.path.dirname(path) if path else "/", []).append(os.path.basename(path))
+            return self._known
+
+    def _made(self) -> Nodes:
+        nodes: Nodes = dict.fromkeys(_ALWAYS, FOLDER)
+        nodes["etc/machine-id"] = Node(read=lambda: f"{MACHINE_ID}\n")
+        # Only this process: what else runs on a tester's machine is not of this host.
+        nodes[f"proc/{os.getpid()}"] = Node(target=f"/proc/{os.getpid()}")
+        for driver in self.drivers:
+            nodes.update(driver.nodes())
+        return with_folders(nodes)
+
+    # What FUSE asks.
+
+    def _node(self, path: str) -> Node:
+        node = self._nodes().get(path.strip("/"))
+        if node is None:
+            refuse(errno.ENOENT)
+        return node
+
+    def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
+        node = self._node(path)
+        if node.look is not None:
+            node.look()
+        return {"st_mode": node.mode(), "st_nlink": 1, "st_size": 4096, "st_mtime": time.time_ns()}
+
+    def readdir(self, path: str, fh: int) -> Iterator[str]:
+        self._node(path)
+        yield from (".", "..", *sorted(self._listed.get(path.strip("/"), ())))
+
+    def readlink(self, path: str) -> str:
+        return self._node(path).target or ""
+
+    def open(self, path: str, flags: int) -> int:
+        node = self._node(path)
+        if node.opened is not None:
+            node.opened()
+        handle = next(self._handles)
+        self._opened[handle] = node
+        return handle
+
+    def release(self, path: str, fh: int) -> int:
+        node = self._opened.pop(fh)
+        if node.closed is not None:
+            node.closed()
+        return 0
+
+    def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
+        node = self._opened[fh]
+        text = node.read() if node.read is not None else ""
+        data = text if isinstance(text, bytes) else text.encode()
+        return data[offset : offset + min(size, node.most or size)]
+
+    def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
+        text = data.decode()
+        self.writes.append((path.strip("/"), text))
+        node = self._opened[fh]
+        if node.write is None:
+            refuse(errno.EACCES)
+        node.write(text)
+        return len(data)
+
+    def truncate(self, path: str, length: int, fh: int | None = None) -> None:
+        self._node(path)

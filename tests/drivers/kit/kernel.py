@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the drivers of one host share: UUIDs in use, VFIO groups, and who has them open."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from drivers.kit.nodes import Node, Nodes, below, link, refuse
+
+# So long a removal waits for a user that never lets go, if no test ends the wait before.
+_MOST_SECONDS = 20.0
+
+
+@dataclass
+class MdevDevice:
+    """A mediated device that the kernel has, at least half of it."""
+
+    uuid: str
+    parent: str
+    type_id: str
+    group: int
+    removing: bool = False
+
+
+class Kernel:
+    """The state of one host. changed: to be called when files come or go."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self.changed = changed
+        self.devices: dict[str, MdevDevice] = {}
+        # Devices by name that somebody has open whom nobody on the host can see.
+        self.held: set[str] = set()
+        # While this is clear, removals wait as they do for a device in use.
+        self.removals_end = threading.Event()
+        self.removals_end.set()
+        self._open_groups: set[int] = set()
+        self._next_group = 10
+
+    def new_group(self) -> int:
+        """The next IOMMU group. Numbers start away from those of the PCI functions of a small host."""
+        group, self._next_group = self._next_group, self._next_group + 1
+        return group
+
+    def is_open(self, name: str, group: int) -> bool:
+        """Whether somebody uses a device."""
+        return name in self.held or group in self._open_groups
+
+    def wait_for_user(self) -> None:
+        self.removals_end.wait(_MOST_SECONDS)
+
+    def vfio(self, folder: str, name: str, group: int) -> Nodes:
+        """The VFIO group of a device that has its folder in sysfs there.
+
+        Source: drivers/vfio/group.c. One process at a time may have a group open, the next gets EBUSY (seen on 6.1 and
+        6.12).
+        """
+        node = Node(
+            read=lambda: "",
+            write=lambda _text: None,
+            opened=lambda: self._open(name, group),
+            closed=lambda: self._open_groups.discard(group),
+        )
+        return {
+            **link(f"{folder}/iommu_group", f"sys/kernel/iommu_groups/{group}"),
+            **below(f"sys/kernel/iommu_groups/{group}", {}),
+            f"dev/vfio/{group}": node,
+        }
+
+    def _open(self, name: str, group: int) -> None:
+        if self.is_open(name, group):
+            refuse(errno.EBUSY)
+        self._open_groups.add(group)

@@ -1,0 +1,112 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What NVIDIA's resource manager knows of one card, whichever way its driver shows it.
+
+Source: NVIDIA's vGPU host driver, open parts: os-hypervisor.c (get_available_instances, nv_vgpu_get_type_info),
+kernel_vgpu_mgr.c (_kvgpumgrCheckVgpuTypeSupported, kvgpumgrCreateRequestVgpu), nvidia-vgpu-vfio.c (nv_vgpu_vfio_create:
+whatever is wrong with a creation is EIO; vgpu_params_show, vgpu_params_store); NVML's documentation
+(NVML_DEVICE_VGPU_CAP_HETEROGENEOUS_TIMESLICE_PROFILES and _SIZES); NVIDIA vGPU User Guide.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from drivers.kit.mdev import MdevType
+from drivers.kit.nodes import Node, refuse
+from drivers.kit.pci import Function
+
+_VENDOR = "0x10de"
+
+# VGPU_CONFIG_PARAMS_MAX_LENGTH
+_MOST_PARAMETERS = 1024
+
+
+@dataclass(frozen=True)
+class VgpuType:
+    """A vGPU type. framebuffer: in MiB; most: how many of it one card holds."""
+
+    number: int
+    name: str
+    framebuffer: int
+    most: int
+
+    @property
+    def id(self) -> str:
+        return f"nvidia-{self.number}"
+
+    def as_mdev(self) -> MdevType:
+        return MdevType(
+            self.id,
+            self.name,
+            f"num_heads=1, frl_config=60, framebuffer={self.framebuffer}M, max_resolution=4096x2160, "
+            f"max_instance={self.most}",
+        )
+
+
+A100 = (
+    VgpuType(471, "NVIDIA A100-8C", 8192, 5),
+    VgpuType(472, "NVIDIA A100-10C", 10240, 4),
+    VgpuType(474, "NVIDIA A100-40C", 40960, 1),
+)
+T4 = (
+    VgpuType(227, "GRID T4-4A", 4096, 4),
+    VgpuType(231, "GRID T4-2Q", 2048, 8),
+    VgpuType(232, "GRID T4-4Q", 4096, 4),
+)
+L40S = (
+    VgpuType(1148, "NVIDIA L40S-2Q", 2048, 24),
+    VgpuType(1155, "NVIDIA L40S-24Q", 24576, 2),
+    VgpuType(1159, "NVIDIA L40S-48Q", 49152, 1),
+)
+
+
+def function(address: str, product: str, numa_node: int, **facts: Any) -> Function:
+    """A function of a card behind a bridge, bound to NVIDIA's driver."""
+    return Function(address, _VENDOR, product, "0000:40:01.1", numa_node=numa_node, driver="nvidia", **facts)
+
+
+def virtual_functions(card: str, count: int) -> list[str]:
+    """The addresses of a card's virtual functions: 41:00.4 to 41:00.7, then 41:01.0, since a device has eight."""
+    numbers = range(4, 4 + count)
+    return [f"{card[:-2]}{number >> 3:02x}.{number & 7}" for number in numbers]
+
+
+def room(kind: VgpuType, created: Sequence[VgpuType]) -> int:
+    """How many more of a type a card takes that holds these.
+
+    All vGPUs of a card have one framebuffer size; types of the same size (4A and 4Q) may be mixed. As many fit as the
+    asked type's maximum says, whatever types are there.
+    """
+    if any(one.framebuffer != kind.framebuffer for one in created):
+        return 0
+    return max(0, kind.most - len(created))
+
+
+class Parameters:
+    """The file vgpu_params of one vGPU.
+
+    The driver takes a newline at the end for granted and drops the last character, whatever it is. Only while nobody
+    has the vGPU open it may be written, else EPERM.
+    """
+
+    def __init__(self, is_open: Callable[[], bool]) -> None:
+        self.text = ""
+        self._is_open = is_open
+
+    def node(self) -> Node:
+        return Node(read=self.read, write=self.write)
+
+    def read(self) -> str:
+        return f"{self.text}\n"
+
+    def write(self, text: str) -> None:
+        if len(text) > _MOST_PARAMETERS:
+            refuse(errno.E2BIG)
+        if self._is_open():
+            refuse(errno.EPERM)
+        self.text = text[:-1]

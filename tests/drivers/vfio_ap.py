@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""s390 crypto adapters (vfio_ap): one parent, ``matrix``; what a device has is set by attributes, one after the other.
+
+Source: drivers/s390/crypto/vfio_ap_ops.c and vfio_ap_drv.c, Documentation/arch/s390/vfio-ap.rst.
+
+- A queue is an adapter and a domain, ``05.0004``. A device has all pairs of its adapters and domains.
+- assign_adapter, assign_domain, assign_control_domain and their unassign_ twins are write-only and take one number,
+  decimal, hexadecimal (0x) or octal (0). Assigning what is assigned, or taking away what is not, does nothing.
+- A number above what the machine has is ENODEV. A pair that belongs to the default drivers (in the product of apmask
+  and aqmask) is EADDRNOTAVAIL, one that another device has is EADDRINUSE; then nothing is assigned. Control domains may
+  be shared. (EBUSY is the answer to a change of the masks that takes a queue from a device, not to these writes.)
+- ``matrix`` reads as one line a pair, "05.0004"; as "05." where there are no domains, as ".0004" where there are no
+  adapters. ``control_domains`` reads as "0004". All numbers are hexadecimal.
+- Before Linux 6.0 nothing can be assigned while a guest has the device (EBUSY); since then the guest sees it at once.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from drivers.kit.kernel import Kernel, MdevDevice
+from drivers.kit.mdev import MdevParent, MdevType, number
+from drivers.kit.nodes import Node, Nodes, refuse
+
+_MOST_ADAPTER = 255
+_MOST_DOMAIN = 84
+_MOST_DEVICES = 65536
+
+
+@dataclass
+class Matrix:
+    """What one device has."""
+
+    adapters: set[int] = field(default_factory=set)
+    domains: set[int] = field(default_factory=set)
+    control_domains: set[int] = field(default_factory=set)
+
+    def queues(self) -> set[tuple[int, int]]:
+        return {(adapter, domain) for adapter in self.adapters for domain in self.domains}
+
+
+class Adapters(MdevParent):
+    """The AP bus of a machine. default_adapters, default_domains: the bits that are set in apmask and aqmask.
+
+    hotplug: whether a device can be changed while a guest has it.
+    """
+
+    def __init__(
+        self,
+        default_adapters: Collection[int] = (),
+        default_domains: Collection[int] = (),
+        hotplug: bool = True,
+        full: int = errno.EUSERS,
+    ) -> None:
+        super().__init__("matrix", "vfio_ap/matrix", "bus/matrix", "vfio_ap", "vfio_ap_mdev")
+        self._default_adapters = default_adapters
+        self._default_domains = default_domains
+        self._hotplug = hotplug
+        self._full = full
+        self.matrixes: dict[str, Matrix] = {}
+
+    def plug(self, kernel: Kernel) -> None:
+        super().plug(kernel)
+        self.matrixes.clear()
+
+    def types(self) -> Sequence[MdevType]:
+        return [MdevType("vfio_ap-passthrough", "VFIO AP Passthrough Device", api="vfio-ap")]
+
+    def left(self, type_id: str) -> int:
+        return _MOST_DEVICES - len(self.devices())
+
+    def probe(self, type_id: str, uuid: str) -> None:
+        if self.left(type_id) < 1:
+            refuse(self._full)
+        self.matrixes[uuid] = Matrix()
+
+    def forget(self, device: MdevDevice) -> None:
+        self.matrixes.pop(device.uuid, None)
+
+    def attributes(self, device: MdevDevice) -> Nodes:
+        matrix = self.matrixes[device.uuid]
+        kinds = (
+            ("adapter", matrix.adapters, _MOST_ADAPTER),
+            ("domain", matrix.domains, _MOST_DOMAIN),
+            ("control_domain", matrix.control_domains, _MOST_DOMAIN),
+        )
+        nodes = {
+            "matrix": Node(read=lambda: _lines(_matrix(matrix))),
+            "control_domains": Node(read=lambda: _lines(f"{one:04x}" for one in sorted(matrix.control_domains))),
+        }
+        for name, numbers, most in kinds:
+            nodes[f"assign_{name}"] = self._assign(device, numbers, most)
+            nodes[f"unassign_{name}"] = self._unassign(device, numbers, most)
+        return nodes
+
+    def _assign(self, device: MdevDevice, numbers: set[int], most: int) -> Node:
+        def write(text: str) -> None:
+            new = self._checked(device, text, most)
+            if new in numbers:
+                return
+            numbers.add(new)
+            problem = self._problem(device.uuid)
+            if problem:
+                numbers.discard(new)
+                refuse(problem)
+
+        return Node(write=write)
+
+    def _unassign(self, device: MdevDevice, numbers: set[int], most: int) -> Node:
+        return Node(write=lambda text: numbers.discard(self._checked(device, text, most)))
+
+    def _checked(self, device: MdevDevice, text: str, most: int) -> int:
+        if not self._hotplug and self.kernel.is_open(device.uuid, device.group):
+            refuse(errno.EBUSY)
+        asked = number(text)
+        return asked if asked <= most else refuse(errno.ENODEV)
+
+    def _problem(self, uuid: str) -> int:
+        """Why the device can't have what it now would have, as errno."""
+        queues = self.matrixes[uuid].queues()
+        if any(one in self._default_adapters and two in self._default_domains for one, two in queues):
+            return errno.EADDRNOTAVAIL
+        if any(queues & other.queues() for name, other in self.matrixes.items() if name != uuid):
+            return errno.EADDRINUSE
+        return 0
+
+
+def _matrix(matrix: Matrix) -> list[str]:
+    if not matrix.domains:
+        return [f"{one:02x}." for one in sorted(matrix.adapters)]
+    if not matrix.adapters:
+        return [f".{one:04x}" for one in sorted(matrix.domains)]
+    return [f"{adapter:02x}.{domain:04x}" for adapter, domain in sorted(matrix.queues())]
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(f"{one}\n" for one in lines)
