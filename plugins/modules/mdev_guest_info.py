@@ -83,8 +83,8 @@ guests:
       type: bool
     devices:
       description:
-        - Its mediated devices in the order of its XML, then its vGPUs on virtual functions, where NVIDIA's driver has its
-          own VFIO framework.
+        - Its mediated devices in the order of its XML, then its vGPUs on virtual functions, where NVIDIA's driver has
+          its own VFIO framework.
       type: list
       elements: dict
       contains:

@@ -94,8 +94,14 @@ class VirtualFunction:
         self.type = kind
         self._parameters = Parameters(self._is_open)
 
+    def set_by_hand(self, number: int) -> None:
+        """Somebody else sets a type, or with 0 clears it."""
+        self._set(self._card.type(number))
+        self._kernel.changed()
+
     def _is_open(self) -> bool:
-        return self._kernel.is_open(self.address, self.group)
+        """Whether a guest has it. Whoever has no more than its group open does not (drivers/vfio/group.c)."""
+        return self.address in self._kernel.held
 
     def nodes(self) -> Nodes:
         folder = f"sys/devices/{self._pci.place}"

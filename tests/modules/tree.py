@@ -53,22 +53,6 @@ class Tree:
         self.write(f"{place}/available_instances", f"{left}\n")
         return place
 
-    def function(self, address: str, card: str, creatable: str, current: str = "0") -> str:
-        """A virtual function of a card under NVIDIA's own VFIO framework. Returns its folder."""
-        folder = f"sys/devices/pci0000:40/{address}"
-        self.link(f"sys/bus/pci/devices/{address}", folder)
-        self.link(f"{folder}/subsystem", "sys/bus/pci")
-        self.link(f"{folder}/driver", "sys/bus/pci/drivers/nvidia")
-        self.link(f"{folder}/physfn", f"sys/devices/pci0000:40/{card}")
-        self.link(f"{folder}/iommu_group", f"sys/kernel/iommu_groups/{address[-1]}")
-        self.write(f"dev/vfio/{address[-1]}", "")
-        for name, text in {"vendor": "0x10de", "device": "0x26b9", "numa_node": "0"}.items():
-            self.write(f"{folder}/{name}", f"{text}\n")
-        self.write(f"{folder}/nvidia/creatable_vgpu_types", creatable)
-        self.write(f"{folder}/nvidia/current_vgpu_type", f"{current}\n")
-        self.write(f"{folder}/nvidia/vgpu_params", "")
-        return folder
-
     def device(self, folder: str, uuid: str, type_id: str, group: Optional[int] = None) -> str:
         place = f"{folder}/{uuid}"
         self.link(f"{place}/mdev_type", f"{folder}/mdev_supported_types/{type_id}")

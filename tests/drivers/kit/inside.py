@@ -5,14 +5,19 @@
 
 from __future__ import annotations
 
+import importlib
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import collection
 from asking import run_module
@@ -80,11 +85,28 @@ def peak_memory() -> int:
     return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
 
+def empty_run() -> None:
+    """What is in /run does not outlast a boot."""
+    for one in Path("/run").iterdir():
+        shutil.rmtree(one)
+
+
+def start_defined(seconds: float) -> dict[str, Any]:
+    """What vfio-mdev.service runs at boot. Its exit code, and what it says."""
+    said, failed = io.StringIO(), io.StringIO()
+    program = importlib.import_module("ansible_collections.vfio.mdev.plugins.module_utils._boot")
+    with mock.patch("sys.argv", ["vfio-mdev", "--wait", str(seconds)]), redirect_stdout(said), redirect_stderr(failed):
+        code = program.main()
+    return {"code": code, "said": said.getvalue(), "failed": failed.getvalue()}
+
+
 _ORDERS: dict[str, Callable[..., Any]] = {
     "module": run,
     "hold": hold,
     "let_go": let_go,
     "peak_memory": peak_memory,
+    "empty_run": empty_run,
+    "start_defined": start_defined,
 }
 
 

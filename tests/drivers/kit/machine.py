@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from drivers.kit.asked import Asked
 from drivers.kit.host import Host
@@ -22,10 +23,20 @@ class Machine(Asked):
 
     def give_to_guest(self, uuid: str, guest: str = "web") -> int:
         """A process that looks like QEMU has the device's VFIO group open. Its process id."""
-        return self._namespace.hold(f"/dev/vfio/{self.host.kernel.devices[uuid].group}", guest)
+        return self.open_as_guest(self.host.kernel.devices[uuid].group, guest)
+
+    def open_as_guest(self, group: int, guest: str = "web") -> int:
+        """The same with a VFIO group that is no mediated device's."""
+        return self._namespace.hold(f"/dev/vfio/{group}", guest)
 
     def stop_guests(self) -> None:
         self._namespace.let_go()
+
+    def reboot(self, seconds: float = 0.0) -> dict[str, Any]:
+        """Boots with the same hardware, and runs what starts devices at boot, which waits so long for late ones."""
+        self.host.boot(*self.host.drivers)
+        self._namespace.empty_run()
+        return self._namespace.start_defined(seconds)
 
     def definition(self, parent: str, uuid: str) -> Path:
         """Where the device is defined."""

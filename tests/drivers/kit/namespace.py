@@ -76,9 +76,19 @@ class Namespace:
         kibibytes: int = self._order("peak_memory")
         return kibibytes
 
+    def empty_run(self) -> None:
+        """As a boot does."""
+        self._order("empty_run")
+
+    def start_defined(self, seconds: float) -> dict[str, Any]:
+        """Runs what vfio-mdev.service runs at boot. Its exit code, what it said, and what it said of failures."""
+        result: dict[str, Any] = self._order("start_defined", seconds=seconds)
+        return result
+
     def reset(self) -> None:
         """Whatever a test has left goes."""
         self.let_go()
+        self.empty_run()
         for one in self.etc.iterdir():
             shutil.rmtree(one) if one.is_dir() else one.unlink()
         self._fill()
