@@ -28,10 +28,12 @@ def _kernel(release: str) -> Optional[str]:
 
 
 def _drivers(paths: HostPaths) -> dict[str, str]:
-    folder = os.path.join(paths.sys, "bus", "mdev", "drivers")
+    mdev, pci = (os.path.join(paths.sys, "bus", bus, "drivers") for bus in ("mdev", "pci"))
     reader = Reader()
+    folders = {name: os.path.join(mdev, name) for name in reader.names(mdev, optional=True)}
+    # Under its own VFIO framework NVIDIA's driver is that of the functions themselves.
+    folders.setdefault("nvidia", os.path.join(pci, "nvidia"))
     found = {
-        name: reader.text(os.path.join(folder, name, "module", "version"), optional=True)
-        for name in reader.names(folder, optional=True)
+        name: reader.text(os.path.join(folder, "module", "version"), optional=True) for name, folder in folders.items()
     }
     return {name: version for name, version in found.items() if version is not None}

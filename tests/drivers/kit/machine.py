@@ -29,6 +29,21 @@ class Machine(Asked):
         """The same with a VFIO group that is no mediated device's."""
         return self._namespace.hold(f"/dev/vfio/{group}", guest)
 
+    def has_guest(self, name: str, xml: str) -> None:
+        """A guest runs here, as far as virsh tells."""
+        (self._namespace.etc / "guests" / name).write_text(xml)
+
+    def loses_guest(self, name: str) -> None:
+        (self._namespace.etc / "guests" / name).unlink()
+
+    def guests(self) -> list[dict[str, Any]]:
+        """What mdev_guest_info says of the guests, with their XML."""
+        told: list[dict[str, Any]] = self._run("mdev_guest_info")["guests"]
+        return [{**one, "xml": (self._namespace.etc / "guests" / one["name"]).read_text()} for one in told]
+
+    def migration(self, **arguments: Any) -> dict[str, Any]:
+        return self._run("mdev_migration", **{"source": "gpu-1", "records_path": "/etc/migrations", **arguments})
+
     def stop_guests(self) -> None:
         self._namespace.let_go()
 

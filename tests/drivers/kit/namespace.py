@@ -23,6 +23,7 @@ from drivers.kit.host import MACHINE_ID
 
 _TESTS = Path(__file__).parents[2]
 _MOST_SECONDS = 30.0
+_VIRSH = Path(__file__).with_name("virsh")
 
 _UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private")
 
@@ -32,6 +33,10 @@ _STARTER = "systemd/system/multi-user.target.wants/vfio-mdev.service"
 
 # What programs need to start, and to know who they are.
 _FROM_TESTER = ("ld.so.cache", "passwd", "group")
+
+
+# Programs of the machine's own, before those of the tester's.
+_PROGRAMS = "/etc/programs"
 
 
 class Stuck(AssertionError):
@@ -50,7 +55,7 @@ class Namespace:
             [*_UNSHARE, sys.executable, "-m", "drivers.kit.inside", str(host), str(self.etc), str(root)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(_TESTS)},
+            env={**os.environ, "PYTHONPATH": str(_TESTS), "PATH": f"{_PROGRAMS}:{os.environ['PATH']}"},
         )
 
     @property
@@ -103,6 +108,10 @@ class Namespace:
         starter.parent.mkdir(parents=True)
         starter.touch()
         (self.etc / "mdevctl.d").mkdir()
+        (self.etc / "guests").mkdir()
+        programs = self.etc / Path(_PROGRAMS).name
+        programs.mkdir()
+        shutil.copy(_VIRSH, programs / "virsh")
         (self.etc / "machine-id").write_text(f"{MACHINE_ID}\n")
         for name in _FROM_TESTER:
             shutil.copy(Path("/etc", name), self.etc)
