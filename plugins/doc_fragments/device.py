@@ -50,9 +50,12 @@ options:
         removed again.
       - On a device that is active, those that can be read and read otherwise are written. Those that can't be
         read are left alone, since they were set when the device was created.
+      - An s390 AP device tells in C(matrix) and C(control_domains) which adapters, domains and control domains it has.
+        On one that is active, what is not wanted any more is un-assigned first, then what is missing is assigned in
+        this order. Values are numbers as the driver reads them, V(5), V(0x05) or (octal) V(05).
       - Where the driver refuses the change of an active device and O(persistent=true), only the definition gets the
         new value, with a warning. It takes effect when the device is next started.
-      - Leave it out to keep what a definition says. V([]) means none.
+      - Leave it out to keep what a definition says and what an AP device has. V([]) means none.
     type: list
     elements: dict
     suboptions:

@@ -131,23 +131,21 @@ def _remove(step: RemoveDevice, run: _Run) -> None:
 
 
 def _stored_attributes(device: Device, inventory: Inventory) -> tuple[Attribute, ...]:
-    """What is known of a device's attributes: those of its definition."""
+    """What is known of a device's attributes: those that the kernel tells, else those of its definition."""
     mine = (one for one in inventory.definitions_of(device.uuid) if one.parent == device.parent)
-    return next((one.attributes for one in mine), ())
+    return device.attributes or next((one.attributes for one in mine), ())
 
 
 def _write(step: WriteAttribute, run: _Run) -> None:
     try:
-        run.backends.of(step.device).write_attribute(step.device, step.attribute)
+        run.backends.of(step.device).write_attribute(step.device, step.change.write)
     except KernelRefused as error:
         if not (step.may_wait and error.facts.get("errno") in WAIT_ERRNOS):
             raise
-        run.applied.waiting.append(step.attribute)
+        run.applied.waiting.append(step.change.write)
         return
-    old = Attribute(step.attribute.name, step.before)
-    run.undo.append(
-        _Undo(_SETTING, step.device.words, lambda: run.backends.of(step.device).write_attribute(step.device, old))
-    )
+    backend = run.backends.of(step.device)
+    run.undo.append(_Undo(_SETTING, step.device.words, lambda: backend.write_attribute(step.device, step.change.undo)))
     _done(step, run, device=step.device)
 
 

@@ -50,6 +50,10 @@ _ATTRIBUTE_MEANS = {
     errno.EPERM: "the driver does not allow the change now",
     errno.EINVAL: "the driver does not take this value",
     errno.EBUSY: "the driver does not allow the change while the device is in use",
+    errno.EADDRINUSE: "another AP device has one of the queues that this would add",
+    errno.EADDRNOTAVAIL: "not all queues that this would add are bound to vfio_ap: see apmask and aqmask in "
+    "/sys/bus/ap",
+    errno.ENODEV: "what the value names is not there",
     errno.EISDIR: "it is a folder, not an attribute",
     errno.EROFS: "sysfs is mounted read-only: in a container it must be mounted writable",
 }

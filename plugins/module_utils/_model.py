@@ -53,6 +53,14 @@ class LiveAttribute:
 
 
 @dataclass(frozen=True)
+class AttributeChange:
+    """A write to an attribute of an active device, and the write that takes it back."""
+
+    write: Attribute
+    undo: Attribute
+
+
+@dataclass(frozen=True)
 class User:
     """A process that holds a device open."""
 
@@ -163,6 +171,7 @@ class Device:
 
     removing: somebody wrote to its 'remove' while it was in use. The kernel then keeps half of it until the user
     lets go; its type can't be read any more. users is None where nobody looked or nobody could.
+    attributes: those that the kernel tells to configure the device, which it does of AP devices only.
     """
 
     uuid: str

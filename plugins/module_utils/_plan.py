@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Callable, Optional, Union
 
 from ._address import device_nodedev
+from ._ap_matrix import DEVICE_API, refuse_unreadable
+from ._attribute_changes import correction
 from ._candidates import candidates, types_meant
 from ._errors import Fact, InvalidInput, MdevError, Mismatch, Several
 from ._model import MDEV, Attribute, Definition, Device, Drift, Inventory, LiveAttribute, noun_for
@@ -158,11 +160,14 @@ def _new(wanted: Wanted, inventory: Inventory) -> _Unplaced:
 
 def _request(wanted: Wanted, inventory: Inventory) -> Request:
     parents = candidates(wanted.parents, inventory, wanted.excluded)
+    kinds = types_meant(wanted.type or "", parents)
+    if any(kind.device_api == DEVICE_API for kind in kinds.values()):
+        refuse_unreadable(wanted.attributes or ())
     return Request(
         uuid=wanted.uuid,
         asked=wanted.type or "",
         parents=parents,
-        kinds=types_meant(wanted.type or "", parents),
+        kinds=kinds,
         policy=wanted.placement,
         numa_node=wanted.numa_node,
         needs_room=wanted.active,
@@ -241,19 +246,29 @@ def _correction(wanted: Wanted, inventory: Inventory, before: State, live: tuple
         return _start(
             wanted, inventory, definition, replace(done, going=(RemoveDevice(before.device),), coming=defining)
         )
-    writes, device = _attribute_steps(wanted, before.device, live)
+    if wanted.attributes is None:
+        return replace(done, coming=defining, after=replace(done.after, device=before.device))
+    correct = correction(before.device, wanted.attributes, live)
+    writes = tuple(WriteAttribute(correct.after, one, may_wait=wanted.persistent) for one in correct.changes)
     return replace(
         done,
         coming=writes + defining,
-        after=replace(done.after, device=device),
-        drift=done.drift
-        + tuple(Drift(f"attribute {one.attribute.name}", one.attribute.value, one.before) for one in writes),
+        before=replace(before, device=correct.before),
+        after=replace(done.after, device=correct.after),
+        drift=done.drift + correct.drift,
     )
 
 
 def _start(wanted: Wanted, inventory: Inventory, definition: Definition, done: DevicePlan) -> _Unplaced:
     """Starts a defined device where its definition says, with the attributes that it says."""
-    here = replace(wanted, type=definition.type_id, parents=(definition.parent,), excluded=(), numa_node=None)
+    here = replace(
+        wanted,
+        type=definition.type_id,
+        parents=(definition.parent,),
+        excluded=(),
+        numa_node=None,
+        attributes=definition.attributes,
+    )
 
     def finish(placement: Placement) -> DevicePlan:
         # What may be refused comes first.
@@ -262,23 +277,6 @@ def _start(wanted: Wanted, inventory: Inventory, definition: Definition, done: D
         return replace(done, coming=(create, *done.coming), after=replace(done.after, device=device))
 
     return _Unplaced(_request(here, inventory), finish, done.going)
-
-
-def _attribute_steps(
-    wanted: Wanted, device: Device, live: tuple[LiveAttribute, ...]
-) -> tuple[tuple[WriteAttribute, ...], Device]:
-    """Attributes that read back differently are written. Those that can't be read were set when the device was made."""
-    last = {one.name: one for one in wanted.attributes or ()}
-    device = replace(device, attributes=wanted.attributes or ())
-    steps: list[WriteAttribute] = []
-    for now in live:
-        attribute = last[now.name]
-        differs = now.readable and now.value != attribute.value.strip()
-        if not now.exists or (differs and not now.writable):
-            raise _attribute_mismatch(device, attribute, now)
-        if differs:
-            steps.append(WriteAttribute(device, attribute, now.value or "", may_wait=wanted.persistent))
-    return tuple(steps), device
 
 
 def _define_steps(definition: Definition, before: Optional[Definition], wanted: Wanted) -> tuple[Step, ...]:
@@ -429,15 +427,4 @@ def _mismatch(found: State, wanted: Wanted, advice: str) -> Mismatch:
         parent=found.parent,
         wanted_type=wanted.type,
         wanted_parents=list(wanted.parents),
-    )
-
-
-def _attribute_mismatch(device: Device, attribute: Attribute, now: LiveAttribute) -> Mismatch:
-    why = f"it reads '{now.value}' and is read-only" if now.exists else "the driver has no such attribute"
-    return Mismatch(
-        f"attribute '{attribute.name}' of {device.words} can't become '{attribute.value}': {why}. Nothing was changed",
-        uuid=device.uuid,
-        parent=device.parent,
-        type=device.type_id,
-        attribute=attribute.name,
     )

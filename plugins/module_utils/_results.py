@@ -139,7 +139,7 @@ def action_results(step: Step, device: Optional[Device]) -> list[Result]:
         return [_action("define", step.definition)]
     if isinstance(step, Undefine):
         return [_action("undefine", step.definition)]
-    return [_action("write_attribute", step.device, step.attribute)]
+    return [_action("write_attribute", step.device, step.change.write)]
 
 
 def _meant(step: CreateDevice) -> Definition:
@@ -201,14 +201,19 @@ def fit_result(fit: Fit) -> Result:
 def _diff_side(state: State) -> Result:
     if not state.exists:
         return {}
-    definition = state.definition
+    device, definition = state.device, state.definition
     return {
         "uuid": _shown_uuid(state.framework, state.uuid),
         "parent": state.parent,
         "type": state.type_id,
-        "active": state.device is not None,
+        "active": device is not None,
+        "active_attributes": _pairs(device.attributes if device is not None else ()),
         "defined": definition is not None,
         "autostart": definition is not None and definition.autostart,
         "defined_type": definition.type_id if definition is not None else None,
-        "attributes": [f"{one.name}={one.value}" for one in state.attributes],
+        "defined_attributes": _pairs(definition.attributes if definition is not None else ()),
     }
+
+
+def _pairs(attributes: tuple[Attribute, ...]) -> list[str]:
+    return [f"{one.name}={one.value}" for one in attributes]

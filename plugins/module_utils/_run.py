@@ -60,8 +60,8 @@ class Outcome:
         """What the operator should know though nothing failed."""
         waiting = self.applied.waiting if self.applied is not None else []
         return [
-            f"the driver does not let attribute '{one.name}' change to '{one.value}' now; "
-            "the definition has the new value, which takes effect when the device is next started"
+            f"the driver does not take '{one.value}' for attribute '{one.name}' now; "
+            "what the definition says takes effect when the device is next started"
             for one in dict.fromkeys(waiting)
         ]
 

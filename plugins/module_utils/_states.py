@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ._address import address_key, device_nodedev, parent_nodedev
+from ._ap_matrix import is_ap, matrix_drift, matrix_of
 from ._model import VENDOR_VFIO, Attribute, Definition, Device, Drift, Inventory, words_for
 
 
@@ -59,7 +60,7 @@ class State:
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:
-        """Those of the definition. The kernel does not tell which attributes configure a device."""
+        """Those of the definition. The kernel mostly does not tell which attributes configure a device."""
         if self.definition is not None:
             return self.definition.attributes
         return self.device.attributes if self.device is not None else ()
@@ -93,6 +94,8 @@ def disagreement(state: State, inventory: Inventory) -> tuple[Drift, ...]:
         found.append(Drift("active", "true", "false"))
     elif state.device is not None and state.device.type_id not in (None, definition.type_id):
         found.append(Drift("type", definition.type_id, state.device.type_id or ""))
+    elif state.device is not None and is_ap(state.device):
+        found.extend(matrix_drift(definition.attributes, matrix_of(state.device.attributes)))
     parents = [one.parent for one in inventory.definitions_of(definition.uuid)]
     if len(parents) > 1:
         found.append(Drift("defined", f"on {definition.parent}", "on " + " and ".join(parents)))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Optional, Union
 
-from ._model import Attribute, Definition, Device, Drift
+from ._model import Attribute, AttributeChange, Definition, Device, Drift
 from ._placement import Choice, Placement, Rejection, distinct
 from ._states import NOWHERE, State
 
@@ -39,14 +39,13 @@ class RemoveDevice:
 
 @dataclass(frozen=True)
 class WriteAttribute:
-    """Change an attribute of an active device. before is its value until now, for taking the change back.
+    """Change an attribute of an active device.
 
     may_wait: when the driver refuses, the definition has the new value, and it takes effect at the next start.
     """
 
     device: Device
-    attribute: Attribute
-    before: str
+    change: AttributeChange
     may_wait: bool = False
 
     @property

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ._address import address_key, device_nodedev, is_uuid, parent_nodedev, pci_address
+from ._ap_matrix import CONTROL_DOMAINS, DEVICE_API, MATRIX, attributes_of, matrix_read
 from ._host import HostPaths, Reader
-from ._model import MDEV, Device, Inventory, Parent, PciIds, Type, Vfs
+from ._model import MDEV, Attribute, Device, Inventory, Parent, PciIds, Type, Vfs
 
 # A device that is just being made also lacks its links for a moment: look again before calling it half removed.
 _SETTLE_TRIES = 5
@@ -154,7 +155,15 @@ class SysfsReader:
             iommu_group=int(group) if group is not None and group.isdigit() else None,
             numa_node=parent.numa_node,
             framework=parent.framework,
+            attributes=self._assigned(folder) if kind is not None and kind.device_api == DEVICE_API else (),
         )
+
+    def _assigned(self, folder: str) -> tuple[Attribute, ...]:
+        """What an AP device has. An empty file means that nothing is assigned."""
+        matrix, control_domains = (
+            self.reader.text(os.path.join(folder, name), optional=True) for name in (MATRIX, CONTROL_DOMAINS)
+        )
+        return attributes_of(matrix_read(matrix, control_domains))
 
     def _settled_type(self, folder: str) -> Optional[str]:
         """The type of a device that has none yet, once it has; None when it stays without or goes away."""

@@ -96,6 +96,17 @@ EXAMPLES = r"""
       - name: nvidia/vgpu_params
         value: frame_rate_limiter=0
 
+- name: Give a guest of an s390 host two crypto adapters, one domain of theirs, and control over that domain
+  vfio.mdev.mdev_device:
+    name: crypto-1
+    type: vfio_ap-passthrough
+    parent: matrix
+    attributes:
+      - {name: assign_adapter, value: "0x05"}
+      - {name: assign_adapter, value: "0x06"}
+      - {name: assign_domain, value: "0x0004"}
+      - {name: assign_control_domain, value: "0x0004"}
+
 - name: Have a device on whichever card of NUMA node 1 holds the fewest, but not on the card that is reserved
   vfio.mdev.mdev_device:
     name: compute-1

@@ -380,8 +380,9 @@ devices:
       description: Whether somebody removed it while it was in use. The kernel keeps half of it until its user ends.
       type: bool
     attributes:
-      description: The attributes of its definition in order, each with name and value. The kernel does not tell which
-        attributes configure an active device.
+      description:
+        - The attributes of its definition in order, each with name and value.
+        - Of a device that is not defined, what the kernel tells. It does so of s390 AP devices only.
       type: list
       elements: dict
     iommu_group:
@@ -398,7 +399,8 @@ devices:
       type: list
       elements: dict
     drift:
-      description: Where the kernel is not as the definition says, each with field, wanted and actual.
+      description: Where the kernel is not as the definition says, each with field, wanted and actual. Attributes are
+        compared of s390 AP devices only.
       type: list
       elements: dict
     xml:

@@ -17,6 +17,8 @@ ORDER = [
     "_errors",
     "_model",
     "_address",
+    "_ap_matrix",
+    "_attribute_changes",
     "_wanted",
     "_vendor_vfio",
     "_candidates",

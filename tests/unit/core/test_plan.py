@@ -88,7 +88,7 @@ def shape(plan: Plan | One) -> list[str]:
         elif isinstance(step, RemoveDevice):
             words.append(f"remove {step.device.type_id} on {step.device.parent}")
         elif isinstance(step, WriteAttribute):
-            words.append(f"write {step.attribute.name}={step.attribute.value}")
+            words.append(f"write {step.change.write.name}={step.change.write.value}")
         elif isinstance(step, Define):
             start = "auto" if step.definition.autostart else "manual"
             words.append(f"define {step.definition.type_id} on {step.definition.parent} {start}")
@@ -183,7 +183,7 @@ def test_attributes_of_a_device_that_is_there(now: LiveAttribute, steps: list[st
     assert [one.field for one in plan.drift] == ["attribute power/control"] * len(steps)
     for step in plan.steps:
         assert isinstance(step, WriteAttribute)
-        assert step.before == (now.value or "")
+        assert step.change.undo == Attribute("power/control", now.value or "")
 
 
 @pytest.mark.parametrize(
