@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ._errors import InvalidInput
-from ._model import Attribute, AttributeChange, Device, Drift
+from ._model import Attribute, AttributeChange, Drift
 
-DEVICE_API = "vfio-ap"
 # Read for what is assigned: adapters and domains as their cross product, control domains one a line.
 MATRIX, CONTROL_DOMAINS = "matrix", "control_domains"
 
@@ -49,11 +48,6 @@ class Part:
 
 
 Matrix = frozenset[Part]
-
-
-def is_ap(device: Device) -> bool:
-    """Whether the device is one of vfio_ap."""
-    return device.device_api == DEVICE_API
 
 
 def matrix_read(matrix: Optional[str], control_domains: Optional[str]) -> Matrix:

@@ -11,8 +11,7 @@ from typing import Any
 from ._address import parse_uuid
 from ._errors import InvalidInput
 from ._host import HostPaths, machine_id
-from ._placement import FIRST, POLICIES
-from ._wanted import Owner, Wanted, checked_attributes, checked_parents
+from ._wanted import FIRST, PLACEMENTS, Owner, Wanted, checked_attributes, checked_parents
 
 Spec = dict[str, dict[str, Any]]
 
@@ -30,7 +29,7 @@ PLACE_ARGUMENTS: Spec = {
     "parent": {"type": "str"},
     "parents": {"type": "list", "elements": "str"},
     "exclude_parents": {"type": "list", "elements": "str", "default": []},
-    "placement": {"type": "str", "choices": list(POLICIES), "default": FIRST},
+    "placement": {"type": "str", "choices": list(PLACEMENTS), "default": FIRST},
     "numa_node": {"type": "int"},
 }
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ._ap_matrix import NAMES, attributes_of, is_ap, matrix_changes, matrix_drift, matrix_of, refuse_unreadable
+from ._ap_matrix import NAMES, attributes_of, matrix_changes, matrix_drift, matrix_of, refuse_unreadable
 from ._errors import Mismatch
-from ._model import Attribute, AttributeChange, Device, Drift, LiveAttribute
+from ._model import AP_API, Attribute, AttributeChange, Device, Drift, LiveAttribute
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def correction(device: Device, wanted: tuple[Attribute, ...], live: Sequence[Liv
     drift = tuple(Drift(f"attribute {one.write.name}", one.write.value, one.undo.value) for one in changes)
     undo = {one.write: one.undo for one in changes}
     before = tuple(undo.get(one, one) for one in wanted)
-    if is_ap(device):
+    if device.device_api == AP_API:
         refuse_unreadable(wanted)
         now = matrix_of(device.attributes)
         assigning = matrix_changes(wanted, now)
@@ -50,7 +50,7 @@ def _changes(
 ) -> tuple[AttributeChange, ...]:
     """Of the attributes that are read through their own files."""
     last = {one.name: one for one in wanted}
-    elsewhere = NAMES if is_ap(device) else frozenset()
+    elsewhere = NAMES if device.device_api == AP_API else frozenset()
     found: list[AttributeChange] = []
     for now in live:
         attribute = last[now.name]

@@ -9,26 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional
 
 from ._address import address_key
 from ._candidates import candidates, types_meant
 from ._errors import MdevError
 from ._model import Inventory
-from ._placement import FIRST, Placements, Rejection, Request, distinct, place_all
+from ._placement import Placements, Rejection, Request, distinct, place_all
 from ._room import Rooms
-
-
-@dataclass(frozen=True)
-class Ask:
-    """Devices that are thought of. The fields are those of Wanted."""
-
-    type: str
-    count: int = 1
-    parents: tuple[str, ...] = ()
-    excluded: tuple[str, ...] = ()
-    placement: str = FIRST
-    numa_node: Optional[int] = None
+from ._wanted import Ask
 
 
 @dataclass(frozen=True)

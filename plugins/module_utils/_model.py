@@ -22,6 +22,9 @@ MDEV = "mdev"
 VENDOR_VFIO = "vendor_vfio"
 NO_FRAMEWORK = "none"
 
+# device_api of s390 AP devices (vfio_ap).
+AP_API = "vfio-ap"
+
 
 def noun_for(framework: str, uuid: str) -> str:
     """How messages call a device."""

@@ -17,8 +17,7 @@ from ._address import AddressKey, address_key
 from ._errors import NoRoom
 from ._model import Parent, Type
 from ._room import Rooms, card_of
-
-FIRST, PACK, SPREAD = "first", "pack", "spread"
+from ._wanted import FIRST, PACK, SPREAD
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,6 @@ _POLICIES = {
         _spread_rank, _spread_words, "is on a card or NUMA node with more devices, or comes later in address order"
     ),
 }
-POLICIES = tuple(_POLICIES)
 
 
 def place_all(requests: Sequence[Request], rooms: Rooms) -> Placements:

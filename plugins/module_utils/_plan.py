@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from typing import Callable, Optional, Union
 
 from ._address import device_nodedev
-from ._ap_matrix import DEVICE_API, refuse_unreadable
+from ._ap_matrix import refuse_unreadable
 from ._attribute_changes import correction
 from ._candidates import candidates, types_meant
 from ._errors import Fact, InvalidInput, MdevError, Mismatch, Several
-from ._model import MDEV, Attribute, Definition, Device, Drift, Inventory, LiveAttribute, noun_for
+from ._model import AP_API, MDEV, Attribute, Definition, Device, Drift, Inventory, LiveAttribute, noun_for
 from ._placement import Choice, Placement, Request, no_room_for, place_all
 from ._refusals import in_use_error, removing_error
 from ._room import Rooms
@@ -161,7 +161,7 @@ def _new(wanted: Wanted, inventory: Inventory) -> _Unplaced:
 def _request(wanted: Wanted, inventory: Inventory) -> Request:
     parents = candidates(wanted.parents, inventory, wanted.excluded)
     kinds = types_meant(wanted.type or "", parents)
-    if any(kind.device_api == DEVICE_API for kind in kinds.values()):
+    if any(kind.device_api == AP_API for kind in kinds.values()):
         refuse_unreadable(wanted.attributes or ())
     return Request(
         uuid=wanted.uuid,

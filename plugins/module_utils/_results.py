@@ -2,18 +2,16 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How values look in results: flat dictionaries, null rather than missing, the same in all modules."""
+"""How what a host holds looks in results: flat dictionaries, null rather than missing, the same in all modules."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional
 
 from ._address import address_key
-from ._model import MDEV, VENDOR_VFIO, Attribute, Definition, Device, Drift, Inventory, Parent, Type
+from ._model import MDEV, VENDOR_VFIO, Definition, Device, Drift, Inventory, Parent, Type
 from ._refusals import used_by
 from ._states import State
-from ._steps import CreateDevice, Define, DevicePlan, RemoveDevice, Step, Undefine
 
 if TYPE_CHECKING:
     from ._fit import Fit
@@ -33,7 +31,7 @@ def device_result(
     parent = inventory.parent(state.parent)
     kind = parent.type(state.type_id) if parent is not None else None
     return {
-        "uuid": _shown_uuid(state.framework, state.uuid),
+        "uuid": shown_uuid(state.framework, state.uuid),
         "nodedev": state.nodedev,
         "framework": state.framework,
         "parent": state.parent,
@@ -56,7 +54,7 @@ def device_result(
     }
 
 
-def _shown_uuid(framework: str, uuid: str) -> Optional[str]:
+def shown_uuid(framework: str, uuid: str) -> Optional[str]:
     """A vGPU under the vendor's own framework has none: it is known by its function."""
     return uuid if framework == MDEV else None
 
@@ -128,61 +126,6 @@ def _host_type(type_id: str, offers: list[tuple[Parent, Type]], inventory: Inven
     }
 
 
-def action_results(step: Step, device: Optional[Device]) -> list[Result]:
-    """What a step does, in order. device: where a new device went, once that is known."""
-    if isinstance(step, CreateDevice):
-        made = device or _meant(step)
-        return [_action("create", made), *(_action("write_attribute", made, one) for one in step.attributes)]
-    if isinstance(step, RemoveDevice):
-        return [_action("remove", step.device)]
-    if isinstance(step, Define):
-        return [_action("define", step.definition)]
-    if isinstance(step, Undefine):
-        return [_action("undefine", step.definition)]
-    return [_action("write_attribute", step.device, step.change.write)]
-
-
-def _meant(step: CreateDevice) -> Definition:
-    first = step.choices[0]
-    return Definition(step.uuid, first.parent.address, first.type.id, framework=first.parent.framework)
-
-
-def _action(action: str, at: Union[Device, Definition], attribute: Optional[Attribute] = None) -> Result:
-    return {
-        "action": action,
-        "uuid": _shown_uuid(at.framework, at.uuid),
-        "parent": at.parent,
-        "type": at.type_id,
-        "attribute": attribute.name if attribute is not None else None,
-        "value": attribute.value if attribute is not None else None,
-    }
-
-
-def diff_result(before: State, after: State) -> Result:
-    """Before and after for --diff, without what changes by itself."""
-    return {"before": _diff_side(before), "after": _diff_side(after)}
-
-
-def diff_results(changes: Iterable[tuple[State, State]]) -> Result:
-    """The same for several devices: those that change."""
-    sides = [(_diff_side(before), _diff_side(after)) for before, after in changes]
-    differing = [(before, after) for before, after in sides if before != after]
-    return {
-        "before": {"devices": [before for before, _after in differing if before]},
-        "after": {"devices": [after for _before, after in differing if after]},
-    }
-
-
-def placement_result(planned: DevicePlan, after: State) -> Result:
-    """Which parent a device got, and why this one."""
-    placement = planned.placement
-    meant = placement.choices[0].parent.address if placement is not None else after.parent
-    reason = placement.reason if placement is not None else ""
-    if after.parent != meant:
-        reason = f"the next candidate, since {meant} turned out full"
-    return {"uuid": _shown_uuid(after.framework, planned.uuid), "parent": after.parent, "reason": reason}
-
-
 def fit_result(fit: Fit) -> Result:
     """Whether devices would fit, and why not. A reason with no parent is about all of them."""
     reasons: list[Result] = [{"parent": one.parent, "reason": one.reason} for one in fit.rejected]
@@ -196,24 +139,3 @@ def fit_result(fit: Fit) -> Result:
         "placement": [{"parent": parent, "count": count} for parent, count in fit.on],
         "reasons": reasons,
     }
-
-
-def _diff_side(state: State) -> Result:
-    if not state.exists:
-        return {}
-    device, definition = state.device, state.definition
-    return {
-        "uuid": _shown_uuid(state.framework, state.uuid),
-        "parent": state.parent,
-        "type": state.type_id,
-        "active": device is not None,
-        "active_attributes": _pairs(device.attributes if device is not None else ()),
-        "defined": definition is not None,
-        "autostart": definition is not None and definition.autostart,
-        "defined_type": definition.type_id if definition is not None else None,
-        "defined_attributes": _pairs(definition.attributes if definition is not None else ()),
-    }
-
-
-def _pairs(attributes: tuple[Attribute, ...]) -> list[str]:
-    return [f"{one.name}={one.value}" for one in attributes]

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ._address import address_key, device_nodedev, parent_nodedev
-from ._ap_matrix import is_ap, matrix_drift, matrix_of
-from ._model import VENDOR_VFIO, Attribute, Definition, Device, Drift, Inventory, words_for
+from ._model import AP_API, VENDOR_VFIO, Attribute, Definition, Device, Drift, Inventory, words_for
 
 
 @dataclass(frozen=True)
@@ -94,9 +93,16 @@ def disagreement(state: State, inventory: Inventory) -> tuple[Drift, ...]:
         found.append(Drift("active", "true", "false"))
     elif state.device is not None and state.device.type_id not in (None, definition.type_id):
         found.append(Drift("type", definition.type_id, state.device.type_id or ""))
-    elif state.device is not None and is_ap(state.device):
-        found.extend(matrix_drift(definition.attributes, matrix_of(state.device.attributes)))
+    elif state.device is not None and state.device.device_api == AP_API:
+        found.extend(_matrix_drift(state.device, definition))
     parents = [one.parent for one in inventory.definitions_of(definition.uuid)]
     if len(parents) > 1:
         found.append(Drift("defined", f"on {definition.parent}", "on " + " and ".join(parents)))
     return tuple(found)
+
+
+def _matrix_drift(device: Device, definition: Definition) -> tuple[Drift, ...]:
+    # Hosts of other architectures do not pay for the import.
+    from ._ap_matrix import matrix_drift, matrix_of
+
+    return matrix_drift(definition.attributes, matrix_of(device.attributes))

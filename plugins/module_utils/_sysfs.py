@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ._address import address_key, device_nodedev, is_uuid, parent_nodedev, pci_address
-from ._ap_matrix import CONTROL_DOMAINS, DEVICE_API, MATRIX, attributes_of, matrix_read
 from ._host import HostPaths, Reader
-from ._model import MDEV, Attribute, Device, Inventory, Parent, PciIds, Type, Vfs
+from ._model import AP_API, MDEV, Attribute, Device, Inventory, Parent, PciIds, Type, Vfs
 
 # A device that is just being made also lacks its links for a moment: look again before calling it half removed.
 _SETTLE_TRIES = 5
@@ -155,11 +154,14 @@ class SysfsReader:
             iommu_group=int(group) if group is not None and group.isdigit() else None,
             numa_node=parent.numa_node,
             framework=parent.framework,
-            attributes=self._assigned(folder) if kind is not None and kind.device_api == DEVICE_API else (),
+            attributes=self._assigned(folder) if kind is not None and kind.device_api == AP_API else (),
         )
 
     def _assigned(self, folder: str) -> tuple[Attribute, ...]:
         """What an AP device has. An empty file means that nothing is assigned."""
+        # Hosts of other architectures do not pay for the import.
+        from ._ap_matrix import CONTROL_DOMAINS, MATRIX, attributes_of, matrix_read
+
         matrix, control_domains = (
             self.reader.text(os.path.join(folder, name), optional=True) for name in (MATRIX, CONTROL_DOMAINS)
         )

@@ -14,6 +14,9 @@ from ._address import canonical_parent, derived_uuid
 from ._errors import InvalidInput
 from ._model import Attribute
 
+# How one of several candidates is chosen.
+PLACEMENTS = FIRST, PACK, SPREAD = ("first", "pack", "spread")
+
 # What the driver core and the mdev core put into each device's folder: none of it configures a device.
 _NOT_ATTRIBUTES = frozenset(
     {"remove", "uevent", "mdev_type", "driver", "subsystem", "iommu_group", "iommufd", "vfio-dev"}
@@ -47,7 +50,7 @@ class Wanted:
     type: Optional[str] = None
     parents: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
-    placement: str = "first"
+    placement: str = FIRST
     numa_node: Optional[int] = None
     attributes: Optional[tuple[Attribute, ...]] = None
     recreate: bool = False
@@ -60,6 +63,18 @@ class Wanted:
     def present(self) -> bool:
         """Whether there is to be such a device at all."""
         return self.active or self.persistent
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Devices that are thought of. The fields are those of Wanted."""
+
+    type: str
+    count: int = 1
+    parents: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    placement: str = FIRST
+    numa_node: Optional[int] = None
 
 
 def checked_parents(parents: list[str]) -> tuple[str, ...]:

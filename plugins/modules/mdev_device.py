@@ -367,8 +367,9 @@ from ansible_collections.vfio.mdev.plugins.module_utils._arguments import (
 from ansible_collections.vfio.mdev.plugins.module_utils._errors import InvalidInput, MdevError
 from ansible_collections.vfio.mdev.plugins.module_utils._job import BACKEND_ARGUMENTS, job
 from ansible_collections.vfio.mdev.plugins.module_utils._placement import rejection_facts
-from ansible_collections.vfio.mdev.plugins.module_utils._results import action_results, device_result, diff_result
+from ansible_collections.vfio.mdev.plugins.module_utils._results import device_result
 from ansible_collections.vfio.mdev.plugins.module_utils._run import Outcome, run
+from ansible_collections.vfio.mdev.plugins.module_utils._run_results import action_results, diff_result
 from ansible_collections.vfio.mdev.plugins.module_utils._vendor_vfio import identified
 from ansible_collections.vfio.mdev.plugins.module_utils._wanted import Wanted, derived_from
 

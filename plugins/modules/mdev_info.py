@@ -444,7 +444,6 @@ from ansible_collections.vfio.mdev.plugins.module_utils._address import canonica
 from ansible_collections.vfio.mdev.plugins.module_utils._arguments import HOST_ARGUMENTS, PLACE_ARGUMENTS, place
 from ansible_collections.vfio.mdev.plugins.module_utils._definitions import DefinitionFiles
 from ansible_collections.vfio.mdev.plugins.module_utils._errors import InvalidInput, MdevError
-from ansible_collections.vfio.mdev.plugins.module_utils._fit import Ask, would_fit
 from ansible_collections.vfio.mdev.plugins.module_utils._hardware import read_hardware
 from ansible_collections.vfio.mdev.plugins.module_utils._hints import hints
 from ansible_collections.vfio.mdev.plugins.module_utils._host import HostPaths
@@ -458,6 +457,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._results import (
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._selection import Selection, select
 from ansible_collections.vfio.mdev.plugins.module_utils._states import State, disagreement
+from ansible_collections.vfio.mdev.plugins.module_utils._wanted import Ask
 
 PARTS = ["parents", "types", "devices", "users"]
 
@@ -512,7 +512,7 @@ def answer(question: Question) -> dict[str, Any]:
         "parents": _parents(selection, question) if "parents" in question.gather else None,
         "types": _types(selection) if "types" in question.gather else None,
         "devices": _devices(selection, question, inventory) if "devices" in question.gather else None,
-        "want": [fit_result(one) for one in would_fit(question.want, inventory)],
+        "want": _fits(question, inventory) if question.want else [],
     }
 
 
@@ -536,7 +536,13 @@ def _device(state: State, question: Question, inventory: Inventory) -> dict[str,
     return device_result(state, inventory, disagreement(state, inventory), **xml)
 
 
-# XML is imported where it is asked for: the others do not pay for it.
+# What most questions do not need is imported where it is asked for: a host pays for each import.
+
+
+def _fits(question: Question, inventory: Inventory) -> list[dict[str, Any]]:
+    from ansible_collections.vfio.mdev.plugins.module_utils._fit import would_fit
+
+    return [fit_result(one) for one in would_fit(question.want, inventory)]
 
 
 def _require_lxml() -> None:

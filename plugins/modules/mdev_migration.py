@@ -381,8 +381,9 @@ from ansible_collections.vfio.mdev.plugins.module_utils._migration import (
 from ansible_collections.vfio.mdev.plugins.module_utils._migration_record import MigrationRecord, RecordedDevice
 from ansible_collections.vfio.mdev.plugins.module_utils._migration_records import MigrationRecords
 from ansible_collections.vfio.mdev.plugins.module_utils._model import MDEV
-from ansible_collections.vfio.mdev.plugins.module_utils._results import action_results, device_result, diff_results
+from ansible_collections.vfio.mdev.plugins.module_utils._results import device_result
 from ansible_collections.vfio.mdev.plugins.module_utils._run import Outcome, run
+from ansible_collections.vfio.mdev.plugins.module_utils._run_results import action_results, diff_results
 from ansible_collections.vfio.mdev.plugins.module_utils._virsh import Virsh
 from ansible_collections.vfio.mdev.plugins.module_utils._wanted import Wanted, checked_attributes
 

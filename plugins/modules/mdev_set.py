@@ -402,13 +402,13 @@ from ansible_collections.vfio.mdev.plugins.module_utils._members import (
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._placement import rejection_facts
 from ansible_collections.vfio.mdev.plugins.module_utils._plan import several
-from ansible_collections.vfio.mdev.plugins.module_utils._results import (
+from ansible_collections.vfio.mdev.plugins.module_utils._results import device_result
+from ansible_collections.vfio.mdev.plugins.module_utils._run import Outcome, run
+from ansible_collections.vfio.mdev.plugins.module_utils._run_results import (
     action_results,
-    device_result,
     diff_results,
     placement_result,
 )
-from ansible_collections.vfio.mdev.plugins.module_utils._run import Outcome, run
 from ansible_collections.vfio.mdev.plugins.module_utils._wanted import derived_from
 
 

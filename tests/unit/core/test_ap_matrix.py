@@ -62,7 +62,7 @@ class Driver:
                 for mask in (int(one.lower().replace("0x", "").ljust(64, "0"), 16) for one in value.split(","))
             )
             return
-        verb, _, unit = name.partition("_")
+        verb, unit = name.split("_", 1)
         numbers: set[int] = getattr(self, f"{unit}s")
         number = int(value, 8) if value.startswith("0") and value.isdigit() else int(value, 0)
         (numbers.add if verb == "assign" else numbers.discard)(number)

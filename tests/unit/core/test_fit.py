@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 from builders import inventory, kind, parent
 
-from ansible_collections.vfio.mdev.plugins.module_utils._fit import Ask, Fit, would_fit
+from ansible_collections.vfio.mdev.plugins.module_utils._fit import Fit, would_fit
+from ansible_collections.vfio.mdev.plugins.module_utils._wanted import Ask
 
 HOST = inventory(
     parent("0000:01:00.0", kind("t", 2), kind("s", 4), numa_node=0),

@@ -38,6 +38,7 @@ ORDER = [
     "_migration",
     "_members",
     "_results",
+    "_run_results",
     "_host",
     "_arguments",
     "_hardware",

@@ -18,6 +18,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._candidates import candi
 from ansible_collections.vfio.mdev.plugins.module_utils._model import Inventory, Parent, Type
 from ansible_collections.vfio.mdev.plugins.module_utils._placement import Placements, Request
 from ansible_collections.vfio.mdev.plugins.module_utils._room import Rooms
+from ansible_collections.vfio.mdev.plugins.module_utils._wanted import PLACEMENTS
 
 CARD_1, CARD_2 = "0000:41:00.0", "0000:c1:00.0"
 
@@ -136,7 +137,7 @@ TWO_CARDS = ONE_CARD + functions(CARD_2, 1, A_TYPE, B_TYPE)
         (TWO_CARDS, [("A", 4), ("B", 1)], 1),
     ],
 )
-@pytest.mark.parametrize("policy", _placement.POLICIES)
+@pytest.mark.parametrize("policy", PLACEMENTS)
 def test_cards_of_nvidia(parents: tuple[Parent, ...], asked: list[tuple[str, int]], missing: int, policy: str) -> None:
     host = inventory(*parents)
     assert len(_placement.place_all(requests(host, *asked, policy=policy), Rooms(host)).missing) == missing
@@ -260,7 +261,7 @@ def host_of(cards: list[tuple[int, int, int]]) -> Inventory:
     )
 
 
-@given(CARDS, st.integers(0, 8), st.integers(0, 4), st.sampled_from(_placement.POLICIES), st.randoms())
+@given(CARDS, st.integers(0, 8), st.integers(0, 4), st.sampled_from(PLACEMENTS), st.randoms())
 def test_never_over_capacity_and_the_same_whatever_the_order(
     cards: list[tuple[int, int, int]], small: int, large: int, policy: str, shuffle: random.Random
 ) -> None:
@@ -278,7 +279,7 @@ def test_never_over_capacity_and_the_same_whatever_the_order(
     assert where(again) == where(found)
 
 
-@given(CARDS, st.integers(1, 8), st.sampled_from(_placement.POLICIES))
+@given(CARDS, st.integers(1, 8), st.sampled_from(PLACEMENTS))
 def test_what_fits_is_placed(cards: list[tuple[int, int, int]], small: int, policy: str) -> None:
     host = host_of(cards)
     found = _placement.place_all(requests(host, ("small", small), policy=policy), Rooms(host))
