@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid as uuidlib
+from functools import cache
 from typing import Optional
 
 from ._errors import InvalidInput
@@ -25,6 +26,7 @@ _PCI = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([01][0-9a-f])\.([0-7])",
 _PCI_NODEDEV = re.compile(r"pci_([0-9a-f]{4,8})_([0-9a-f]{2})_([01][0-9a-f])_([0-7])", re.IGNORECASE)
 _CSS = re.compile(r"([0-9a-f]{1,2})\.([0-3])\.([0-9a-f]{4})", re.IGNORECASE)
 _CSS_NODEDEV = re.compile(r"css_([0-9a-f]{1,2})_([0-3])_([0-9a-f]{4})", re.IGNORECASE)
+_NOT_ALPHANUMERIC = re.compile(r"[^A-Za-z0-9]")
 _AP_MATRIX = ("matrix", "ap_matrix")
 
 AddressKey = tuple[int, tuple[int, ...], str]
@@ -98,9 +100,10 @@ def device_nodedev(uuid: str, parent: str) -> str:
 
 
 def _nodedev_text(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]", "_", text)
+    return _NOT_ALPHANUMERIC.sub("_", text)
 
 
+@cache
 def address_key(address: str) -> AddressKey:
     """Sorts addresses by their numbers (0000:9:… before 0000:10:…), other names after them by number, then text."""
     pci = _PCI.fullmatch(address)

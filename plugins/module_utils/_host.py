@@ -18,7 +18,8 @@ from ._errors import InvalidInput, NotFound
 from ._model import Unread
 
 # sysfs gives at most a page per attribute; a driver that sends more is broken and gets cut.
-_MOST_BYTES = 65536
+_PAGE_BYTES = 4096
+_MOST_BYTES = 16 * _PAGE_BYTES
 
 _GONE = (errno.ENOENT, errno.ENOTDIR)
 
@@ -93,7 +94,7 @@ class Reader:
     def link_name(self, path: str, optional: bool = True) -> Optional[str]:
         """The last part of a symbolic link's target: sysfs points to groups, drivers and types this way."""
         try:
-            return os.path.basename(os.readlink(path))
+            return os.readlink(path).rpartition("/")[2]
         except OSError as error:
             if not (optional and error.errno in _GONE):
                 self.note(path, error)
@@ -117,11 +118,9 @@ def read_bytes(path: str) -> bytes:
     """A file's bytes. Unbuffered: sysfs reports errors by read(2), and Python's text layer would blur them."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        data = b""
-        while len(data) < _MOST_BYTES:
-            part = os.read(handle, _MOST_BYTES - len(data))
-            if not part:
-                break
+        data = part = os.read(handle, _PAGE_BYTES)
+        while part and len(data) < _MOST_BYTES:
+            part = os.read(handle, _PAGE_BYTES)
             data += part
         return data
     finally:

@@ -112,23 +112,23 @@ class SysfsReader:
 
     def _types(self, folder: str) -> tuple[Type, ...]:
         return tuple(
-            self._type(os.path.join(folder, name), name) for name in sorted(self.reader.names(folder), key=address_key)
+            self._type(f"{folder}/{name}", name) for name in sorted(self.reader.names(folder), key=address_key)
         )
 
     def _type(self, folder: str, type_id: str) -> Type:
         # name and description are optional in the kernel's ABI: mtty has no description, GVT-g no name.
         return Type(
             id=type_id,
-            name=self.reader.text(os.path.join(folder, "name"), optional=True),
-            description=self.reader.text(os.path.join(folder, "description"), optional=True),
-            device_api=self.reader.text(os.path.join(folder, "device_api")),
-            available_instances=self.reader.number(os.path.join(folder, "available_instances")),
+            name=self.reader.text(f"{folder}/name", optional=True),
+            description=self.reader.text(f"{folder}/description", optional=True),
+            device_api=self.reader.text(f"{folder}/device_api"),
+            available_instances=self.reader.number(f"{folder}/available_instances"),
         )
 
     def device(self, parent: Parent, uuid: str) -> Optional[Device]:
         """The device with this UUID below the parent; None when it is not there."""
-        folder = os.path.join(parent.path, uuid)
-        type_id = self.reader.link_name(os.path.join(folder, "mdev_type"))
+        folder = f"{parent.path}/{uuid}"
+        type_id = self.reader.link_name(f"{folder}/mdev_type")
         if type_id is None:
             type_id = self._settled_type(folder)
         if type_id is None and not os.path.isdir(folder):
@@ -139,7 +139,7 @@ class SysfsReader:
         """The device on the parent, of a type that was found out. One without a type is half removed."""
         folder = parent.device_path(uuid)
         kind = parent.type(type_id)
-        group = self.reader.link_name(os.path.join(folder, "iommu_group"))
+        group = self.reader.link_name(f"{folder}/iommu_group")
         return Device(
             uuid=uuid.lower(),
             parent=parent.address,
@@ -150,7 +150,7 @@ class SysfsReader:
             type_name=kind.name if kind else None,
             device_api=kind.device_api if kind else None,
             removing=type_id is None,
-            driver=self.reader.link_name(os.path.join(folder, "driver")),
+            driver=self.reader.link_name(f"{folder}/driver"),
             iommu_group=int(group) if group is not None and group.isdigit() else None,
             numa_node=parent.numa_node,
             framework=parent.framework,
