@@ -239,7 +239,15 @@ class Inventory:
         """The definitions with this UUID: mdevctl allows one under each parent."""
         return self._definitions_by_uuid.get(uuid, ())
 
-    # Plans ask once a device: looking through all devices each time would cost the square of their number.
+    def devices_on(self, address: str) -> tuple[Device, ...]:
+        """The devices on the parent with this sysfs name."""
+        return tuple(self._devices_by_parent.get(address, ()))
+
+    def definitions_on(self, address: str) -> tuple[Definition, ...]:
+        """The definitions for the parent with this sysfs name."""
+        return tuple(self._definitions_by_parent.get(address, ()))
+
+    # Asked once a device or a parent: looking through all devices each time would cost the square of their number.
 
     @cached_property
     def _parents_by_address(self) -> dict[str, Parent]:
@@ -254,6 +262,20 @@ class Inventory:
         found: dict[str, tuple[Definition, ...]] = {}
         for one in self.definitions:
             found[one.uuid] = (*found.get(one.uuid, ()), one)
+        return found
+
+    @cached_property
+    def _devices_by_parent(self) -> dict[str, list[Device]]:
+        found: dict[str, list[Device]] = {}
+        for one in self.devices:
+            found.setdefault(one.parent, []).append(one)
+        return found
+
+    @cached_property
+    def _definitions_by_parent(self) -> dict[str, list[Definition]]:
+        found: dict[str, list[Definition]] = {}
+        for one in self.definitions:
+            found.setdefault(one.parent, []).append(one)
         return found
 
     @property

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
 from ._address import address_key
-from ._model import MDEV, VENDOR_VFIO, Definition, Device, Drift, Inventory, Parent, Type
+from ._model import MDEV, VENDOR_VFIO, Device, Drift, Inventory, Parent, Type
 from ._refusals import used_by
 from ._states import State
 
@@ -32,7 +34,7 @@ def device_result(
     kind = parent.type(state.type_id) if parent is not None else None
     return {
         "uuid": shown_uuid(state.framework, state.uuid),
-        "nodedev": state.nodedev,
+        "nodedev": device.nodedev if device is not None else state.nodedev,
         "framework": state.framework,
         "parent": state.parent,
         "parent_nodedev": parent.nodedev if parent is not None else None,
@@ -67,8 +69,10 @@ def _in_use(device: Optional[Device]) -> Optional[bool]:
 
 def parent_result(parent: Parent, inventory: Inventory, xml: Optional[str] = None) -> Result:
     """One parent with its types and the UUIDs of the devices on it, active or defined."""
-    devices = [one for one in inventory.devices if one.parent == parent.address]
-    definitions = [one for one in inventory.definitions if one.parent == parent.address]
+    devices, definitions = inventory.devices_on(parent.address), inventory.definitions_on(parent.address)
+    active = Counter(one.type_id for one in devices)
+    defined = Counter(one.type_id for one in definitions)
+    uuids = {one.uuid for one in devices} | {one.uuid for one in definitions}
     return {
         "address": parent.address,
         "nodedev": parent.nodedev,
@@ -78,28 +82,25 @@ def parent_result(parent: Parent, inventory: Inventory, xml: Optional[str] = Non
         "vfs": {"enabled": parent.vfs.enabled, "total": parent.vfs.total} if parent.vfs else None,
         "framework": parent.framework,
         "current_type": _current_type(parent, devices),
-        "types": [_parent_type(one, devices, definitions) for one in parent.types],
-        "devices": sorted(
-            {one.uuid for one in devices if one.framework == MDEV}
-            | {one.uuid for one in definitions if one.framework == MDEV}
-        ),
+        "types": [_parent_type(one, active[one.id], defined[one.id]) for one in parent.types],
+        "devices": sorted(uuids) if parent.framework == MDEV else [],
         "xml": xml,
     }
 
 
-def _current_type(parent: Parent, devices: list[Device]) -> Optional[str]:
+def _current_type(parent: Parent, devices: Sequence[Device]) -> Optional[str]:
     return next((one.type_id for one in devices), None) if parent.framework == VENDOR_VFIO else None
 
 
-def _parent_type(kind: Type, devices: list[Device], definitions: list[Definition]) -> Result:
+def _parent_type(kind: Type, active: int, defined: int) -> Result:
     return {
         "id": kind.id,
         "name": kind.name,
         "description": kind.description,
         "device_api": kind.device_api,
         "available_instances": kind.available_instances,
-        "active": sum(one.type_id == kind.id for one in devices),
-        "defined": sum(one.type_id == kind.id for one in definitions),
+        "active": active,
+        "defined": defined,
     }
 
 
@@ -109,10 +110,12 @@ def type_results(inventory: Inventory) -> list[Result]:
     for parent in inventory.parents:
         for kind in parent.types:
             found.setdefault(kind.id, []).append((parent, kind))
-    return [_host_type(type_id, found[type_id], inventory) for type_id in sorted(found, key=address_key)]
+    active = Counter(one.type_id for one in inventory.devices)
+    defined = Counter(one.type_id for one in inventory.definitions)
+    return [_host_type(one, found[one], active[one], defined[one]) for one in sorted(found, key=address_key)]
 
 
-def _host_type(type_id: str, offers: list[tuple[Parent, Type]], inventory: Inventory) -> Result:
+def _host_type(type_id: str, offers: list[tuple[Parent, Type]], active: int, defined: int) -> Result:
     known = [kind.available_instances for _parent, kind in offers if kind.available_instances is not None]
     first = offers[0][1]
     return {
@@ -121,8 +124,8 @@ def _host_type(type_id: str, offers: list[tuple[Parent, Type]], inventory: Inven
         "device_api": first.device_api,
         "parents": [parent.address for parent, _kind in offers],
         "available_instances": sum(known) if known else None,
-        "active": sum(one.type_id == type_id for one in inventory.devices),
-        "defined": sum(one.type_id == type_id for one in inventory.definitions),
+        "active": active,
+        "defined": defined,
     }
 
 

@@ -29,8 +29,9 @@ def select(inventory: Inventory, parents: tuple[str, ...], types: tuple[str, ...
     A type is meant by id or exact name, a parent as everywhere. unmatched says in words which filters found nothing.
     """
     counted = _on_parents(inventory, parents)
-    shown = tuple(replace(one, types=tuple(kind for kind in one.types if _is(kind, types))) for one in counted.parents)
+    shown = counted.parents
     if types:
+        shown = tuple(replace(one, types=tuple(kind for kind in one.types if _is(kind, types))) for one in shown)
         shown = tuple(one for one in shown if one.types)
     ids = {kind.id for parent in shown for kind in parent.types}.union(types)
     found = tuple(
