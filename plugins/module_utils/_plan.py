@@ -292,15 +292,12 @@ def _wanted_definition(wanted: Wanted, inventory: Inventory, before: State) -> D
     if before.device is None and wanted.type is not None:
         here = tuple(one for one in inventory.parents if one.address == parent)
         type_id = types_meant(wanted.type, here)[parent].id if here else wanted.type
-    attributes = wanted.attributes
-    if attributes is None:
-        attributes = old.attributes if old is not None else ()
     return Definition(
         uuid=wanted.uuid,
         parent=parent,
         type_id=type_id,
         autostart=wanted.autostart,
-        attributes=attributes,
+        attributes=before.attributes if wanted.attributes is None else wanted.attributes,
         other=old.other if old is not None else (),
         framework=before.framework,
     )

@@ -216,6 +216,12 @@ def test_only_what_was_said_is_changed(wanted: Optional[str], writes: list[str])
     assert plan.before == plan.after or writes
 
 
+def test_a_device_that_is_defined_later_keeps_what_it_has() -> None:
+    [define] = planned(host("domain=4 adapter=5"), None, persistent=True).coming
+    assert isinstance(define, Define)
+    assert define.definition.attributes == attributes("adapter=0x05 domain=0x0004")
+
+
 def test_ap_config_is_compared_through_the_matrix() -> None:
     live = (LiveAttribute("ap_config", True, True, True, MASKS),)
     plan = planned(host("adapter=0 adapter=5 domain=4 control_domain=255"), f"ap_config={MASKS.upper()}", live)
