@@ -174,7 +174,7 @@ def _size(request: Request) -> float:
 _ORDERS: tuple[Callable[[Sequence[Request]], Iterable[Request]], ...] = (
     lambda requests: sorted(requests, key=_by_choice),
     lambda requests: sorted(requests, key=_by_size),
-    # Cards that take one type at a time are filled one by one: more types then find a card.
+    # Cards that take one size of type at a time are filled one by one: more types then find a card.
     lambda requests: [replace(one, policy=PACK) for one in sorted(requests, key=_by_size)],
 )
 

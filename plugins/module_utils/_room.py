@@ -20,9 +20,11 @@ from ._model import VENDOR_VFIO, Device, Inventory, Parent, Type
 
 # NVIDIA's driver says in a type's description how many of it one card holds, whatever each of its functions promises.
 _MAX_INSTANCE = re.compile(r"\bmax_instance=(\d+)")
-# NVIDIA vGPU User Guide: a virtual function holds one device, and all devices of a card are of one type. Types backed
-# by MIG, which have the number of slices in their names ("A100-1-5C"), may be mixed.
+# NVIDIA vGPU User Guide: a virtual function holds one device, and all devices of a card have one size of framebuffer.
+# Types of one size ("T4-4Q", "T4-4A") may be mixed (NVML: heterogeneous time-slice profiles), and then share the card's
+# maximum. Types backed by MIG, which have the number of slices in their names ("A100-1-5C"), may be mixed whatever size.
 _NVIDIA = "nvidia"
+_FRAMEBUFFER = re.compile(r"\bframebuffer=(\d+)M")
 _MIG_NAME = re.compile(r"-\d+-\d+[A-Z]")
 
 
@@ -137,15 +139,15 @@ class Rooms:
     def _card_full(self, parent: Parent, kind: Type) -> str:
         most = _MAX_INSTANCE.search(kind.description or "")
         card = card_of(parent)
-        there = self._types_on(card)[kind.id]
+        there = sum(count for type_id, count in self._types_on(card).items() if _same_size(parent.type(type_id), kind))
         if most is None or there < int(most.group(1)):
             return ""
         return f"card {card} holds at most {most.group(1)} of {kind.id}, and has or gets {there}"
 
     def _other_type(self, parent: Parent, kind: Type) -> str:
-        """NVIDIA: one type per card. A card that offers this type beside devices of another takes several.
+        """NVIDIA: one size per card. A card that offers this type beside devices of another takes several.
 
-        Under the vendor's own framework types of equal size mix, and only the driver knows their sizes.
+        Under the vendor's own framework only the driver knows sizes.
         """
         card = card_of(parent)
         if not _is_nvidia(parent) or parent.framework == VENDOR_VFIO or _MIG_NAME.search(kind.name or ""):
@@ -153,8 +155,9 @@ class Rooms:
         if card in self._used_cards and card not in self._freed_cards:
             return ""
         there = (type_id for type_id, count in self._types_on(card).items() if count)
-        others = sorted({*there, *self._planned_on_card.get(card, ())} - {kind.id})
-        return f"card {card} takes one type at a time, and has or gets {', '.join(others)}" if others else ""
+        taken = {*there, *self._planned_on_card.get(card, ())}
+        others = sorted(type_id for type_id in taken if not _same_size(parent.type(type_id), kind))
+        return f"card {card} takes one size of type at a time, and has or gets {', '.join(others)}" if others else ""
 
     def _types_on(self, card: str) -> Counter[str]:
         return self._types_on_card.get(card, Counter())
@@ -165,6 +168,14 @@ class Rooms:
         self.on_card[card] += number
         self.on_node[parent.numa_node] += number
         self._types_on_card.setdefault(card, Counter())[type_id] += number
+
+
+def _same_size(one: Optional[Type], other: Type) -> bool:
+    """Whether types are alike to NVIDIA's driver: the same, or with the same framebuffer."""
+    if one is None or one.id == other.id:
+        return one is not None
+    sizes = [_FRAMEBUFFER.search(each.description or "") for each in (one, other)]
+    return all(sizes) and len({size.group(1) for size in sizes if size}) == 1
 
 
 def _is_nvidia(parent: Parent) -> bool:

@@ -116,6 +116,9 @@ def test_a_device_that_goes_leaves_room() -> None:
 
 A_TYPE = replace(kind("A", 1, name="NVIDIA A100-8C"), description="num_heads=1, max_instance=3")
 B_TYPE = replace(kind("B", 1, name="NVIDIA A100-4C"), description="num_heads=1, max_instance=10")
+SAME_SIZE = tuple(
+    replace(kind(one, 1, name=f"GRID T4-4{one}"), description="framebuffer=4096M, max_instance=3") for one in "AB"
+)
 MIG_TYPES = (kind("A", 1, name="NVIDIA A100-1-5C"), kind("B", 1, name="NVIDIA A100-3-20C"))
 ONE_CARD = functions(CARD_1, 0, A_TYPE, B_TYPE)
 TWO_CARDS = ONE_CARD + functions(CARD_2, 1, A_TYPE, B_TYPE)
@@ -129,8 +132,11 @@ TWO_CARDS = ONE_CARD + functions(CARD_2, 1, A_TYPE, B_TYPE)
         (ONE_CARD, [("B", 5)], 1),
         # Each of the functions promises one, the card has three.
         (ONE_CARD, [("A", 4)], 1),
-        # One type a card.
+        # One size a card.
         (ONE_CARD, [("A", 1), ("B", 1)], 1),
+        # Types of one size may be mixed, and share the maximum.
+        (functions(CARD_1, 0, *SAME_SIZE), [("A", 1), ("B", 2)], 0),
+        (functions(CARD_1, 0, *SAME_SIZE), [("A", 2), ("B", 2)], 1),
         (functions(CARD_1, 0, A_TYPE, B_TYPE, driver="other"), [("A", 1), ("B", 1)], 0),
         (functions(CARD_1, 0, *MIG_TYPES), [("A", 1), ("B", 2)], 0),
         (TWO_CARDS, [("A", 3), ("B", 4)], 0),
