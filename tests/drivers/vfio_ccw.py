@@ -22,7 +22,7 @@ class Subchannel(MdevParent):
 
     def __init__(self, address: str, full: int = errno.EUSERS) -> None:
         super().__init__(address, f"css0/{address}", "bus/css", "vfio_ccw", "vfio_ccw_mdev")
-        self._full = full
+        self.full = full
 
     def types(self) -> Sequence[MdevType]:
         return [MdevType("vfio_ccw-io", "I/O subchannel (Non-QDIO)", api="vfio-ccw")]
@@ -32,4 +32,4 @@ class Subchannel(MdevParent):
 
     def probe(self, type_id: str, uuid: str) -> None:
         if self.left(type_id) < 1:
-            refuse(self._full)
+            refuse(self.full)
