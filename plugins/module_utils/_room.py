@@ -22,7 +22,7 @@ from ._model import VENDOR_VFIO, Device, Inventory, Parent, Type
 _MAX_INSTANCE = re.compile(r"\bmax_instance=(\d+)")
 # NVIDIA vGPU User Guide: a virtual function holds one device, and all devices of a card have one size of framebuffer.
 # Types of one size ("T4-4Q", "T4-4A") may be mixed (NVML: heterogeneous time-slice profiles), and then share the card's
-# maximum. Types backed by MIG, which have the number of slices in their names ("A100-1-5C"), may be mixed whatever size.
+# maximum. Types backed by MIG, which have the number of slices in their names ("A100-1-5C"), may be mixed in all sizes.
 _NVIDIA = "nvidia"
 _FRAMEBUFFER = re.compile(r"\bframebuffer=(\d+)M")
 _MIG_NAME = re.compile(r"-\d+-\d+[A-Z]")
