@@ -13,12 +13,15 @@ Source: drivers/s390/crypto/vfio_ap_ops.c and vfio_ap_drv.c, Documentation/arch/
   be shared. (EBUSY is the answer to a change of the masks that takes a queue from a device, not to these writes.)
 - ``matrix`` reads as one line a pair, "05.0004"; as "05." where there are no domains, as ".0004" where there are no
   adapters. ``control_domains`` reads as "0004". All numbers are hexadecimal.
+- ``ap_config`` (since Linux 6.10) reads and sets all at once, or nothing: masks of adapters, domains and control
+  domains, the leftmost bit being number 0, with commas between.
 - Before Linux 6.0 nothing can be assigned while a guest has the device (EBUSY); since then the guest sees it at once.
 """
 
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -26,8 +29,10 @@ from drivers.kit.kernel import Kernel, MdevDevice
 from drivers.kit.mdev import MdevParent, MdevType, number
 from drivers.kit.nodes import Node, Nodes, refuse
 
-_MOST_ADAPTER = 255
-_MOST_DOMAIN = 84
+# Bits of a mask.
+_BITS = 256
+# The highest number of each kind that the machine has.
+_MOST = {"adapter": 255, "domain": 84, "control_domain": 84}
 _MOST_DEVICES = 65536
 
 
@@ -38,6 +43,11 @@ class Matrix:
     adapters: set[int] = field(default_factory=set)
     domains: set[int] = field(default_factory=set)
     control_domains: set[int] = field(default_factory=set)
+
+    @property
+    def parts(self) -> tuple[set[int], set[int], set[int]]:
+        """In the order of ap_config."""
+        return self.adapters, self.domains, self.control_domains
 
     def queues(self) -> set[tuple[int, int]]:
         return {(adapter, domain) for adapter in self.adapters for domain in self.domains}
@@ -83,19 +93,34 @@ class Adapters(MdevParent):
 
     def attributes(self, device: MdevDevice) -> Nodes:
         matrix = self.matrixes[device.uuid]
-        kinds = (
-            ("adapter", matrix.adapters, _MOST_ADAPTER),
-            ("domain", matrix.domains, _MOST_DOMAIN),
-            ("control_domain", matrix.control_domains, _MOST_DOMAIN),
-        )
         nodes = {
+            "ap_config": Node(
+                read=lambda: ",".join(map(_mask, matrix.parts)) + "\n", write=lambda text: self._configure(device, text)
+            ),
             "matrix": Node(read=lambda: _lines(_matrix(matrix))),
             "control_domains": Node(read=lambda: _lines(f"{one:04x}" for one in sorted(matrix.control_domains))),
         }
-        for name, numbers, most in kinds:
+        for (name, most), numbers in zip(_MOST.items(), matrix.parts, strict=True):
             nodes[f"assign_{name}"] = self._assign(device, numbers, most)
             nodes[f"unassign_{name}"] = self._unassign(device, numbers, most)
         return nodes
+
+    def _configure(self, device: MdevDevice, text: str) -> None:
+        self._refuse_in_use(device)
+        masks = text.removesuffix("\n").split(",")
+        if len(masks) != len(_MOST) or not all(re.fullmatch("(0x)?[0-9a-f]{1,64}", one) for one in masks):
+            refuse(errno.EINVAL)
+        old, new = self.matrixes[device.uuid], Matrix(*map(_numbers, masks))
+        self.matrixes[device.uuid] = new
+        problem = self._problem(device.uuid)
+        if any(number > most for part, most in zip(new.parts, _MOST.values(), strict=True) for number in part):
+            problem = problem or errno.ENODEV
+        self.matrixes[device.uuid] = old
+        if problem:
+            refuse(problem)
+        for part, numbers in zip(old.parts, new.parts, strict=True):
+            part.clear()
+            part.update(numbers)
 
     def _assign(self, device: MdevDevice, numbers: set[int], most: int) -> Node:
         def write(text: str) -> None:
@@ -114,10 +139,13 @@ class Adapters(MdevParent):
         return Node(write=lambda text: numbers.discard(self._checked(device, text, most)))
 
     def _checked(self, device: MdevDevice, text: str, most: int) -> int:
-        if not self._hotplug and self.kernel.is_open(device.uuid, device.group):
-            refuse(errno.EBUSY)
+        self._refuse_in_use(device)
         asked = number(text)
         return asked if asked <= most else refuse(errno.ENODEV)
+
+    def _refuse_in_use(self, device: MdevDevice) -> None:
+        if not self._hotplug and self.kernel.is_open(device.uuid, device.group):
+            refuse(errno.EBUSY)
 
     def _problem(self, uuid: str) -> int:
         """Why the device can't have what it now would have, as errno."""
@@ -135,6 +163,15 @@ def _matrix(matrix: Matrix) -> list[str]:
     if not matrix.adapters:
         return [f".{one:04x}" for one in sorted(matrix.domains)]
     return [f"{adapter:02x}.{domain:04x}" for adapter, domain in sorted(matrix.queues())]
+
+
+def _mask(numbers: Iterable[int]) -> str:
+    return f"0x{sum(1 << (_BITS - 1 - one) for one in numbers):064x}"
+
+
+def _numbers(mask: str) -> set[int]:
+    bits = f"{int(mask.removeprefix('0x').ljust(_BITS // 4, '0'), 16):0{_BITS}b}"
+    return {place for place, bit in enumerate(bits) if bit == "1"}
 
 
 def _lines(lines: Iterable[str]) -> str:
