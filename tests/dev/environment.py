@@ -21,8 +21,8 @@ from lab.progress import say, stage
 CHECKOUT = Path(__file__).parents[2]
 REQUIREMENTS = CHECKOUT / "tests" / "requirements.txt"
 
-# Beside what the lab needs: git to copy the tree, FUSE for stand-in drivers.
-_PACKAGES = ("fuse3", "git")
+# Beside what the lab needs: git to copy the tree, FUSE for stand-in drivers, a browser to read the report.
+_PACKAGES = ("chromium", "fuse3", "git")
 
 
 def cache() -> Path:

@@ -1,0 +1,148 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Chromium without a window, driven over a pair of pipes: a page as a reader sees it.
+
+Its DevTools protocol, JSON messages that end with a zero byte (--remote-debugging-pipe), needs no driver and no library.
+Source: https://chromedevtools.github.io/devtools-protocol/
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import select
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lab.errors import LabError
+from lab.process import end_group
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+# Root needs --no-sandbox. The others keep it from calling home.
+_OPTIONS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+)
+
+Message = dict[str, Any]
+
+
+class Page:
+    """One tab. events: all that the browser told meanwhile, in order."""
+
+    def __init__(self, to_browser: int, from_browser: int, deadline: float) -> None:
+        self.events: list[Message] = []
+        self._to, self._from = to_browser, from_browser
+        self._end = time.monotonic() + deadline
+        self._number = 0
+        self._unread = b""
+        self._session: str | None = None
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **params: Any) -> Message:
+        """Asks the browser for something, and returns its answer."""
+        self._number += 1
+        message: Message = {"id": self._number, "method": method, "params": params}
+        if self._session is not None:
+            message["sessionId"] = self._session
+        os.write(self._to, json.dumps(message).encode() + b"\0")
+        answer = self._until(lambda one: one.get("id") == message["id"], method)
+        if "error" in answer:
+            raise LabError(f"Chromium refuses {method}: {answer['error']['message']}")
+        result: Message = answer["result"]
+        return result
+
+    def open(self, page: Path) -> None:
+        """Opens a file and waits until all of it is loaded."""
+        self.events.clear()
+        self.call("Page.navigate", url=page.resolve().as_uri())
+        self._until(lambda one: one.get("method") == "Page.loadEventFired", f"loading {page}")
+
+    def look(self, *, width: int, dark: bool = False, height: int = 800) -> None:
+        """Sets the window, and whether its reader likes it dark."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+
+    def read(self, expression: str) -> Any:
+        """The value of a JavaScript expression within the page."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        if "exceptionDetails" in answer:
+            raise LabError(f"{expression}: {answer['exceptionDetails']}")
+        return answer["result"].get("value")
+
+    def picture(self, place: Path, height: int) -> None:
+        """Writes the page's upper part as a PNG."""
+        width = self.read("innerWidth")
+        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+        shot = self.call("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
+        place.write_bytes(base64.b64decode(shot["data"]))
+
+    def _until(self, wanted: Any, what: str) -> Message:
+        while True:
+            message = self._next(what)
+            if wanted(message):
+                return message
+            self.events.append(message)
+
+    def _next(self, what: str) -> Message:
+        while b"\0" not in self._unread:
+            ready, _, _ = select.select([self._from], [], [], max(0.0, self._end - time.monotonic()))
+            if not ready:
+                raise LabError(f"Chromium was not done in time with: {what}")
+            read = os.read(self._from, 1 << 16)
+            if not read:
+                raise LabError(f"Chromium ended during: {what}")
+            self._unread += read
+        text, _, self._unread = self._unread.partition(b"\0")
+        message: Message = json.loads(text)
+        return message
+
+
+@contextmanager
+def browser(deadline: float = 60.0) -> Iterator[Page]:
+    """A tab of a browser that is new, and gone after the block. deadline: seconds for all of it."""
+    program = next((found for name in _NAMES if (found := shutil.which(name))), None)
+    if program is None:
+        raise LabError(f"none of {', '.join(_NAMES)} is installed: ./dev test installs chromium")
+    from_us, to_browser = os.pipe()
+    from_browser, to_us = os.pipe()
+    with tempfile.TemporaryDirectory(prefix="vfio-mdev-chromium-", ignore_cleanup_errors=True) as profile:
+        # The browser wants its ends of the pipes under these numbers; sh takes no others than one digit.
+        ends = f'exec "$0" "$@" 3<&{from_us} 4>&{to_us}'
+        process = subprocess.Popen(
+            ["bash", "-c", ends, program, *_OPTIONS, f"--user-data-dir={profile}"],
+            pass_fds=(from_us, to_us),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            os.close(from_us)
+            os.close(to_us)
+            yield Page(to_browser, from_browser, deadline)
+        finally:
+            end_group(process)
+            os.close(to_browser)
+            os.close(from_browser)

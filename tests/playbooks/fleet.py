@@ -1,0 +1,211 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A fleet of what people own, as mdev_info answers on each host. The answers are made by the module's own parts."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.vfio.mdev.plugins.module_utils._address import device_nodedev, parent_nodedev
+from ansible_collections.vfio.mdev.plugins.module_utils._hints import hints
+from ansible_collections.vfio.mdev.plugins.module_utils._model import (
+    Attribute,
+    BrokenDefinition,
+    Card,
+    Definition,
+    Device,
+    Hardware,
+    Inventory,
+    Parent,
+    Type,
+    Unread,
+    User,
+)
+from ansible_collections.vfio.mdev.plugins.module_utils._results import device_result, parent_result, type_results
+from ansible_collections.vfio.mdev.plugins.module_utils._states import disagreement, states
+
+Answer = dict[str, Any]
+
+
+def answer(inventory: Inventory, hardware: Hardware | None = None) -> Answer:
+    """What mdev_info returns for this inventory."""
+    return {
+        "changed": False,
+        "framework": inventory.framework,
+        "hints": hints(inventory, hardware or Hardware()),
+        "broken_definitions": [{"path": one.path, "problem": one.problem} for one in inventory.broken],
+        "unread": [{"path": one.path, "error": one.error} for one in inventory.unread],
+        "parents": [parent_result(one, inventory) for one in inventory.parents],
+        "types": type_results(inventory),
+        "devices": [device_result(one, inventory, disagreement(one, inventory)) for one in states(inventory)],
+        "want": [],
+    }
+
+
+def unreachable() -> Answer:
+    """What is registered for a host that ssh does not reach."""
+    return {"changed": False, "unreachable": True, "msg": "Task failed: Failed to connect to the host via ssh"}
+
+
+def failed() -> Answer:
+    """What is registered for a host whose Python is not there."""
+    return {
+        "changed": False,
+        "failed": False,
+        "msg": "The module interpreter '/usr/bin/python9' was not found.",
+        "module_stderr": "/bin/sh: 1: /usr/bin/python9: not found\n",
+        "rc": 127,
+    }
+
+
+def guest(name: str, pid: int = 4711) -> User:
+    return User(pid, "qemu-system-x86_64", name)
+
+
+def parent(address: str, *types: Type, subsystem: str = "pci", **more: Any) -> Parent:
+    nodedev = parent_nodedev(subsystem, address)
+    return Parent(address, subsystem, nodedev, f"/sys/devices/{address}", types=types, **more)
+
+
+def device(number: int, on: Parent, type_id: str | None, *users: User, **more: Any) -> Device:
+    name = number_uuid(number)
+    return Device(
+        name,
+        on.address,
+        f"{on.path}/{name}",
+        device_nodedev(name, on.address),
+        on.nodedev,
+        type_id,
+        users=users,
+        driver="vfio_mdev",
+        **more,
+    )
+
+
+def number_uuid(number: int) -> str:
+    """A UUID that looks like one and is always the same."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, str(number)))
+
+
+def defined(one: Device, autostart: bool = True, **changed: Any) -> Definition:
+    return replace(Definition(one.uuid, one.parent, one.type_id or "", autostart), **changed)
+
+
+# NVIDIA A100 with SR-IOV: a function takes one device, and all functions of a card share its memory.
+
+_A100 = {"nvidia-468": "NVIDIA A100-4C", "nvidia-471": "NVIDIA A100-8C", "nvidia-474": "NVIDIA A100-40C"}
+
+
+def a100(card: str, numa_node: int, room: dict[str, int], functions: int = 16) -> list[Parent]:
+    """The functions of a card, which all say the same."""
+    types = [Type(one, name, None, "vfio-pci", room.get(one, 0)) for one, name in _A100.items()]
+    return [
+        parent(
+            f"0000:{card}:{number // 8:02x}.{number % 8}",
+            *types,
+            driver="nvidia",
+            numa_node=numa_node,
+            physical_function=f"0000:{card}:00.0",
+        )
+        for number in range(4, 4 + functions)
+    ]
+
+
+def without_room(one: Parent) -> Parent:
+    return replace(one, types=tuple(replace(kind, available_instances=0) for kind in one.types))
+
+
+def gpu_1() -> Answer:
+    """A card that is full with five guests, and one that is empty."""
+    full = [without_room(one) for one in a100("41", 0, {})]
+    empty = a100("c1", 1, dict.fromkeys(_A100, 1))
+    made = [device(n, full[n], "nvidia-471", guest(f"web-{n + 1}", 4711 + n), iommu_group=100 + n) for n in range(5)]
+    return answer(Inventory((*full, *empty), tuple(made), tuple(defined(one) for one in made)))
+
+
+def gpu_2() -> Answer:
+    """What goes wrong: a device that did not come up, one half removed, one of another type, a file that is none."""
+    functions = a100("41", 0, {"nvidia-468": 1})
+    taken = [without_room(one) for one in functions[:4]]
+    parents = (*taken, *functions[4:])
+    made = [
+        device(20, taken[0], "nvidia-468", guest("train-1"), iommu_group=90),
+        device(21, taken[1], None, guest("train-2", 4800), removing=True, iommu_group=91),
+        device(22, taken[2], "nvidia-468", iommu_group=92),
+    ]
+    definitions = (
+        defined(made[0]),
+        defined(made[2], type_id="nvidia-471"),
+        Definition(number_uuid(23), taken[3].address, "nvidia-468", True),
+    )
+    broken = BrokenDefinition("/etc/mdevctl.d/0000:41:00.4/README", "its name is no UUID")
+    return answer(Inventory(parents, tuple(made), definitions, (broken,)))
+
+
+def gpu_3() -> Answer:
+    """Cards without SR-IOV."""
+    types = [
+        Type("nvidia-222", "GRID T4-1B", None, "vfio-pci", 0),
+        Type("nvidia-231", "GRID T4-2Q", None, "vfio-pci", 3),
+        Type("nvidia-232", "GRID T4-4Q", None, "vfio-pci", 0),
+    ]
+    first, second = (parent(f"0000:{bus}:00.0", *types, driver="nvidia", numa_node=0) for bus in ("3b", "af"))
+    full = without_room(second)
+    params = Attribute("nvidia/vgpu_params", "frame_rate_limiter=0")
+    made = [device(30 + n, first, "nvidia-231", guest(f"desktop-{n + 1}", 900 + n)) for n in range(4)]
+    made += [device(34, first, "nvidia-231")]
+    made += [device(40 + n, full, "nvidia-232", guest(f"cad-{n + 1}", 950 + n)) for n in range(4)]
+    definitions = [defined(one, attributes=(params,)) for one in made]
+    return answer(Inventory((first, full), tuple(made), tuple(definitions)))
+
+
+def lab() -> Answer:
+    """The kernel's samples, one device of which a test program holds; a type of which nobody knows the room."""
+    mtty = parent(
+        "mtty",
+        Type("mtty-1", "Single port serial", None, "vfio-pci", 19),
+        Type("mtty-2", "Dual port serial", None, "vfio-pci", 9),
+        subsystem="mtty",
+        driver=None,
+    )
+    odd = parent("odd", Type("odd-1", None, None, None, None), subsystem="virtual")
+    made = (
+        device(50, mtty, "mtty-1", User(77, "vfio-test")),
+        device(51, mtty, "mtty-2"),
+        device(52, mtty, "mtty-2"),
+    )
+    unread = Unread(
+        "/sys/class/mdev_bus/odd/mdev_supported_types/odd-1/available_instances", "EIO (Input/output error)"
+    )
+    return answer(Inventory((mtty, odd), made, unread=(unread,)))
+
+
+def mainframe() -> Answer:
+    """Crypto adapters and a disk."""
+    matrix = parent("matrix", Type("vfio_ap-passthrough", "VFIO AP Passthrough Device", None, "vfio-ap", 65534))
+    disk = parent("0.0.0052", Type("vfio_ccw-io", "I/O subchannel (Non-QDIO)", None, "vfio-ccw", 0), subsystem="css")
+    made = [
+        device(60, matrix, "vfio_ap-passthrough", guest("bank-1")),
+        device(61, disk, "vfio_ccw-io", guest("bank-1")),
+    ]
+    adapters = (Attribute("assign_adapter", "5"), Attribute("assign_domain", "0x00ab"))
+    return answer(Inventory((disk, matrix), tuple(made), (defined(made[0], attributes=adapters), defined(made[1]))))
+
+
+def fleet() -> dict[str, Answer]:
+    """All of it, by the names of hosts."""
+    card = Card("0000:17:00.0", "0x10de", "nvidia", False, 0, 16)
+    return {
+        "gpu-1": gpu_1(),
+        "gpu-2": gpu_2(),
+        "gpu-3": gpu_3(),
+        "gpu-4": answer(Inventory(), Hardware((card,))),
+        "gpu-10": answer(Inventory(vendor_vfio=("0000:41:00.4", "0000:41:00.5"))),
+        "lab": lab(),
+        "mainframe": mainframe(),
+        "away": unreachable(),
+        "no-python": failed(),
+    }

@@ -1,0 +1,240 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report, written by the real playbook and read in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Controller
+from fleet import fleet, number_uuid
+
+from dev.chromium import Page, browser
+
+SMALL = {name: fleet()[name] for name in ("lab",)}
+
+# Colours of all visible texts, each with what is behind it.
+COLOURS = """[...document.querySelectorAll("body *")]
+    .filter(one => [...one.childNodes].some(node => node.nodeType === 3 && node.data.trim()))
+    .map(one => {
+        let behind = one;
+        while (behind.parentElement && getComputedStyle(behind).backgroundColor === "rgba(0, 0, 0, 0)")
+            behind = behind.parentElement;
+        return [getComputedStyle(one).color, getComputedStyle(behind).backgroundColor, one.outerHTML.slice(0, 80)];
+    })"""
+OPEN_ALL = "document.querySelectorAll('details').forEach(one => one.open = true)"
+
+
+@pytest.fixture(scope="module")
+def report(controller: Controller) -> Path:
+    controller.play("vfio.mdev.report", fleet(), report_file="fleet.html", report_time="2026-11-25 18:00 UTC")
+    return controller.folder / "fleet.html"
+
+
+@pytest.fixture(scope="module")
+def tab() -> Iterator[Page]:
+    with browser() as page:
+        yield page
+
+
+@pytest.fixture
+def page(tab: Page, report: Path) -> Page:
+    tab.look(width=1280)
+    tab.open(report)
+    return tab
+
+
+def cells(page: Page, heading: str) -> list[list[str]]:
+    """The rows of the table in the section with this id on its heading."""
+    rows = f"[...document.querySelector('section[aria-labelledby={heading}]').querySelectorAll('tbody tr')]"
+    found: list[list[str]] = page.read(f"{rows}.map(row => [...row.cells].map(cell => cell.innerText))")
+    return found
+
+
+def line(host: str) -> str:
+    """The line of a host, as JavaScript finds it."""
+    return f"[...document.querySelectorAll('summary')].find(one => one.querySelector('.name').innerText === '{host}')"
+
+
+def test_the_fleet_in_numbers(page: Page) -> None:
+    tiles = page.read("[...document.querySelectorAll('.tiles > div')].map(one => one.innerText.split('\\n'))")
+    assert tiles == [
+        ["Hosts", "9", "7 answered"],
+        ["Parents", "54", "31 with room"],
+        ["Active devices", "22", "18 in use"],
+        ["Defined devices", "19", "19 start at boot"],
+        ["Drifted devices", "2", "not as defined"],
+        ["Hosts with problems", "4", "2 without an answer"],
+    ]
+    assert page.read("document.title") == "Mediated devices of 9 hosts"
+    assert page.read("document.querySelector('time').innerText") == "2026-11-25 18:00 UTC"
+
+
+def test_every_host_has_a_line(page: Page) -> None:
+    lines = page.read(
+        "[...document.querySelectorAll('section[aria-labelledby=hosts] summary')].map(one => one.innerText)"
+    )
+    words = {text.split()[0]: text.split()[1:] for text in lines}
+    assert list(words) == ["away", "gpu-1", "gpu-2", "gpu-3", "gpu-4", "gpu-10", "lab", "mainframe", "no-python"]
+    assert words["away"] == ["no", "answer", "unreachable"]
+    assert words["no-python"] == ["no", "answer", "failed"]
+    assert words["gpu-4"] == ["no", "mediated", "devices"]
+    assert words["gpu-10"] == ["no", "mediated", "devices", "vendor", "VFIO"]
+    assert words["gpu-2"][-4:] == ["2", "drifted", "2", "problems"]
+
+
+def test_bars_are_as_long_as_their_numbers_say(page: Page) -> None:
+    """gpu-3 has 8 devices in use, 1 idle and room for 3."""
+    numbers = page.read(
+        f"[...{line('gpu-3')}.querySelectorAll('.number')].map(one => one.lastChild.textContent.trim())"
+    )
+    assert numbers == ["2", "8", "1", "3", "9"]
+    widths = page.read(
+        f"['.bar', '.used', '.idle'].map(one => {line('gpu-3')}.querySelector(one).getBoundingClientRect().width)"
+    )
+    whole, used, idle = widths
+    assert whole > 100
+    assert [round(used / whole, 2), round(idle / whole, 2)] == [0.67, 0.08]
+
+
+def test_a_line_opens_with_the_keyboard(page: Page) -> None:
+    table = "document.getElementById('host-gpu-1').querySelector('table')"
+    assert page.read(f"{table}.checkVisibility({{contentVisibilityAuto: true}})") is False
+    page.read(f"{line('gpu-1')}.focus()")
+    for kind in ("keyDown", "keyUp"):
+        page.call("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", windowsVirtualKeyCode=13, text="\r")
+    assert page.read(f"{table}.checkVisibility({{contentVisibilityAuto: true}})") is True
+    rows = page.read(f"[...{table}.querySelectorAll('tbody tr')].map(row => row.innerText.split(/[\\n\\t]+/))")
+    assert rows[0] == [
+        "5 functions alike",
+        "0000:41:00.4 to 0000:41:01.0",
+        "on card 0000:41:00.0",
+        "2 types without room",
+        *("nvidia", "0", "NVIDIA A100-8C nvidia-471", "5", "0", "0", "5"),
+    ]
+
+
+def test_a_link_to_a_host_opens_its_line(page: Page) -> None:
+    page.read("document.querySelector('section[aria-labelledby=drift] a[href=\"#host-gpu-2\"]').click()")
+    assert page.read("document.getElementById('host-gpu-2').closest('details').open") is True
+
+
+def test_types_users_drift_and_notes(page: Page) -> None:
+    types = page.read(
+        "[...document.querySelectorAll('section[aria-labelledby=types] summary')].map(one => one.innerText.split('\\n'))"
+    )
+    assert [text for text in types if "NVIDIA A100-8C nvidia-471" in text[0]] != []
+    users = cells(page, "users")
+    assert users[0] == ["web-1", "qemu-system-x86_64 (4711)", "gpu-1", "NVIDIA A100-8C", "0000:41:00.4", number_uuid(0)]
+    assert ["–", "vfio-test (77)", "lab", "Single port serial", "mtty", number_uuid(50)] in users
+    assert cells(page, "drift") == [
+        ["gpu-2", number_uuid(22), "0000:41:00.6", "type", "nvidia-471", "nvidia-468"],
+        ["gpu-2", number_uuid(23), "0000:41:00.7", "active", "true", "false"],
+    ]
+    notes = cells(page, "notes")
+    assert [one[:2] for one in notes] == [
+        ["away", "unreachable"],
+        ["gpu-2", "broken definition"],
+        ["gpu-2", "half removed"],
+        ["lab", "unread"],
+        ["no-python", "failed"],
+        ["gpu-4", "hint"],
+        ["gpu-10", "hint"],
+    ]
+    assert "python9' was not found" in notes[4][2]
+
+
+def test_the_page_is_all_there_is(page: Page, report: Path) -> None:
+    """Nothing is fetched, nothing runs, and the browser has nothing to complain of."""
+    page.look(width=1280, dark=True)
+    page.read(OPEN_ALL)
+    asked = [one["params"]["request"]["url"] for one in page.events if one["method"] == "Network.requestWillBeSent"]
+    assert asked == [report.resolve().as_uri()]
+    complaints = {"Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"}
+    assert [one for one in page.events if one["method"] in complaints] == []
+    assert page.read("document.scripts.length") == 0
+
+
+def test_light_and_dark(page: Page) -> None:
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = page.read(background)
+    page.look(width=1280, dark=True)
+    assert luminance(page.read(background)) < 0.05 < 0.8 < luminance(light)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_texts_can_be_read(page: Page, dark: bool) -> None:
+    """Contrast of at least 4.5, the AA of WCAG 2.2."""
+    page.look(width=1280, dark=dark)
+    page.read(OPEN_ALL)
+    texts = page.read(COLOURS)
+    assert len(texts) > 300
+    assert [text for front, behind, text in texts if contrast(front, behind) < 4.5] == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_sticks_out(page: Page, width: int) -> None:
+    page.look(width=width)
+    page.read(OPEN_ALL)
+    assert page.read("document.documentElement.scrollWidth") == width
+
+
+def test_no_table_is_cut_at_desktop_width(page: Page) -> None:
+    page.read(OPEN_ALL)
+    assert (
+        page.read(
+            "[...document.querySelectorAll('.scroll, .inside')].filter(one => one.scrollWidth > one.clientWidth).length"
+        )
+        == 0
+    )
+
+
+def test_what_hosts_say_is_text(controller: Controller, tab: Page) -> None:
+    """No answer becomes HTML, or a template."""
+    answers = {f"{name} <i class=hostile>": hostile(answer) for name, answer in fleet().items()}
+    controller.play("vfio.mdev.report", answers, report_file="hostile.html")
+    tab.open(controller.folder / "hostile.html")
+    assert tab.read("document.querySelectorAll('.hostile').length") == 0
+    assert tab.read("document.scripts.length") == 0
+    assert cells(tab, "users")[0][0] == "web-1" + HOSTILE
+    assert cells(tab, "drift")[0][0] == "gpu-2 <i class=hostile>"
+    tab.read("document.querySelector('section[aria-labelledby=drift] a').click()")
+    assert tab.read("document.querySelector('details[open] .name').innerText") == "gpu-2 <i class=hostile>"
+
+
+HOSTILE = "</code><b class=hostile title='\"'>{{ 6 * 7 }}</b><script class=hostile>alert(1)</script>"
+
+
+def hostile(answer: Any) -> Any:
+    """The same answer with markup in every text but the words of our own."""
+    if isinstance(answer, dict):
+        return {key: one if key in ("framework", "vfs") else hostile(one) for key, one in answer.items()}
+    if isinstance(answer, list):
+        return [hostile(one) for one in answer]
+    return answer + HOSTILE if isinstance(answer, str) else answer
+
+
+def test_it_is_written_where_the_command_is_run_and_only_where_it_differs(controller: Controller) -> None:
+    place = controller.folder / "vfio-mdev-report.html"
+    checked = controller.play("vfio.mdev.report", SMALL, "--check", report_time="")
+    assert "changed=1" in checked
+    assert not place.exists()
+    assert "changed=1" in controller.play("vfio.mdev.report", SMALL, report_time="")
+    assert "<time>" not in place.read_text()
+    assert "changed=0" in controller.play("vfio.mdev.report", SMALL, report_time="")
+
+
+def luminance(colour: str) -> float:
+    """Of 'rgb(1, 2, 3)', between 0 and 1. Source: WCAG 2.2, relative luminance."""
+    parts = [int(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
