@@ -44,9 +44,9 @@ RETURN = r"""
 _value:
   description:
     - The report.
-    - A C(bar) has C(in_use) and C(idle), the devices in the kernel with and without a known user, C(room), how many more
-      there could be at most (null where no driver says so), and C(in_use_share) and C(idle_share) in percent of these
-      three together.
+    - A C(bar) has C(in_use) and C(idle), the devices in the kernel with and without a known user, C(room), how many
+      more there could be at most (null where no driver says so), and C(in_use_share) and C(idle_share) in percent of
+      these three together.
   type: dict
   contains:
     totals:

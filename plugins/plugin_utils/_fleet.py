@@ -151,7 +151,7 @@ class HostRow:
 
 @dataclass(frozen=True)
 class Totals:
-    """The fleet in numbers. drifted counts devices, problems hosts. Rooms have no sum: of unlike types it says nothing."""
+    """The fleet in numbers. drifted counts devices, problems hosts. Rooms are not summed up: types are unlike."""
 
     hosts: int
     answered: int
@@ -269,7 +269,7 @@ def _sum_known(rooms: Iterable[Optional[int]]) -> Optional[int]:
 
 
 def _room(parent: Answer) -> Optional[int]:
-    """How many more devices a parent could get: as many as of the type that fits most often. Types share what is left."""
+    """How many more devices a parent could get: those of the type that fits most often, since types share the room."""
     known = [one["available_instances"] for one in parent["types"] if one["available_instances"] is not None]
     return max(known) if known else None
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Chromium without a window, driven over a pair of pipes: a page as a reader sees it.
 
-Its DevTools protocol, JSON messages that end with a zero byte (--remote-debugging-pipe), needs no driver and no library.
+Its DevTools protocol, JSON messages that end with a zero byte (--remote-debugging-pipe), needs no driver, no library.
 Source: https://chromedevtools.github.io/devtools-protocol/
 """
 

@@ -225,5 +225,5 @@ def test_the_filter_gives_plain_dictionaries() -> None:
 
 
 def test_the_filter_wants_a_dictionary() -> None:
-    with pytest.raises(AnsibleFilterError, match="fleet_report: a dictionary .* is wanted, not list"):
+    with pytest.raises(AnsibleFilterError, match=r"fleet_report: a dictionary .* is wanted, not list"):
         fleet_report.FilterModule().filters()["fleet_report"]([])

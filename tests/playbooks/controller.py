@@ -1,0 +1,64 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts for the playbooks: real ones for Ansible, whose modules answer what was recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Controller:
+    """Where ansible-playbook is run."""
+
+    folder: Path
+
+    def play(self, playbook: str, answers: Mapping[str, Mapping[str, Any]], *words: str, **extra: str) -> str:
+        """Runs a playbook of the collection on hosts whose mdev_info answers this. Returns what it printed."""
+        given = ["-e", json.dumps(extra)]
+        done = self._run(["ansible-playbook", "-i", str(self._inventory(answers)), playbook, *given, *words])
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def _inventory(self, answers: Mapping[str, Mapping[str, Any]]) -> Path:
+        hosts = {name: self._host(number, answer) for number, (name, answer) in enumerate(answers.items())}
+        place = self.folder / "inventory.yml"
+        place.write_text(json.dumps({"all": {"hosts": hosts}}))
+        return place
+
+    def _host(self, number: int, answer: Mapping[str, Any]) -> dict[str, Any]:
+        """Its Python does not run the module, but prints what was recorded. Port 1 refuses whoever comes."""
+        if answer.get("unreachable"):
+            return {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_python_interpreter": "/usr/bin/python3"}
+        if "module_stderr" in answer:
+            return {"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/python9"}
+        recorded = self.folder / f"answer-{number}.json"
+        recorded.write_text(json.dumps(answer))
+        python = self.folder / f"python-{number}"
+        python.write_text(f"#!/bin/sh\nexec cat {shlex.quote(str(recorded))}\n")
+        python.chmod(0o755)
+        return {"ansible_connection": "local", "ansible_python_interpreter": str(python)}
+
+    def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        home = self.folder / "home"
+        environment = {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(home),
+            "LC_ALL": "C.UTF-8",
+            "ANSIBLE_COLLECTIONS_PATH": str(self.folder / "collections"),
+            "ANSIBLE_NOCOLOR": "1",
+        }
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
