@@ -20,6 +20,7 @@ USAGE = """./dev demo            shows the collection at work on real hosts with
 ./dev test lab        only the scenarios on real hosts
 ./dev test PART NAME  only the check with this name, as in: ./dev test lab "scenario reboot"
 ./dev bench           measures how fast it is beside other ways, and writes the figures into benchmarks/ (an hour)
+./dev report          takes the pictures of the report on a fleet of such hosts anew, for the README
 ./dev lab VERB        the hosts themselves: up, run, ssh, restore, reboot, status, down (./dev lab --help)
 
 All verbs say what they install before they do. Caches are in ~/.cache/vfio-mdev.
@@ -38,11 +39,21 @@ def _bench(arguments: Sequence[str]) -> int:
     return environment.run_inside("benchmarks", arguments)
 
 
+def _report(arguments: Sequence[str]) -> int:
+    return environment.run_inside("dev.report", arguments)
+
+
 def _lab(arguments: Sequence[str]) -> int:
     return lab_door.main(arguments)
 
 
-VERBS: dict[str, Callable[[Sequence[str]], int]] = {"demo": _demo, "test": _test, "bench": _bench, "lab": _lab}
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {
+    "demo": _demo,
+    "test": _test,
+    "bench": _bench,
+    "report": _report,
+    "lab": _lab,
+}
 
 
 def main(arguments: Sequence[str]) -> int:
