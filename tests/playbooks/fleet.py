@@ -187,11 +187,11 @@ def mainframe() -> Answer:
     """Crypto adapters and a disk."""
     matrix = parent("matrix", Type("vfio_ap-passthrough", "VFIO AP Passthrough Device", None, "vfio-ap", 65534))
     disk = parent("0.0.0052", Type("vfio_ccw-io", "I/O subchannel (Non-QDIO)", None, "vfio-ccw", 0), subsystem="css")
+    adapters = (Attribute("assign_adapter", "0x05"), Attribute("assign_domain", "0x00ab"))
     made = [
-        device(60, matrix, "vfio_ap-passthrough", guest("bank-1")),
+        device(60, matrix, "vfio_ap-passthrough", guest("bank-1"), attributes=adapters),
         device(61, disk, "vfio_ccw-io", guest("bank-1")),
     ]
-    adapters = (Attribute("assign_adapter", "5"), Attribute("assign_domain", "0x00ab"))
     return answer(Inventory((disk, matrix), tuple(made), (defined(made[0], attributes=adapters), defined(made[1]))))
 
 
