@@ -175,7 +175,7 @@ def test_texts_can_be_read(page: Page, dark: bool) -> None:
     assert [text for front, behind, text in texts if contrast(front, behind) < 4.5] == []
 
 
-@pytest.mark.parametrize(("width", "whole"), [(1280, ".lines, .scroll, .inside"), (390, ".lines")])
+@pytest.mark.parametrize(("width", "whole"), [(1280, ".lines, .scroll, .inside"), (1000, ".lines"), (390, ".lines")])
 def test_nothing_sticks_out(page: Page, width: int, whole: str) -> None:
     """On a phone tables may be scrolled, within their frames."""
     page.look(width=width)
