@@ -147,15 +147,16 @@ def test_types_over_the_fleet() -> None:
 def test_totals() -> None:
     drift = [{"field": "active", "wanted": "true", "actual": "false"}]
     lost = device("p", active=False, defined=True, autostart=True, drift=drift)
+    unread = [{"path": path, "error": "EIO"} for path in ("/sys/a", "/sys/b")]
     fleet = fleet_of(
         {
             "gpu-1": answer(parent("p", kind("t-1", 0)), devices=[device("p", "t-1", GUEST), device("p"), lost]),
-            "gpu-2": answer(parent("p", kind("t-1", 2)), parent("q", kind("t-1", None))),
+            "gpu-2": answer(parent("p", kind("t-1", 2)), parent("q", kind("t-1", None)), unread=unread),
             "gpu-3": {"unreachable": True, "msg": "no route"},
         }
     )
     totals = fleet.totals
-    assert (totals.hosts, totals.answered, totals.problems) == (3, 2, 1)
+    assert (totals.hosts, totals.answered, totals.problems) == (3, 2, 2)
     assert (totals.parents, totals.parents_with_room) == (3, 1)
     assert (totals.active, totals.in_use, totals.defined, totals.autostart, totals.drifted) == (2, 1, 1, 1, 1)
     [row] = fleet.drift
