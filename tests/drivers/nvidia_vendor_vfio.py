@@ -141,6 +141,8 @@ class VirtualFunction:
     def _refused_number(self, wanted: int) -> int:
         """Why the driver does not take it, as errno; 0 where it does."""
         answers, kind = self._card.answers, self._card.type(wanted)
+        if self._card.broken:
+            return errno.EIO
         if self.type and self._is_open():
             return answers.in_use
         if not wanted:
@@ -176,6 +178,8 @@ class Card:
     ) -> None:
         self.types = types
         self.answers = answers
+        # Whether whatever is asked of the card fails.
+        self.broken = False
         addresses = virtual_functions(card, count)
         physical = f"{card}.0"
         self._physical = function(physical, _PRODUCT, numa_node, virtual=addresses, total_virtual=32)

@@ -153,6 +153,50 @@ def test_nobody_clears_what_somebody_else_has_set_since(boot: Boot) -> None:
     assert card.types_set() == {FOUR: 1155}
 
 
+def test_what_was_set_by_another_set_since_is_not_ours(boot: Boot) -> None:
+    """Of the same type, on the same function: a note that was left must not tell otherwise."""
+    card = Card("0000:41:00", 1)
+    machine = boot(card)
+    machine.set(name="first", devices=[{"type": SMALL}])
+    card.functions[0].set_by_hand(0)
+    machine.set(name="second", devices=[{"type": SMALL}])
+    assert machine.set(name="first", devices=[], purge="owned")["changed"] is False
+    assert machine.set(name="second", devices=[], purge="owned")["changed"] is True
+    assert card.types_set() == {}
+
+
+def test_what_could_not_be_set_is_not_remembered(boot: Boot) -> None:
+    card = Card("0000:41:00", 1)
+    machine = boot(card)
+    card.broken = True
+    refused = machine.device(name="web", type=SMALL)
+    assert (refused["error"]["kind"], refused["error"]["errno"]) == ("kernel_refused", errno.EIO)
+    assert f"setting vGPU type {SMALL} on {FOUR} failed: the kernel answered EIO" in refused["msg"]
+    card.broken = False
+    card.functions[0].set_by_hand(1148)
+    assert machine.device(name="web", state="absent")["changed"] is False
+
+
+def test_a_function_that_others_have_is_not_taken_for_room_that_is_freed(boot: Boot) -> None:
+    machine = boot(Card("0000:41:00", 3))
+    machine.set(devices=[{"type": SMALL}])
+    machine.set(name="others", devices=[{"type": SMALL, "count": 2}])
+    checked = machine.set(devices=[{"name": "web", "type": SMALL, "parents": [FIVE, SIX]}], purge="owned", check=True)
+    assert checked["error"]["kind"] == "no_room"
+    assert f"{SIX}: is a virtual function, which holds one device, and has one" in checked["msg"]
+
+
+def test_only_the_unit_sets_types_at_boot(boot: Boot) -> None:
+    card = Card("0000:41:00", 1)
+    machine = boot(card)
+    machine.has_mdevctls_rule()
+    refused = machine.device(parent=FOUR, type=SMALL, **STORED)
+    assert refused["error"]["kind"] == "no_autostart"
+    assert "the driver forgets them: vfio-mdev.service is not enabled" in refused["msg"]
+    assert card.types_set() == {}
+    assert machine.device(parent=FOUR, type=SMALL, autostart=False, **STORED)["changed"] is True
+
+
 REFUSALS: dict[str, tuple[dict[str, Any], str, list[str], int | None]] = {
     "another type": ({"parent": FOUR, "type": HALF}, "mismatch", [f"vGPU exists as type {SMALL}", HALF], None),
     "a type of another size": (

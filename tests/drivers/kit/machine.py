@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,14 @@ class Machine(Asked):
     def open_as_guest(self, group: int, guest: str = "web") -> int:
         """The same with a VFIO group that is no mediated device's."""
         return self._namespace.hold(f"/dev/vfio/{group}", guest)
+
+    def has_mdevctls_rule(self) -> None:
+        """At boot mdevctl's udev rule starts mediated devices, and our unit nothing."""
+        etc = self._namespace.etc
+        (etc / "systemd/system/multi-user.target.wants/vfio-mdev.service").unlink()
+        shutil.copy(etc / "programs/virsh", etc / "programs/mdevctl")
+        (etc / "udev/rules.d").mkdir(parents=True)
+        (etc / "udev/rules.d/60-mdevctl.rules").write_text('RUN+="/etc/programs/mdevctl start-parent-mdevs %k"\n')
 
     def has_guest(self, name: str, xml: str) -> None:
         """A guest runs here, as far as virsh tells."""
