@@ -51,7 +51,10 @@ Matrix = frozenset[Part]
 
 
 def matrix_read(matrix: Optional[str], control_domains: Optional[str]) -> Matrix:
-    """What the two files tell, None being an empty one. Without domains a line is '05.', without adapters '.0004'."""
+    """What the two files tell, None being an empty one. Without domains a line is '05.', without adapters '.0004'.
+
+    The kernel cuts matrix after a page, which is 512 queues: adapters beyond these are not seen.
+    """
     queues = _QUEUE.findall(matrix or "")
     found = {
         "adapter": [adapter for adapter, _domain in queues if adapter],
