@@ -44,24 +44,24 @@ RETURN = r"""
 _value:
   description:
     - The report.
-    - A C(bar) has C(in_use) and C(idle), the devices in the kernel with and without a known user, C(room), how many
+    - C(usage) has C(in_use) and C(idle), the devices in the kernel with and without a known user, C(room), how many
       more there could be at most (null where no driver says so), and C(in_use_share) and C(idle_share) in percent of
       these three together.
   type: dict
   contains:
     totals:
-      description: The fleet in numbers, with C(hosts), C(answered) (hosts), C(parents), C(defined) (devices), C(bar),
-        C(drifted) (devices), C(problems) (hosts).
+      description: The fleet in numbers, with C(hosts), C(answered) (hosts), C(parents), C(parents_with_room),
+        C(active), C(in_use), C(defined), C(autostart), C(drifted) (devices), C(problems) (hosts).
       type: dict
     hosts:
-      description: Each host, with C(name), C(anchor), C(state) (V(answered), V(unreachable) or V(failed)),
-        C(framework), C(bar), C(defined), C(drifted), C(problems), C(parent_count), C(parents), C(devices), C(notes).
-        Virtual functions of a card that are alike are one parent with several C(addresses).
+      description: Each host, with C(name), C(state) (V(answered), V(unreachable) or V(failed)), C(framework),
+        C(usage), C(defined), C(drifted), C(problems), C(parent_count), C(parents), C(devices), C(notes). Virtual
+        functions of a card that are alike are one parent with several C(addresses).
       type: list
       elements: dict
     types:
-      description: Each type over all hosts, with C(id), C(name), C(device_api), C(hosts), C(parents), C(defined),
-        C(bar).
+      description: Each type over all hosts, with C(id), C(name), C(device_api), C(parents), C(defined), C(usage), and
+        C(hosts), the same numbers for each host.
       type: list
       elements: dict
     users:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Optional
@@ -24,7 +24,7 @@ FAILED = "failed"
 
 
 @dataclass(frozen=True)
-class Bar:
+class Usage:
     """Devices in the kernel beside what could still be made.
 
     room: how many more at most, None where no driver says so. Shares are percent of all three together.
@@ -44,7 +44,7 @@ class ParentType:
     id: str
     name: Optional[str]
     defined: int
-    bar: Bar
+    usage: Usage
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class ParentRow:
     card: Optional[str]
     vfs: Optional[str]
     defined: int
-    bar: Bar
+    usage: Usage
     types: tuple[ParentType, ...]
     types_without_room: int
 
@@ -116,7 +116,7 @@ class HostType:
     host: str
     parents: int
     defined: int
-    bar: Bar
+    usage: Usage
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class TypeRow:
     device_api: Optional[str]
     parents: int
     defined: int
-    bar: Bar
+    usage: Usage
     hosts: tuple[HostType, ...]
 
 
@@ -139,7 +139,7 @@ class HostRow:
     name: str
     state: str
     framework: Optional[str]
-    bar: Bar
+    usage: Usage
     defined: int
     drifted: int
     problems: int
@@ -204,8 +204,8 @@ def _totals(hosts: tuple[HostRow, ...], answered: Answers) -> Totals:
         answered=len(answered),
         parents=sum(one.parent_count for one in hosts),
         parents_with_room=sum(bool(_room(parent)) for answer in answered.values() for parent in answer["parents"]),
-        active=sum(one.bar.in_use + one.bar.idle for one in hosts),
-        in_use=sum(one.bar.in_use for one in hosts),
+        active=sum(one.usage.in_use + one.usage.idle for one in hosts),
+        in_use=sum(one.usage.in_use for one in hosts),
         defined=sum(one.defined for one in hosts),
         autostart=sum(bool(device["autostart"]) for answer in answered.values() for device in answer["devices"]),
         drifted=sum(one.drifted for one in hosts),
@@ -220,7 +220,7 @@ def _host(name: str, answer: Answer) -> HostRow:
         name=name,
         state=_state(answer),
         framework=answer.get("framework"),
-        bar=_bar(devices, _sum_known(_room(one) for one in parents)),
+        usage=_usage(devices, _sum_known(_room(one) for one in parents)),
         defined=sum(bool(one["defined"]) for one in devices),
         drifted=sum(bool(one["drift"]) for one in devices),
         problems=sum(one.problem for one in notes),
@@ -231,7 +231,7 @@ def _host(name: str, answer: Answer) -> HostRow:
     )
 
 
-# Bars.
+# Usage.
 
 
 def _in_kernel(device: Answer) -> bool:
@@ -239,24 +239,23 @@ def _in_kernel(device: Answer) -> bool:
     return bool(device["active"] or device["removing"])
 
 
-def _bar(devices: Iterable[Answer], room: Optional[int]) -> Bar:
+def _usage(devices: Iterable[Answer], room: Optional[int]) -> Usage:
     there = [one for one in devices if _in_kernel(one)]
     in_use = sum(bool(one["in_use"]) for one in there)
-    return _bar_of(in_use, len(there) - in_use, room)
+    return _usage_of(in_use, len(there) - in_use, room)
 
 
-def _bar_of(in_use: int, idle: int, room: Optional[int]) -> Bar:
+def _usage_of(in_use: int, idle: int, room: Optional[int]) -> Usage:
     whole = in_use + idle + (room or 0)
-    return Bar(in_use, idle, room, _share(in_use, whole), _share(idle, whole))
+    return Usage(in_use, idle, room, _share(in_use, whole), _share(idle, whole))
 
 
 def _share(part: int, whole: int) -> float:
     return round(100 * part / whole, 2) if whole else 0.0
 
 
-def _sum_of(bars: Iterable[Bar]) -> Bar:
-    several = list(bars)
-    return _bar_of(
+def _sum_of(several: Sequence[Usage]) -> Usage:
+    return _usage_of(
         sum(one.in_use for one in several),
         sum(one.idle for one in several),
         _sum_known(one.room for one in several),
@@ -299,7 +298,7 @@ def _looks(parent: Answer, devices: list[Answer]) -> object:
 def _parent(alike: list[Answer], devices: list[Answer]) -> ParentRow:
     first = alike[0]
     types = [_parent_type(number, alike, devices) for number in range(len(first["types"]))]
-    shown = [one for one in types if one.bar.in_use or one.bar.idle or one.bar.room or one.defined]
+    shown = [one for one in types if one.usage.in_use or one.usage.idle or one.usage.room or one.defined]
     return ParentRow(
         addresses=tuple(one["address"] for one in alike),
         driver=first["driver"],
@@ -307,7 +306,7 @@ def _parent(alike: list[Answer], devices: list[Answer]) -> ParentRow:
         card=first["physical_function"],
         vfs=f"{first['vfs']['enabled']} of {first['vfs']['total']}" if first["vfs"] else None,
         defined=sum(bool(one["defined"]) for one in devices),
-        bar=_bar(devices, _sum_known(_room(one) for one in alike)),
+        usage=_usage(devices, _sum_known(_room(one) for one in alike)),
         types=tuple(shown),
         types_without_room=len(types) - len(shown),
     )
@@ -319,7 +318,7 @@ def _parent_type(number: int, alike: list[Answer], devices: list[Answer]) -> Par
         id=kinds[0]["id"],
         name=kinds[0]["name"],
         defined=sum(one["defined"] for one in kinds),
-        bar=_bar(
+        usage=_usage(
             [one for one in devices if one["type"] == kinds[0]["id"]],
             _sum_known(one["available_instances"] for one in kinds),
         ),
@@ -383,14 +382,14 @@ def _types(answered: Answers) -> Iterator[TypeRow]:
             device_api=found[key][0][1]["device_api"],
             parents=sum(one.parents for one in hosts),
             defined=sum(one.defined for one in hosts),
-            bar=_sum_of(one.bar for one in hosts),
+            usage=_sum_of([one.usage for one in hosts]),
             hosts=hosts,
         )
 
 
 def _host_type(host: str, kind: Answer, answer: Answer) -> HostType:
     devices = [one for one in answer["devices"] if one["type"] == kind["id"]]
-    return HostType(host, len(kind["parents"]), kind["defined"], _bar(devices, kind["available_instances"]))
+    return HostType(host, len(kind["parents"]), kind["defined"], _usage(devices, kind["available_instances"]))
 
 
 # Notes.

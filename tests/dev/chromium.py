@@ -107,14 +107,14 @@ class Page:
 
     def _next(self, what: str) -> Message:
         while b"\0" not in self._unread:
-            ready, _, _ = select.select([self._from], [], [], max(0.0, self._end - time.monotonic()))
+            ready = select.select([self._from], [], [], max(0.0, self._end - time.monotonic()))[0]
             if not ready:
                 raise LabError(f"Chromium was not done in time with: {what}")
             read = os.read(self._from, 1 << 16)
             if not read:
                 raise LabError(f"Chromium ended during: {what}")
             self._unread += read
-        text, _, self._unread = self._unread.partition(b"\0")
+        text, self._unread = self._unread.split(b"\0", 1)
         message: Message = json.loads(text)
         return message
 

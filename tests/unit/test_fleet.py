@@ -11,7 +11,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.vfio.mdev.plugins.filter import fleet_report
-from ansible_collections.vfio.mdev.plugins.plugin_utils._fleet import Bar, Fleet, HostRow, fleet_of
+from ansible_collections.vfio.mdev.plugins.plugin_utils._fleet import Fleet, HostRow, Usage, fleet_of
 
 UUID = "11111111-2222-3333-4444-555555555555"
 GUEST = {"pid": 4711, "command": "qemu-system-x86_64", "guest": "web-1"}
@@ -66,30 +66,30 @@ def told(fleet: Fleet) -> list[tuple[str, str, str, bool]]:
 
 
 @pytest.mark.parametrize(
-    ("devices", "rooms", "bar"),
+    ("devices", "rooms", "usage"),
     [
-        ([], [3], Bar(0, 0, 3, 0.0, 0.0)),
-        ([device("p", "t-1", GUEST)], [3], Bar(1, 0, 3, 25.0, 0.0)),
-        ([device("p", "t-1", GUEST), device("p")], [1], Bar(1, 1, 1, 33.33, 33.33)),
-        ([device("p", "t-1", GUEST)], [0], Bar(1, 0, 0, 100.0, 0.0)),
-        ([], [0], Bar(0, 0, 0, 0.0, 0.0)),
+        ([], [3], Usage(0, 0, 3, 0.0, 0.0)),
+        ([device("p", "t-1", GUEST)], [3], Usage(1, 0, 3, 25.0, 0.0)),
+        ([device("p", "t-1", GUEST), device("p")], [1], Usage(1, 1, 1, 33.33, 33.33)),
+        ([device("p", "t-1", GUEST)], [0], Usage(1, 0, 0, 100.0, 0.0)),
+        ([], [0], Usage(0, 0, 0, 0.0, 0.0)),
         # Defined only: it is not in the kernel and takes nothing.
-        ([device("p", active=False, defined=True)], [1], Bar(0, 0, 1, 0.0, 0.0)),
+        ([device("p", active=False, defined=True)], [1], Usage(0, 0, 1, 0.0, 0.0)),
         # Half removed: it takes its instance as before.
-        ([device("p", None, GUEST, active=False, removing=True)], [1], Bar(1, 0, 1, 50.0, 0.0)),
+        ([device("p", None, GUEST, active=False, removing=True)], [1], Usage(1, 0, 1, 50.0, 0.0)),
         # Where nobody could look it counts as idle, and the host says what was unread.
-        ([device("p", in_use=None)], [1], Bar(0, 1, 1, 0.0, 50.0)),
+        ([device("p", in_use=None)], [1], Usage(0, 1, 1, 0.0, 50.0)),
         # Types share what is left: the room of a parent is that of the type which fits most often.
-        ([], [24, 12], Bar(0, 0, 24, 0.0, 0.0)),
-        ([], [None, 12], Bar(0, 0, 12, 0.0, 0.0)),
-        ([device("p")], [None], Bar(0, 1, None, 0.0, 100.0)),
-        ([device("p")], [], Bar(0, 1, None, 0.0, 100.0)),
+        ([], [24, 12], Usage(0, 0, 24, 0.0, 0.0)),
+        ([], [None, 12], Usage(0, 0, 12, 0.0, 0.0)),
+        ([device("p")], [None], Usage(0, 1, None, 0.0, 100.0)),
+        ([device("p")], [], Usage(0, 1, None, 0.0, 100.0)),
     ],
 )
-def test_a_parents_bar(devices: list[Any], rooms: list[Optional[int]], bar: Bar) -> None:
+def test_a_parents_bar(devices: list[Any], rooms: list[Optional[int]], usage: Usage) -> None:
     host = host_of(answer(parent("p", *(kind(f"t-{n}", room) for n, room in enumerate(rooms, 1))), devices=devices))
-    assert host.parents[0].bar == bar
-    assert host.bar == bar
+    assert host.parents[0].usage == usage
+    assert host.usage == usage
 
 
 def test_functions_of_a_card_that_are_alike_are_one_row() -> None:
@@ -103,10 +103,10 @@ def test_functions_of_a_card_that_are_alike_are_one_row() -> None:
     ]
     made = [device("0000:41:00.4", "t-1", GUEST), device("0000:41:00.5", "t-1", PROCESS)]
     rows = host_of(answer(*parents, devices=made)).parents
-    assert [(row.addresses[0], len(row.addresses), row.bar) for row in rows] == [
-        ("0000:41:00.4", 2, Bar(2, 0, 0, 100.0, 0.0)),
-        ("0000:41:00.6", 2, Bar(0, 0, 2, 0.0, 0.0)),
-        ("0000:c1:00.4", 1, Bar(0, 0, 1, 0.0, 0.0)),
+    assert [(row.addresses[0], len(row.addresses), row.usage) for row in rows] == [
+        ("0000:41:00.4", 2, Usage(2, 0, 0, 100.0, 0.0)),
+        ("0000:41:00.6", 2, Usage(0, 0, 2, 0.0, 0.0)),
+        ("0000:c1:00.4", 1, Usage(0, 0, 1, 0.0, 0.0)),
     ]
 
 
@@ -136,10 +136,10 @@ def test_types_over_the_fleet() -> None:
         "gpu-3": answer(types=[kind("t-10", 7, "Ten of another driver", **offer)]),
     }
     types = fleet_of(answers).types
-    assert [(one.id, one.name, one.parents, one.defined, one.bar) for one in types] == [
-        ("t-9", "Nine", 2, 1, Bar(0, 0, None, 0.0, 0.0)),
-        ("t-10", "Ten", 4, 2, Bar(1, 0, 8, 11.11, 0.0)),
-        ("t-10", "Ten of another driver", 2, 1, Bar(0, 0, 7, 0.0, 0.0)),
+    assert [(one.id, one.name, one.parents, one.defined, one.usage) for one in types] == [
+        ("t-9", "Nine", 2, 1, Usage(0, 0, None, 0.0, 0.0)),
+        ("t-10", "Ten", 4, 2, Usage(1, 0, 8, 11.11, 0.0)),
+        ("t-10", "Ten of another driver", 2, 1, Usage(0, 0, 7, 0.0, 0.0)),
     ]
     assert [one.host for one in types[1].hosts] == ["gpu-1", "gpu-2"]
 
@@ -222,7 +222,7 @@ def test_a_device_without_a_uuid_is_called_by_its_parent() -> None:
 
 def test_the_filter_gives_plain_dictionaries() -> None:
     report = fleet_report.FilterModule().filters()["fleet_report"]({"gpu-1": answer(parent("p", kind("t-1", 4)))})
-    assert report["hosts"][0]["parents"][0]["bar"]["room"] == 4
+    assert report["hosts"][0]["parents"][0]["usage"]["room"] == 4
 
 
 def test_the_filter_wants_a_dictionary() -> None:
