@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,16 +40,18 @@ _OPTIONS = (
     "--remote-debugging-pipe",
 )
 
+# What the browser gets for one answer.
+_SECONDS = 60.0
+
 Message = dict[str, Any]
 
 
 class Page:
     """One tab. events: all that the browser told meanwhile, in order."""
 
-    def __init__(self, to_browser: int, from_browser: int, deadline: float) -> None:
+    def __init__(self, to_browser: int, from_browser: int) -> None:
         self.events: list[Message] = []
         self._to, self._from = to_browser, from_browser
-        self._end = time.monotonic() + deadline
         self._number = 0
         self._unread = b""
         self._session: str | None = None
@@ -75,7 +77,8 @@ class Page:
         """Opens a file and waits until all of it is loaded."""
         self.events.clear()
         self.call("Page.navigate", url=page.resolve().as_uri())
-        self._until(lambda one: one.get("method") == "Page.loadEventFired", f"loading {page}")
+        if not any(_loaded(one) for one in self.events):
+            self._until(_loaded, f"loading {page}")
 
     def look(self, *, width: int, dark: bool = False, height: int = 800) -> None:
         """Sets the window, and whether its reader likes it dark."""
@@ -98,18 +101,19 @@ class Page:
         shot = self.call("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
         place.write_bytes(base64.b64decode(shot["data"]))
 
-    def _until(self, wanted: Any, what: str) -> Message:
+    def _until(self, wanted: Callable[[Message], bool], what: str) -> Message:
+        end = time.monotonic() + _SECONDS
         while True:
-            message = self._next(what)
+            message = self._next(what, end)
             if wanted(message):
                 return message
             self.events.append(message)
 
-    def _next(self, what: str) -> Message:
+    def _next(self, what: str, end: float) -> Message:
         while b"\0" not in self._unread:
-            ready = select.select([self._from], [], [], max(0.0, self._end - time.monotonic()))[0]
+            ready = select.select([self._from], [], [], max(0.0, end - time.monotonic()))[0]
             if not ready:
-                raise LabError(f"Chromium was not done in time with: {what}")
+                raise LabError(f"Chromium was not done after {_SECONDS:.0f} s with: {what}")
             read = os.read(self._from, 1 << 16)
             if not read:
                 raise LabError(f"Chromium ended during: {what}")
@@ -119,9 +123,13 @@ class Page:
         return message
 
 
+def _loaded(message: Message) -> bool:
+    return message.get("method") == "Page.loadEventFired"
+
+
 @contextmanager
-def browser(deadline: float = 60.0) -> Iterator[Page]:
-    """A tab of a browser that is new, and gone after the block. deadline: seconds for all of it."""
+def browser() -> Iterator[Page]:
+    """A tab of a browser that is new, and gone after the block."""
     program = next((found for name in _NAMES if (found := shutil.which(name))), None)
     if program is None:
         raise LabError(f"none of {', '.join(_NAMES)} is installed: ./dev test installs chromium")
@@ -141,7 +149,7 @@ def browser(deadline: float = 60.0) -> Iterator[Page]:
         try:
             os.close(from_us)
             os.close(to_us)
-            yield Page(to_browser, from_browser, deadline)
+            yield Page(to_browser, from_browser)
         finally:
             end_group(process)
             os.close(to_browser)
