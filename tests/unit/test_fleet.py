@@ -117,6 +117,11 @@ def test_functions_whose_devices_differ_are_rows_of_their_own(differing: dict[st
     assert len(host_of(answer(*parents, devices=made)).parents) == 2
 
 
+def test_a_card_tells_of_its_virtual_functions() -> None:
+    [row] = host_of(answer(parent("0000:41:00.0", kind("t-1", 1), vfs={"enabled": 4, "total": 16}))).parents
+    assert row.vfs == "4 of 16"
+
+
 def test_parents_without_a_card_are_never_put_together() -> None:
     assert len(host_of(answer(parent("a", kind("t-1", 1)), parent("b", kind("t-1", 1)))).parents) == 2
 
