@@ -26,19 +26,25 @@ _TYPE = "nvidia-471"
 
 
 class Faulty:
-    """Another driver, with faults in the files whose paths match a pattern."""
+    """Other drivers, with faults in the files whose paths match a pattern."""
 
-    def __init__(self, driver: Driver, faults: Mapping[str, Fault]) -> None:
-        self._driver = driver
+    def __init__(self, faults: Mapping[str, Fault], *drivers: Driver) -> None:
         self._faults = faults
+        self._drivers = drivers
+        # Patterns that matched nothing so far: a test that leaves one has shown nothing.
+        self.unused = set(faults)
 
     def plug(self, kernel: Kernel) -> None:
-        self._driver.plug(kernel)
+        for driver in self._drivers:
+            driver.plug(kernel)
 
     def nodes(self) -> Nodes:
-        nodes = self._driver.nodes()
+        nodes = {path: node for driver in self._drivers for path, node in driver.nodes().items()}
         for pattern, fault in self._faults.items():
-            nodes.update({path: fault(node) for path, node in nodes.items() if fnmatch(path, pattern)})
+            hit = {path: fault(node) for path, node in nodes.items() if fnmatch(path, pattern)}
+            if hit:
+                self.unused.discard(pattern)
+            nodes.update(hit)
         return nodes
 
 
@@ -122,6 +128,31 @@ def late(seconds: float) -> Fault:
         return replace(node, look=look)
 
     return fault
+
+
+def a_file(node: Node) -> Node:
+    """A file where a folder or a link should be."""
+    return Node(read=lambda: "?\n")
+
+
+def a_folder(node: Node) -> Node:
+    """A folder where a file should be."""
+    return Node()
+
+
+def shut(number: int) -> Fault:
+    """Can't be opened."""
+    return lambda node: replace(node, opened=lambda: refuse(number))
+
+
+def leading_nowhere(node: Node) -> Node:
+    """A link to what is not there."""
+    return replace(node, target="../nowhere/at all")
+
+
+def deaf(node: Node) -> Node:
+    """Says yes to what is written and does nothing."""
+    return replace(node, write=lambda _text: None)
 
 
 class Liar(Sample):
