@@ -40,7 +40,9 @@ _CREATE_MEANS = {
     errno.ENODEV: "the parent's driver is being unloaded",
     errno.ENOENT: "the parent or the type is gone",
     errno.EBUSY: "the parent is busy",
-    errno.EIO: "the driver or the card failed: see the kernel log",
+    # nv_vgpu_vfio_create of NVIDIA's driver has this one answer to whatever is wrong with a creation.
+    errno.EIO: "the driver or the card failed: see the kernel log (NVIDIA's driver also says this of a type that the "
+    "card can't take now)",
     errno.ENOMEM: "the kernel had no memory for it",
     errno.EROFS: "sysfs is mounted read-only: in a container it must be mounted writable",
 }
@@ -66,7 +68,7 @@ _REMOVE_MEANS = {
 _ELSE = "see the kernel log"
 
 # Errors of a creation that another parent might not give.
-FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EUSERS, errno.EINVAL, errno.EPERM, errno.EBUSY})
+FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EUSERS, errno.EINVAL, errno.EPERM, errno.EBUSY, errno.EIO})
 
 # Errors of a change to a live device that may go away when it is started anew.
 WAIT_ERRNOS = frozenset({errno.EBUSY, errno.EPERM, errno.EACCES})

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from drivers.hostile import Faulty, failing
 from drivers.kit.changes import Change, Refusal, actions, device, show, show_refusal, thrice
 from drivers.kit.machine import Boot, Machine
 from drivers.nvidia_sriov import Card
@@ -186,3 +187,16 @@ def test_after_a_boot_the_definition_says_what_was_there(boot: Boot) -> None:
     shown = device(machine, UUID)
     assert shown is not None
     assert (shown["active"], shown["drift"]) == (True, [])
+
+
+def test_a_function_that_the_driver_refuses_at_the_last_moment_is_left_for_the_next(boot: Boot) -> None:
+    """Somebody else has filled the card, or taken the function, since it was asked: NVIDIA's driver calls that EIO."""
+    create = f"*/{FIRST}/mdev_supported_types/{SMALL}/create"
+    machine = boot(Faulty({create: failing(errno.EIO)}, Card("0000:41:00", 3)))
+    done = machine.device(uuid=UUID, type=SMALL)
+    assert done["device"]["parent"] == SECOND
+    [rejected] = [one for one in done["rejected_parents"] if one["parent"] == FIRST]
+    assert "EIO (Input/output error)" in rejected["reason"]
+    refused = machine.device(uuid=OTHER, type=SMALL, parent=FIRST)
+    assert (refused["error"]["kind"], refused["error"]["errno"]) == ("kernel_refused", errno.EIO)
+    assert "of a type that the card can't take now" in refused["msg"]
