@@ -23,7 +23,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 
 @pytest.fixture(scope="session")
 def namespaces(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Namespace]]:
-    """The one that serves all tests; another one after a test that broke it."""
+    """The one that serves all tests; another one after one that was broken."""
     started: list[Namespace] = []
     yield started
     for one in started:
@@ -33,15 +33,14 @@ def namespaces(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture
 def boot(host: Host, namespaces: list[Namespace], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Boot]:
     """Boots the machine with these drivers."""
-    if not namespaces or not namespaces[-1].alive:
-        namespaces.append(Namespace(host.root, tmp_path_factory.mktemp("namespace")))
-    namespace = namespaces[-1]
 
     def machine(*drivers: Driver) -> Machine:
+        if not namespaces or not namespaces[-1].alive:
+            namespaces.append(Namespace(host.root, tmp_path_factory.mktemp("namespace")))
         host.boot(*drivers)
-        return Machine(host, namespace)
+        return Machine(host, namespaces[-1])
 
     yield machine
     host.kernel.removals_end.set()
-    if namespace.alive:
-        namespace.reset()
+    if namespaces and namespaces[-1].alive:
+        namespaces[-1].reset()

@@ -22,18 +22,19 @@ from typing import Any
 from drivers.kit.host import MACHINE_ID
 
 _TESTS = Path(__file__).parents[2]
-_MOST_SECONDS = 30.0
 _VIRSH = Path(__file__).with_name("virsh")
+
+# So long may a module take on a busy tester's machine.
+ANSWER_SECONDS = 30.0
+_END_SECONDS = 30.0
 
 _UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private")
 
 # Without it nothing would start devices at boot, and the modules would say so.
 _STARTER = "systemd/system/multi-user.target.wants/vfio-mdev.service"
 
-
 # What programs need to start, and to know who they are.
 _FROM_TESTER = ("ld.so.cache", "passwd", "group")
-
 
 # Programs of the machine's own, before those of the tester's.
 _PROGRAMS = "/etc/programs"
@@ -101,7 +102,7 @@ class Namespace:
     def stop(self) -> None:
         """unshare takes all processes of the machine with it."""
         self._process.kill()
-        self._process.communicate(timeout=_MOST_SECONDS)
+        self._process.communicate(timeout=_END_SECONDS)
 
     def _fill(self) -> None:
         starter = self.etc / _STARTER
@@ -128,11 +129,11 @@ class Namespace:
     def _line(self) -> bytes:
         assert self._process.stdout is not None
         output = self._process.stdout.fileno()
-        end, line = time.monotonic() + _MOST_SECONDS, b""
+        end, line = time.monotonic() + ANSWER_SECONDS, b""
         while not line.endswith(b"\n"):
             if not select.select([output], [], [], max(0.0, end - time.monotonic()))[0]:
                 self.stop()
-                raise Stuck(f"it took more than {_MOST_SECONDS:.0f} s")
+                raise Stuck(f"it took more than {ANSWER_SECONDS:g} s")
             part = os.read(output, 1 << 20)
             if not part:
                 raise AssertionError("the machine went away")
