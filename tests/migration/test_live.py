@@ -88,6 +88,22 @@ def test_no_room_for_the_second_guest(lab: Lab) -> None:
     assert_untouched(lab, "web", "db", devices=others)
 
 
+def test_all_that_is_in_the_way_is_told_at_once(lab: Lab) -> None:
+    """A UUID of another type, a device in use, and a type that is not there. The guests run on."""
+    lab.a.guest("web", A)
+    lab.a.guest("db", B)
+    lab.b.sh(f"echo {A} > /sys/class/mdev_bus/mtty/mdev_supported_types/mtty-2/create")
+    lab.b.guest("other", B)
+    said = lab.migrate(lab.a, lab.b, "web", "db", fails=True)
+    assert f"device {A} exists as type mtty-2" in said
+    assert f"UUID {B} is in use here by other" in said
+    said = lab.migrate(lab.a, lab.b, "web", "db", fails=True, prepare_migration_types={"mtty-1": "nvidia-471"})
+    assert "no parent asked for offers type 'nvidia-471'" in said
+    assert (lab.a.guests(), lab.b.guests()) == ({"web", "db"}, {"other"})
+    assert lab.b.devices() == {A, B}
+    assert lab.a.files() | lab.b.files() == set()
+
+
 _STEPS = ("Ask the source", "Have all devices ready", "Leave the guests' XML", "Tell what was found")
 
 
