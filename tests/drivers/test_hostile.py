@@ -210,7 +210,7 @@ def test_what_goes_wrong_is_an_error_that_says_so(
 def test_what_a_driver_says_at_length_is_cut(boot: Boot) -> None:
     """Eight cards with three types each, ten megabytes a description."""
     cards = (t4(f"0000:{bus:02x}:00.0") for bus in range(0x10, 0x18))
-    machine = boot(Faulty({"*/description": hostile.saying("x" * 10_000_000)}, *cards))
+    machine = boot(Faulty({"*/description": hostile.saying(b"x" * 10_000_000)}, *cards))
     machine.info()
     machine.peak_memory()
     before = machine.peak_memory()
