@@ -10,8 +10,6 @@ changes what all functions of the card say.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from drivers.kit.kernel import Kernel
 from drivers.kit.nodes import Nodes
 from drivers.kit.pci import Function
@@ -22,8 +20,8 @@ _PRODUCT = "0x20f1"
 
 
 class _VirtualFunction(VgpuParent):
-    def __init__(self, pci: Function, card: Card, types: Sequence[VgpuType]) -> None:
-        super().__init__(pci, types)
+    def __init__(self, pci: Function, card: Card) -> None:
+        super().__init__(pci, A100)
         self._card = card
 
     def on_card(self) -> list[VgpuType]:
@@ -36,12 +34,12 @@ class _VirtualFunction(VgpuParent):
 class Card:
     """A card with its virtual functions enabled: "0000:41:00" has 0000:41:00.4 and those after it."""
 
-    def __init__(self, card: str, count: int, types: Sequence[VgpuType] = A100, numa_node: int = 1) -> None:
+    def __init__(self, card: str, count: int, numa_node: int = 1) -> None:
         addresses = virtual_functions(card, count)
         physical = f"{card}.0"
         self._physical = function(physical, _PRODUCT, numa_node, virtual=addresses, total_virtual=16)
         self.functions = [
-            _VirtualFunction(function(one, _PRODUCT, numa_node, physical=physical), self, types) for one in addresses
+            _VirtualFunction(function(one, _PRODUCT, numa_node, physical=physical), self) for one in addresses
         ]
 
     def plug(self, kernel: Kernel) -> None:

@@ -31,7 +31,6 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drivers.kit.kernel import Kernel
@@ -168,24 +167,15 @@ class VirtualFunction:
 class Card:
     """A card with its virtual functions enabled: "0000:41:00" has 0000:41:00.4 and those after it."""
 
-    def __init__(
-        self,
-        card: str,
-        count: int,
-        types: Sequence[VgpuType] = L40S,
-        answers: Answers = SHIPPED,
-        numa_node: int = 0,
-    ) -> None:
-        self.types = types
+    def __init__(self, card: str, count: int, answers: Answers = SHIPPED) -> None:
+        self.types = L40S
         self.answers = answers
         # Whether whatever is asked of the card fails.
         self.broken = False
         addresses = virtual_functions(card, count)
         physical = f"{card}.0"
-        self._physical = function(physical, _PRODUCT, numa_node, virtual=addresses, total_virtual=32)
-        self.functions = [
-            VirtualFunction(function(one, _PRODUCT, numa_node, physical=physical), self) for one in addresses
-        ]
+        self._physical = function(physical, _PRODUCT, 0, virtual=addresses, total_virtual=32)
+        self.functions = [VirtualFunction(function(one, _PRODUCT, 0, physical=physical), self) for one in addresses]
 
     def plug(self, kernel: Kernel) -> None:
         for one in self.functions:

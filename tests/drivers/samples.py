@@ -34,9 +34,8 @@ class Sample(MdevParent):
         place: str | None = None,
         subsystem: str | None = None,
     ) -> None:
-        super().__init__(
-            address, place or f"virtual/{address}/{address}", subsystem or f"class/{address}", device_driver=address
-        )
+        place, subsystem = place or f"virtual/{address}/{address}", subsystem or f"class/{address}"
+        super().__init__(address, place, subsystem, None, address)
         self._costs = costs
         self._names = names or {}
         self._budget = budget

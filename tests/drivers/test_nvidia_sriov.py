@@ -142,6 +142,10 @@ SETS: dict[str, tuple[list[dict[str, Any]], dict[tuple[str, str], int]]] = {
 @pytest.mark.parametrize(("devices", "cards"), SETS.values(), ids=SETS)
 def test_sets(boot: Boot, devices: list[dict[str, Any]], cards: dict[tuple[str, str], int]) -> None:
     machine = boot(Card("0000:41:00", 6), Card("0000:c1:00", 6, numa_node=0))
+    fits = machine.info(want=devices)["want"]
+    assert all(one["fits"] for one in fits)
+    planned = [(one["type"], each["parent"]) for one in fits for each in one["placement"] for _ in range(each["count"])]
+    assert Counter((parent[5:7], kind) for kind, parent in planned) == cards
     done = thrice(machine, machine.set, devices=devices)
     assert Counter((one["parent"][5:7], one["type"]) for one in done["devices"]) == cards
     assert {one["uuid"]: one["type"] for one in machine.info()["devices"]} == machine.host.devices()
@@ -149,6 +153,8 @@ def test_sets(boot: Boot, devices: list[dict[str, Any]], cards: dict[tuple[str, 
 
 def test_a_set_that_no_card_has_room_for_is_known_before_anything_is_written(boot: Boot) -> None:
     machine = boot(Card("0000:41:00", 6))
+    [fit] = machine.info(want=[{"type": SMALL, "count": 6}])["want"]
+    assert (fit["fits"], fit["fitting"]) == (False, 5)
     refused = machine.set(devices=[{"type": SMALL, "count": 6}])
     assert refused["error"]["kind"] == "no_room"
     assert "holds at most 5" in refused["msg"]

@@ -64,13 +64,11 @@ class Adapters(MdevParent):
         default_adapters: Collection[int] = (),
         default_domains: Collection[int] = (),
         hotplug: bool = True,
-        full: int = errno.EUSERS,
     ) -> None:
         super().__init__("matrix", "vfio_ap/matrix", "bus/matrix", "vfio_ap", "vfio_ap_mdev")
         self._default_adapters = default_adapters
         self._default_domains = default_domains
         self._hotplug = hotplug
-        self._full = full
         self.matrixes: dict[str, Matrix] = {}
 
     def plug(self, kernel: Kernel) -> None:
@@ -85,7 +83,7 @@ class Adapters(MdevParent):
 
     def probe(self, type_id: str, uuid: str) -> None:
         if self.left(type_id) < 1:
-            refuse(self._full)
+            refuse(errno.EUSERS)
         self.matrixes[uuid] = Matrix()
 
     def forget(self, device: MdevDevice) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from drivers.kit.machine import Machine
@@ -39,7 +39,7 @@ class Refusal:
     kind: str
     words: list[str]
     errno: int | None = None
-    before: tuple[Request, ...] = field(default=())
+    before: tuple[Request, ...] = ()
     writes: bool = False
 
 

@@ -38,9 +38,7 @@ class MdevParent:
     driver: what it is bound to; device_driver: what its mediated devices are bound to.
     """
 
-    def __init__(
-        self, address: str, place: str, subsystem: str, driver: str | None = None, device_driver: str = "vfio_mdev"
-    ) -> None:
+    def __init__(self, address: str, place: str, subsystem: str, driver: str | None, device_driver: str) -> None:
         self.address = address
         self.folder = f"sys/devices/{place}"
         self.subsystem = f"sys/{subsystem}"
