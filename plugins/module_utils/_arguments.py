@@ -11,17 +11,27 @@ from typing import Any
 from ._address import parse_uuid
 from ._errors import InvalidInput
 from ._host import HostPaths, machine_id
+from ._vfs import MAX, WantedVfs, check_once, wanted_vfs
 from ._wanted import FIRST, PLACEMENTS, Owner, Wanted, checked_attributes, checked_parents
 
 Spec = dict[str, dict[str, Any]]
 
+SYSFS_ARGUMENTS: Spec = {"sysfs_path": {"type": "path", "default": "/sys"}}
+
 HOST_ARGUMENTS: Spec = {
-    "sysfs_path": {"type": "path", "default": "/sys"},
+    **SYSFS_ARGUMENTS,
     "definitions_path": {"type": "path", "default": "/etc/mdevctl.d"},
 }
 
 IDENTITY_ARGUMENTS: Spec = {
     "name_scope": {"type": "str", "choices": ["host", "global"], "default": "host"},
+}
+
+CARDS_ARGUMENT: dict[str, Any] = {
+    "type": "list",
+    "elements": "dict",
+    "required": True,
+    "options": {"address": {"type": "str", "required": True}, "vfs": {"type": "str", "default": MAX}},
 }
 
 # Where a device may go.
@@ -98,3 +108,10 @@ def place(params: dict[str, Any]) -> dict[str, Any]:
 def owner(params: dict[str, Any], set_name: str = "") -> Owner:
     """Whose UUIDs are derived."""
     return Owner(machine_id(HostPaths(params["sysfs_path"])) if params["name_scope"] == "host" else "", set_name)
+
+
+def cards(params: list[dict[str, str]]) -> tuple[WantedVfs, ...]:
+    """The cards that are to have virtual functions."""
+    wanted = tuple(wanted_vfs(one["address"], one["vfs"]) for one in params)
+    check_once(wanted)
+    return wanted

@@ -12,8 +12,8 @@ from typing import Optional
 
 from ._errors import NoAutostart
 from ._host import HostPaths, read_bytes
+from ._unit_files import DEVICES_UNIT
 
-UNIT = "vfio-mdev.service"
 _WANTED_BY = "etc/systemd/system/multi-user.target.wants"
 _RULE = "60-mdevctl.rules"
 _RULE_FOLDERS = ("etc/udev/rules.d", "usr/lib/udev/rules.d", "lib/udev/rules.d")
@@ -22,8 +22,8 @@ _PROGRAM = re.compile(r"(/[\w./-]*/mdevctl)\b")
 
 def starter(paths: HostPaths) -> Optional[str]:
     """In words who starts definitions at boot. None where nothing does."""
-    if os.path.lexists(paths.beside(_WANTED_BY, UNIT)):
-        return UNIT
+    if is_enabled(paths, DEVICES_UNIT):
+        return DEVICES_UNIT
     for folder in _RULE_FOLDERS:
         path = paths.beside(folder, _RULE)
         try:
@@ -34,15 +34,20 @@ def starter(paths: HostPaths) -> Optional[str]:
     return None
 
 
+def is_enabled(paths: HostPaths, unit: str) -> bool:
+    """Whether systemd starts a unit of ours at boot."""
+    return os.path.lexists(paths.beside(_WANTED_BY, unit))
+
+
 def require_starter(paths: HostPaths) -> None:
     """Refuses to promise a start at boot where nothing would do it."""
     if starter(paths) is None:
         raise NoAutostart(
-            f"nothing on this host starts defined devices at boot: {UNIT} is not enabled, and mdevctl's udev rule is "
-            "missing or runs a command that is not there (as on Debian and Ubuntu). Nothing was changed. "
+            f"nothing on this host starts defined devices at boot: {DEVICES_UNIT} is not enabled, and mdevctl's udev "
+            "rule is missing or runs a command that is not there (as on Debian and Ubuntu). Nothing was changed. "
             "Install the unit with role vfio.mdev.boot, or set autostart: false, or persistent: false for a device "
             "that is to last until the next reboot",
-            unit=UNIT,
+            unit=DEVICES_UNIT,
         )
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The files that a host needs to start its devices at boot without Ansible: a systemd unit, and this package."""
+"""The files that a host needs to start its devices at boot without Ansible: systemd units, and this package."""
 
 from __future__ import annotations
 
@@ -11,66 +11,23 @@ import pkgutil
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from typing import Optional
 
-from . import _boot
-from ._autostart import UNIT, starter
+# What the units run is imported here, so that Ansible brings it and all that it needs to the host.
+from . import _boot as _boot
+from . import _boot_vfs as _boot_vfs
+from ._autostart import is_enabled
 from ._errors import BackendFailed, FilesRefused, InvalidInput
 from ._files import write_whole
 from ._host import HostPaths, errno_text, read_bytes
+from ._unit_files import PACKAGE, UNITS, Program, UnitFile
 
-# The package's name on the host, below the program's folder.
-_PACKAGE = "vfio_mdev"
-# What the unit runs. Imported here, so that Ansible brings it and all that it needs to the host.
-_PROGRAM = _boot.__name__.rpartition(".")[2]
 _FILE_MODE = 0o644
 # The oldest Python that reads the core (ansible-core 2.19 asks no less of a managed host).
 _OLDEST_PYTHON = (3, 9)
-# After the last parent's deadline: for a driver that takes long to create devices.
-_SPARE_SECONDS = 60
-
-_UNIT_TEXT = """\
-# Written by the Ansible collection vfio.mdev, role boot. Changes are overwritten: use a drop-in.
-[Unit]
-Description=Start mediated devices that are defined with autostart
-After={after}
-# Guests that start at boot need their devices.
-Before=libvirtd.service virtqemud.service virtnodedevd.service libvirt-guests.service
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-Environment=PYTHONPATH={folder}
-ExecStart={python} -m {program} --wait {wait_seconds}
-TimeoutStartSec={timeout}
-
-[Install]
-WantedBy=multi-user.target
-"""
-_AFTER = ("local-fs.target", "systemd-modules-load.service", "systemd-udevd.service")
-
-
-@dataclass(frozen=True)
-class BootUnit:
-    """How devices are started at boot. wait_seconds: for parents that come late, all together."""
-
-    folder: str
-    python: str
-    wait_seconds: int
-    after: tuple[str, ...]
-
-    def text(self) -> str:
-        """The unit's file."""
-        return _UNIT_TEXT.format(
-            after=" ".join((*_AFTER, *self.after)),
-            folder=self.folder,
-            python=self.python,
-            program=f"{_PACKAGE}.{_PROGRAM}",
-            wait_seconds=self.wait_seconds,
-            timeout=self.wait_seconds + _SPARE_SECONDS,
-        )
 
 
 @dataclass(frozen=True)
@@ -82,51 +39,57 @@ class FileChange:
     after: Optional[bytes]
 
 
-def unit_path(paths: HostPaths) -> str:
-    """Where the unit's file is."""
-    return paths.beside("etc", "systemd", "system", UNIT)
+@dataclass(frozen=True)
+class BootPlan:
+    """What to write and remove, and which units systemd is to start at boot from now on, or no more."""
+
+    files: tuple[FileChange, ...]
+    enable: tuple[str, ...] = ()
+    disable: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.files or self.enable or self.disable)
 
 
-def plan_present(paths: HostPaths, unit: BootUnit) -> list[FileChange]:
-    """What to write, and what an older version left. The unit comes last: it needs the rest."""
-    _require_python(unit.python)
-    package = os.path.join(paths.beside(unit.folder.lstrip("/")), _PACKAGE)
-    wanted = {os.path.join(package, name): data for name, data in _sources().items()}
-    left_over = [path for path in _files_in(package) if path not in wanted]
-    wanted[unit_path(paths)] = unit.text().encode()
+def plan_boot(paths: HostPaths, program: Program, units: Sequence[UnitFile]) -> BootPlan:
+    """What it takes to have these units, and none other of ours. Without units nothing of the program stays."""
+    if units:
+        _require_python(program.python)
+    package = os.path.join(paths.beside(program.folder.lstrip("/")), PACKAGE)
+    wanted = {os.path.join(package, name): data for name, data in _sources().items()} if units else {}
+    # Units come after what they need, and go before it.
+    wanted.update((_unit_path(paths, one.name), one.text.encode()) for one in units)
+    left_over = [path for path in (*_unit_files(paths), *_files_in(package)) if path not in wanted]
     changes = [FileChange(path, _content(path), data) for path, data in wanted.items()]
     changes += [FileChange(path, _content(path), None) for path in left_over]
-    return [one for one in changes if one.before != one.after]
+    names = [one.name for one in units]
+    return BootPlan(
+        files=tuple(one for one in changes if one.before != one.after),
+        enable=tuple(one for one in names if not is_enabled(paths, one)),
+        disable=tuple(one for one in UNITS if one not in names and is_enabled(paths, one)),
+    )
 
 
-def plan_absent(paths: HostPaths, folder: str) -> list[FileChange]:
-    """What to remove, the unit first."""
-    package = os.path.join(paths.beside(folder.lstrip("/")), _PACKAGE)
-    present = [path for path in (unit_path(paths), *_files_in(package)) if os.path.lexists(path)]
-    return [FileChange(path, _content(path), None) for path in present]
-
-
-def is_enabled(paths: HostPaths) -> bool:
-    """Whether systemd starts the unit at boot."""
-    return starter(paths) == UNIT
-
-
-def enable(changed: bool, was_enabled: bool) -> None:
-    """Has systemd start the unit at boot, and know it as it is now. To enable a unit makes systemd read it too."""
-    if not was_enabled:
-        _systemctl("enable", UNIT)
-    elif changed:
+def apply_boot(paths: HostPaths, program: Program, plan: BootPlan) -> None:
+    """Makes it so. A unit is enabled after all that it needs is there, and disabled before."""
+    if plan.disable:
+        _systemctl("disable", *plan.disable)
+    apply_changes(paths, program.folder, plan.files)
+    if plan.enable:
+        _systemctl("enable", *plan.enable)
+    if plan.files:
+        # So that systemd knows units as they are now, or that they are gone.
         _systemctl("daemon-reload")
 
 
-def disable() -> None:
-    """Has systemd start the unit no more."""
-    _systemctl("disable", UNIT)
+def _unit_path(paths: HostPaths, name: str) -> str:
+    return paths.beside("etc", "systemd", "system", name)
 
 
-def forget() -> None:
-    """Has systemd forget a unit that is gone."""
-    _systemctl("daemon-reload")
+def _unit_files(paths: HostPaths) -> list[str]:
+    return [path for path in (_unit_path(paths, one) for one in UNITS) if os.path.lexists(path)]
 
 
 def _systemctl(*words: str) -> None:
@@ -144,7 +107,7 @@ def _systemctl(*words: str) -> None:
         )
 
 
-def apply_changes(paths: HostPaths, folder: str, changes: list[FileChange]) -> None:
+def apply_changes(paths: HostPaths, folder: str, changes: Sequence[FileChange]) -> None:
     """Writes and removes files; a folder of ours that is empty then goes too."""
     for change in changes:
         try:
@@ -164,7 +127,7 @@ def apply_changes(paths: HostPaths, folder: str, changes: list[FileChange]) -> N
 
 
 def _forget_empty(folder: str) -> None:
-    package = os.path.join(folder, _PACKAGE)
+    package = os.path.join(folder, PACKAGE)
     if os.path.isdir(package) and not _files_in(package):
         shutil.rmtree(package)
         if not os.listdir(folder):

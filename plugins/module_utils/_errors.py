@@ -67,6 +67,18 @@ class InUse(MdevError):
     kind = "in_use"
 
 
+class HasDevices(MdevError):
+    """A card's virtual functions would go, and with them what is on them though nobody uses it."""
+
+    kind = "has_devices"
+
+
+class VfsMissing(MdevError):
+    """A card does not have the number of virtual functions that it was given."""
+
+    kind = "vfs_missing"
+
+
 class Removing(MdevError):
     """The device is half removed: the kernel waits for its user."""
 

@@ -38,11 +38,14 @@ def _cards(paths: HostPaths, reader: Reader) -> list[Card]:
         device = os.path.join(folder, address)
         kind = reader.text(os.path.join(device, "class"), optional=True) or ""
         if kind.startswith(_DISPLAY_CLASS):
-            cards.append(_card(address, device, reader))
+            cards.append(read_card(paths, address))
     return cards
 
 
-def _card(address: str, device: str, reader: Reader) -> Card:
+def read_card(paths: HostPaths, address: str) -> Card:
+    """One PCI device, whatever it is. What it does not have is empty or None."""
+    device = os.path.join(paths.sys, "bus", "pci", "devices", address)
+    reader = Reader()
     return Card(
         address=address,
         vendor=reader.text(os.path.join(device, "vendor"), optional=True) or "",

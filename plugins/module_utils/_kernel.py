@@ -26,7 +26,7 @@ from ._users import kept_unused, with_users
 
 # A removal takes milliseconds, a vendor's driver some seconds. One that takes longer waits for a user.
 REMOVE_SECONDS = 30.0
-_APPEAR_SECONDS = 2.0
+APPEAR_SECONDS = 2.0
 _POLL_SECONDS = 0.01
 
 _CREATE_MEANS = {
@@ -103,7 +103,7 @@ class Kernel:
         """
         with kept_unused(self.paths, device):
             self.take_away(device, "remove", "1", _REMOVE_MEANS)
-        if not waited_for(lambda: not os.path.isdir(device.path)):
+        if not waited_for(lambda: not os.path.isdir(device.path), APPEAR_SECONDS):
             raise self.half_removed(device, "the kernel took the removal but the device is still there")
 
     def take_away(self, device: Device, file: str, text: str, meanings: dict[int, str]) -> None:
@@ -158,7 +158,7 @@ class Kernel:
     def appeared(self, parent: Parent, type_id: str, uuid: str) -> Device:
         """The device as the kernel made it. Its group may come a moment later than the device."""
         group = os.path.join(parent.path, uuid, "iommu_group")
-        waited_for(lambda: os.path.islink(group))
+        waited_for(lambda: os.path.islink(group), APPEAR_SECONDS)
         device = SysfsReader(self.paths, Reader()).device(parent, uuid)
         if device is None or device.type_id != type_id:
             raise KernelRefused(
@@ -212,9 +212,9 @@ def write(path: str, text: str) -> None:
         raise OSError(errno.EIO, f"only {written} of {len(data)} bytes were taken")
 
 
-def waited_for(condition: Callable[[], bool]) -> bool:
+def waited_for(condition: Callable[[], bool], seconds: float) -> bool:
     """Whether the condition came true in time."""
-    end = time.monotonic() + _APPEAR_SECONDS
+    end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             return False

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A process of its own that writes to files which take a device away, and that can be left behind.
+"""A process of its own that writes to files of sysfs that take something away, and that can be left behind.
 
 The kernel blocks the writer until the device's user lets go, and not even SIGKILL ends that.
 """
@@ -15,6 +15,9 @@ import select
 import weakref
 from dataclasses import dataclass
 from typing import Optional
+
+# Between what to write and where: no path holds it.
+_BETWEEN = b"\0"
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,10 @@ class Remover:
         self._end: Optional[weakref.finalize[[_Child], Remover]] = None
 
     def write(self, path: str, seconds: float, text: str = "1") -> Optional[int]:
-        """Writes the text to the file. Returns the errno, 0 for success, None when time is up and it still blocks."""
+        """Writes to the file. Returns the errno, 0 for success, None when time is up and the write still blocks."""
         child = self._started()
         try:
-            os.write(child.requests, b"\0".join((text.encode("ascii"), os.fsencode(path))))
+            os.write(child.requests, text.encode("ascii") + _BETWEEN + os.fsencode(path))
             ready, _none, _none = select.select([child.answers], [], [], seconds)
             data = os.read(child.answers, 16) if ready else None
         except OSError:
@@ -88,12 +91,13 @@ def _serve(requests: int, answers: int) -> None:
             if int(name) not in (requests, answers):
                 _close_quietly(int(name))
         while request := os.read(requests, 65536):
-            os.write(answers, str(_write_one(*request.split(b"\0"))).encode("ascii"))
+            text, _between, path = request.partition(_BETWEEN)
+            os.write(answers, str(_write_one(path, text)).encode("ascii"))
     finally:
         os._exit(0)
 
 
-def _write_one(text: bytes, path: bytes) -> int:
+def _write_one(path: bytes, text: bytes) -> int:
     try:
         handle = os.open(path, os.O_WRONLY)
         try:

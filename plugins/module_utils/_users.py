@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Optional
@@ -40,23 +40,36 @@ def with_users(paths: HostPaths, reader: Reader, devices: tuple[Device, ...]) ->
     if not devices:
         return devices
     holders = _holders(paths, reader)
-    return tuple(replace(device, users=_users_of(paths, device, holders)) for device in devices)
+    return tuple(
+        replace(device, users=_users_of(paths, device.iommu_group, device.path, holders)) for device in devices
+    )
 
 
-def _users_of(paths: HostPaths, device: Device, holders: Holders) -> Optional[tuple[User, ...]]:
+def function_users(paths: HostPaths, folders: Sequence[str]) -> list[Optional[tuple[User, ...]]]:
+    """Who uses PCI functions that are given away whole, in the order of their folders in sysfs."""
+    reader = Reader()
+    holders = _holders(paths, reader)
+    groups = [reader.link_name(os.path.join(folder, "iommu_group")) for folder in folders]
+    return [
+        _users_of(paths, int(group) if group is not None and group.isdigit() else None, folder, holders)
+        for folder, group in zip(folders, groups)
+    ]
+
+
+def _users_of(paths: HostPaths, group: Optional[int], folder: str, holders: Holders) -> Optional[tuple[User, ...]]:
     found: list[User] = []
     # Without any holder on the host there is no node to compare with.
-    for node in _nodes(paths, device) if holders.by_node else ():
+    for node in _nodes(paths, group, folder) if holders.by_node else ():
         found.extend(user for user in holders.by_node.get(node, ()) if user not in found)
     if not found and not holders.complete:
         return None
     return tuple(sorted(found, key=lambda user: user.pid))
 
 
-def _nodes(paths: HostPaths, device: Device) -> Iterator[NodeKey]:
-    if device.iommu_group is not None:
-        yield from _node(paths.beside("dev", "vfio", str(device.iommu_group)))
-    for name in Reader().names(os.path.join(device.path, "vfio-dev"), optional=True):
+def _nodes(paths: HostPaths, group: Optional[int], folder: str) -> Iterator[NodeKey]:
+    if group is not None:
+        yield from _node(paths.beside("dev", "vfio", str(group)))
+    for name in Reader().names(os.path.join(folder, "vfio-dev"), optional=True):
         yield from _node(paths.beside("dev", "vfio", "devices", name))
 
 

@@ -19,7 +19,7 @@ from ._definitions import DefinitionFiles
 from ._direct import give_attributes
 from ._errors import KernelRefused, Mismatch
 from ._host import Reader, errno_text
-from ._kernel import Kernel, waited_for, write
+from ._kernel import APPEAR_SECONDS, Kernel, waited_for, write
 from ._model import VENDOR_VFIO, Attribute, Definition, Device, Parent
 from ._sysfs import SysfsReader
 from ._users import kept_unused
@@ -94,7 +94,7 @@ class VendorBackend:
                     type=now,
                 )
             self.kernel.take_away(device, CURRENT, NO_TYPE, _CLEAR_MEANS)
-        if not waited_for(lambda: current_type(device.path) == NO_TYPE):
+        if not waited_for(lambda: current_type(device.path) == NO_TYPE, APPEAR_SECONDS):
             raise self.kernel.half_removed(device, "the driver took the removal but the type is still set")
         self._forget_notes(device.parent)
 
@@ -117,7 +117,7 @@ class VendorBackend:
             meaning = _SET_MEANS.get(error.errno or 0, _ELSE)
             answer = f"the kernel answered {errno_text(error)}, {meaning}"
             raise self._not_set(parent, type_id, answer, error.errno) from error
-        if not waited_for(lambda: current_type(parent.path) == type_id):
+        if not waited_for(lambda: current_type(parent.path) == type_id, APPEAR_SECONDS):
             answer = f"the driver took it, but the function has type {current_type(parent.path)}"
             raise self._not_set(parent, type_id, answer, None)
 

@@ -14,7 +14,9 @@ description:
   - Writes the systemd unit C(vfio-mdev.service) and the program that it runs, which is this collection's core.
   - At boot it starts every definition that is marked autostart, waits for late parents, and fails, naming
     the device, when one did not come up.
-  - The unit is enabled, and started by the next boot. Nothing is started now.
+  - Where cards need virtual functions (O(vfs)), a second unit, C(vfio-mdev-vfs.service), enables them at boot, before
+    devices are started.
+  - The units are enabled, and started by the next boot. Nothing is started now.
 options:
   state:
     description: Whether the unit is there and enabled, or gone.
@@ -35,10 +37,47 @@ options:
     type: path
     default: /usr/local/lib/vfio-mdev
   after:
-    description: Units that must be done before, such as a vendor's unit that enables virtual functions.
+    description:
+      - Units that must be done before devices are started, such as one of the vendor, or one that creates MIG
+        instances.
     type: list
     elements: str
     default: []
+  vfs:
+    description:
+      - Virtual functions (SR-IOV) that are to be enabled at boot, since cards forget them. See M(vfio.mdev.mdev_vfs).
+      - Where it is left out, there is no unit for it.
+    type: dict
+    suboptions:
+      cards:
+        description: The cards.
+        type: list
+        elements: dict
+        required: true
+        suboptions:
+          address:
+            description: The card's PCI address.
+            type: str
+            required: true
+          vfs:
+            description: How many virtual functions it is to have, a number or V(max).
+            type: str
+            default: max
+      tool:
+        description: See O(vfio.mdev.mdev_vfs#module:tool).
+        type: str
+        choices: [auto, sysfs, sriov-manage]
+        default: auto
+      after:
+        description: Units that must be done before functions are enabled, as a rule those that bring the driver.
+        type: list
+        elements: str
+        default: []
+      before:
+        description: Units that need the functions, such as one that creates MIG instances. They start afterwards.
+        type: list
+        elements: str
+        default: []
 requirements:
   - Linux with systemd and Python 3.9 or newer.
 attributes:
@@ -54,6 +93,7 @@ attributes:
     platforms: linux
 seealso:
   - module: vfio.mdev.mdev_device
+  - module: vfio.mdev.mdev_vfs
   - name: Man page mdevctl(8)
     description: Defines the format of definitions that the unit reads.
     link: https://github.com/mdevctl/mdevctl/blob/main/mdevctl.rst
@@ -70,6 +110,18 @@ EXAMPLES = r"""
   vfio.mdev.mdev_boot:
     wait_seconds: 300
     after: [nvidia-vgpud.service]
+
+- name: Have functions enabled after NVIDIA's unit, MIG instances made from them by a unit of one's own, then devices
+  vfio.mdev.mdev_boot:
+    after: [nvidia-vgpud.service, gpu-mig.service]
+    vfs:
+      cards:
+        - address: "0000:41:00.0"
+        - address: "0000:81:00.0"
+          vfs: 4
+      tool: auto
+      after: [nvidia-vgpud.service]
+      before: [gpu-mig.service]
 
 - name: Run the unit with another Python from another place, on a host whose /usr can't be written
   vfio.mdev.mdev_boot:
@@ -107,38 +159,23 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.mdev.plugins.module_utils._boot_unit import (
-    BootUnit,
-    FileChange,
-    apply_changes,
-    disable,
-    enable,
-    forget,
-    is_enabled,
-    plan_absent,
-    plan_present,
-)
+from ansible_collections.vfio.mdev.plugins.module_utils._arguments import CARDS_ARGUMENT, cards
+from ansible_collections.vfio.mdev.plugins.module_utils._boot_unit import FileChange, apply_boot, plan_boot
 from ansible_collections.vfio.mdev.plugins.module_utils._errors import MdevError
 from ansible_collections.vfio.mdev.plugins.module_utils._host import HostPaths
+from ansible_collections.vfio.mdev.plugins.module_utils._unit_files import Program, UnitFile, devices_unit, vfs_unit
+from ansible_collections.vfio.mdev.plugins.module_utils._vfs import AUTO, TOOLS
 
 
-def plan(params: dict[str, Any], paths: HostPaths) -> list[FileChange]:
-    """What differs from what is asked."""
+def units(params: dict[str, Any], program: Program) -> list[UnitFile]:
+    """The units that are to be there."""
     if params["state"] == "absent":
-        return plan_absent(paths, params["folder"])
-    unit = BootUnit(params["folder"], params["python"], params["wait_seconds"], tuple(params["after"]))
-    return plan_present(paths, unit)
-
-
-def apply(params: dict[str, Any], paths: HostPaths, changes: list[FileChange], enabled: bool) -> None:
-    """Makes it so. The unit is enabled after all that it needs is there, and disabled before."""
-    if params["state"] == "absent" and enabled:
-        disable()
-    apply_changes(paths, params["folder"], changes)
-    if params["state"] == "present":
-        enable(bool(changes), enabled)
-    elif changes:
-        forget()
+        return []
+    wanted = [devices_unit(program, params["after"])]
+    vfs = params["vfs"]
+    if vfs is not None and vfs["cards"]:
+        wanted.insert(0, vfs_unit(program, cards(vfs["cards"]), vfs["tool"], vfs["after"], vfs["before"]))
+    return wanted
 
 
 def diff(change: FileChange) -> dict[str, str]:
@@ -160,23 +197,31 @@ def main() -> None:
             "python": {"type": "path", "default": "/usr/bin/python3"},
             "folder": {"type": "path", "default": "/usr/local/lib/vfio-mdev"},
             "after": {"type": "list", "elements": "str", "default": []},
+            "vfs": {
+                "type": "dict",
+                "options": {
+                    "cards": CARDS_ARGUMENT,
+                    "tool": {"type": "str", "choices": list(TOOLS), "default": AUTO},
+                    "after": {"type": "list", "elements": "str", "default": []},
+                    "before": {"type": "list", "elements": "str", "default": []},
+                },
+            },
         },
         supports_check_mode=True,
     )
-    wanted = module.params["state"] == "present"
+    program = Program(module.params["folder"], module.params["python"], module.params["wait_seconds"])
     try:
         paths = HostPaths()
-        changes = plan(module.params, paths)
-        enabled = is_enabled(paths)
-        if not module.check_mode:
-            apply(module.params, paths, changes, enabled)
+        plan = plan_boot(paths, program, units(module.params, program))
+        if not module.check_mode and plan.changed:
+            apply_boot(paths, program, plan)
     except MdevError as error:
         module.fail_json(msg=error.message, error=error.as_result())
     module.exit_json(
-        changed=bool(changes) or enabled != wanted,
-        enabled=wanted,
-        files=[change.path for change in changes],
-        diff=[diff(change) for change in changes],
+        changed=plan.changed,
+        enabled=module.params["state"] == "present",
+        files=[change.path for change in plan.files],
+        diff=[diff(change) for change in plan.files],
     )
 
 
