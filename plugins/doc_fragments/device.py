@@ -99,6 +99,13 @@ options:
         driver's default attributes.
     type: bool
     default: false
+  wait_seconds:
+    description:
+      - How many seconds to wait for parents, types and room that are not there yet, because a driver is starting or
+        virtual functions or MIG come late. Nothing is done until all of it is there.
+      - With V(0), what is missing is an error at once.
+    type: float
+    default: 0
   name_scope:
     description:
       - V(host) derives other UUIDs on other hosts, V(global) the same on all hosts.

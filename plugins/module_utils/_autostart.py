@@ -53,12 +53,12 @@ def require_starter(paths: HostPaths) -> None:
 
 def require_unit(paths: HostPaths) -> None:
     """Refuses to promise that a vGPU is set at boot where our unit does not do it. mdevctl does not know of them."""
-    if starter(paths) != UNIT:
+    if not is_enabled(paths, DEVICES_UNIT):
         raise NoAutostart(
-            f"nothing on this host sets vGPU types at boot, and the driver forgets them: {UNIT} is not enabled. "
-            "Nothing was changed. Install the unit with role vfio.mdev.boot, or set autostart: false, "
+            f"nothing on this host sets vGPU types at boot, and the driver forgets them: {DEVICES_UNIT} is not "
+            "enabled. Nothing was changed. Install the unit with role vfio.mdev.boot, or set autostart: false, "
             "or persistent: false for a vGPU that is to last until the next reboot",
-            unit=UNIT,
+            unit=DEVICES_UNIT,
         )
 
 

@@ -23,6 +23,9 @@ BACKEND_ARGUMENTS: dict[str, dict[str, Any]] = {
     "lock_timeout": {"type": "float", "default": 60},
 }
 
+# For modules that are asked for devices whose parents may still be on their way.
+WAIT_ARGUMENTS: dict[str, dict[str, Any]] = {"wait_seconds": {"type": "float", "default": 0}}
+
 
 class Journal:
     """What is written down about a run, under its lock and not in check mode. This one writes nothing."""
@@ -39,7 +42,11 @@ class Journal:
 
 @dataclass(frozen=True)
 class Job:
-    """What to do and where. wanted: the devices, which may depend on what the host holds."""
+    """What to do and where.
+
+    wanted:       the devices, which may depend on what the host holds
+    wait_seconds: how long to wait for parents, types and room that are not there
+    """
 
     paths: HostPaths
     files: DefinitionFiles
@@ -47,6 +54,7 @@ class Job:
     backend: str
     uri: str
     lock_seconds: float
+    wait_seconds: float = 0
     journal: Journal = field(default_factory=Journal)
 
 
@@ -67,5 +75,6 @@ def job(
         backend=params["backend"],
         uri=params["uri"],
         lock_seconds=params["lock_timeout"],
+        wait_seconds=params.get("wait_seconds", 0),
         journal=journal or Journal(),
     )

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from typing import Optional
 from ._apply import Applied, apply_plan
 from ._autostart import require_unit
 from ._backends import chosen_backends
-from ._errors import MdevError
+from ._errors import Fact, MdevError, NoRoom, NotFound
+from ._hardware import read_hardware
+from ._hints import hints
 from ._inventory import read_inventory
 from ._job import Job
 from ._kernel import Kernel
@@ -66,7 +69,41 @@ class Outcome:
         ]
 
 
+# What a driver, virtual functions or MIG that come late may still bring.
+_MAY_COME = frozenset({NotFound.kind, NoRoom.kind})
+_POLL_SECONDS = 0.5
+
+
 def run(job: Job, check_mode: bool) -> Outcome:
+    """Does what is asked for, as soon as all parents, types and room are there or the time for that is over."""
+    end = time.monotonic() + job.wait_seconds
+    while True:
+        try:
+            return _run_now(job, check_mode)
+        except MdevError as error:
+            if not job.wait_seconds or not _may_pass(error):
+                raise
+            if time.monotonic() >= end:
+                raise _waited_in_vain(error, job) from error
+        time.sleep(_POLL_SECONDS)
+
+
+def _may_pass(error: MdevError) -> bool:
+    """Whether nothing was done, and all that is wrong is missing."""
+    several = error.facts.get("errors")
+    kinds = {str(one["kind"]) for one in several if isinstance(one, dict)} if isinstance(several, list) else {error.kind}
+    return "taken_back" not in error.facts and kinds <= _MAY_COME
+
+
+def _waited_in_vain(error: MdevError, job: Job) -> MdevError:
+    """The error, with what an operator would look up next."""
+    inventory = read_inventory(job.paths, job.files, users=False)
+    explained = " ".join(hints(inventory, read_hardware(job.paths)))
+    facts: dict[str, Fact] = dict(error.facts)
+    return type(error)(f"{error.message}. Waited {job.wait_seconds:g} s for it. {explained}".rstrip(), **facts)
+
+
+def _run_now(job: Job, check_mode: bool) -> Outcome:
     """Reads, plans and does, under the host's lock; in check mode only reads and plans."""
     kernel = Kernel(job.paths)
     with nullcontext() if check_mode else host_lock(job.paths, job.lock_seconds):

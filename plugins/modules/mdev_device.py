@@ -145,6 +145,12 @@ EXAMPLES = r"""
     state: absent
     lock_timeout: 300
 
+- name: Have a device as soon as the driver offers its type, at most two minutes from now
+  vfio.mdev.mdev_device:
+    name: web-1
+    type: nvidia-471
+    wait_seconds: 120
+
 - name: Remove the device of guest web-1
   vfio.mdev.mdev_device:
     name: web-1
@@ -365,7 +371,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._arguments import (
     pattern,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._errors import InvalidInput, MdevError
-from ansible_collections.vfio.mdev.plugins.module_utils._job import BACKEND_ARGUMENTS, job
+from ansible_collections.vfio.mdev.plugins.module_utils._job import BACKEND_ARGUMENTS, WAIT_ARGUMENTS, job
 from ansible_collections.vfio.mdev.plugins.module_utils._placement import rejection_facts
 from ansible_collections.vfio.mdev.plugins.module_utils._results import device_result
 from ansible_collections.vfio.mdev.plugins.module_utils._run import Outcome, run
@@ -429,6 +435,7 @@ def main() -> None:
             "xml": {"type": "str"},
             **DEVICE_ARGUMENTS,
             **BACKEND_ARGUMENTS,
+            **WAIT_ARGUMENTS,
             **HOST_ARGUMENTS,
         },
         mutually_exclusive=[

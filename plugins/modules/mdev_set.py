@@ -210,6 +210,14 @@ EXAMPLES = r"""
         active: false
         autostart: false
 
+- name: Have devices as soon as a driver that was just loaded offers their types
+  vfio.mdev.mdev_set:
+    name: desktops
+    wait_seconds: 120
+    devices:
+      - type: i915-GVTg_V5_4
+        count: 2
+
 - name: Remove all devices of a set
   vfio.mdev.mdev_set:
     name: tenant-b
@@ -390,7 +398,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._arguments import (
     pattern,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._errors import InvalidInput, MdevError
-from ansible_collections.vfio.mdev.plugins.module_utils._job import BACKEND_ARGUMENTS, job
+from ansible_collections.vfio.mdev.plugins.module_utils._job import BACKEND_ARGUMENTS, WAIT_ARGUMENTS, job
 from ansible_collections.vfio.mdev.plugins.module_utils._members import (
     MOST,
     NONE,
@@ -508,6 +516,7 @@ def main() -> None:
             **COMMON_ARGUMENTS,
             **IDENTITY_ARGUMENTS,
             **BACKEND_ARGUMENTS,
+            **WAIT_ARGUMENTS,
             **HOST_ARGUMENTS,
         },
         mutually_exclusive=[("parent", "parents")],

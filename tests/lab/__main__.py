@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, do, text in (
         ("up", _up, "start hosts (default: both of trixie), building and booting what is missing"),
         ("restore", _restore, "put hosts back to the clean booted snapshot"),
+        ("plug", _plug, "put a card with SR-IOV into running hosts"),
         ("inventory", _inventory, "start hosts where needed and print the path of their Ansible inventory"),
         ("down", _down, "end hosts (default: all)"),
     ):
@@ -93,6 +94,11 @@ def _up(options: argparse.Namespace) -> int:
 def _restore(options: argparse.Namespace) -> int:
     hosts.restore(_selection(options, SUITES[:1]))
     inventory.write(hosts.running())
+    return 0
+
+
+def _plug(options: argparse.Namespace) -> int:
+    hosts.plug_card(_selection(options, SUITES[:1]))
     return 0
 
 

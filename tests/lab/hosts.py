@@ -45,6 +45,11 @@ def down(names: Sequence[HostName]) -> None:
                     _end(name, "as asked")
 
 
+def plug_card(names: Sequence[HostName]) -> None:
+    """Put a card with SR-IOV into each of these running hosts."""
+    _in_parallel(lambda name: find(name).plug_card(), names)
+
+
 def find(name: HostName) -> Machine:
     """The running machine of a host. Raises LabError when it does not run with the present recipe."""
     machine = _known(name)

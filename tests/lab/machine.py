@@ -33,6 +33,8 @@ state=$(timeout 300 systemctl is-system-running --wait || true)
 udevadm settle --timeout=60
 for driver in mtty mdpy mbochs; do test -d /sys/class/mdev_bus/$driver; done
 """
+# Where the kernel finds the card: behind the only port.
+_SEE_CARD = "timeout 60 sh -c 'until test -e /sys/bus/pci/devices/0000:01:00.0/driver; do sleep 0.2; done'"
 # Ask libvirt once what QEMU can do: it remembers the answer, and the first guest starts sooner.
 _WARM = "timeout 120 virsh -c qemu:///system domcapabilities --virttype qemu --machine q35 >/dev/null; sync"
 
@@ -116,6 +118,13 @@ class Machine:
         Raises LabError after ``timeout`` seconds.
         """
         return ssh.run(self.ssh_port, self.image.ssh_key, shell_line(command), timeout)
+
+    def plug_card(self) -> None:
+        """Put a card with SR-IOV into the running host; returns when its driver has it."""
+        qemu.plug_card(self.files)
+        done = self.run(_SEE_CARD, timeout=90)
+        if done.returncode != 0:
+            raise LabError(f"{self.name} got a card with SR-IOV, but its driver does not see it: {done.stderr.strip()}")
 
     def end(self) -> None:
         qemu.end(self.files)

@@ -29,6 +29,21 @@ _START_DEADLINE = 90.0
 _MONITOR_DEADLINE = 60.0
 _END_DEADLINE = 10.0
 
+# A card with SR-IOV for a running machine: QEMU's NVMe controller, which no snapshot can hold.
+# It wants two queues and an interrupt vector for each virtual function.
+_CARD_PORT = "port1"
+_CARD_SUBSYSTEM = "nvme-subsys"
+_CARD: dict[str, str | int] = {
+    "driver": "nvme",
+    "id": "card",
+    "serial": "card",
+    "bus": _CARD_PORT,
+    "subsys": _CARD_SUBSYSTEM,
+    "sriov_max_vfs": 4,
+    "sriov_vq_flexible": 8,
+    "sriov_vi_flexible": 4,
+}
+
 
 @dataclass(frozen=True)
 class Files:
@@ -85,6 +100,7 @@ def command(host: HostName, image: Image, accelerator: Accelerator, wiring: Wiri
         *("-device", f"virtio-net-pci,netdev=control,mac={CONTROL_MAC},romfile="),
         *("-netdev", lan),
         *("-device", f"virtio-net-pci,netdev=lan,mac={host.lan_mac},romfile="),
+        *("-device", f"pcie-root-port,id={_CARD_PORT},chassis=1", "-device", f"nvme-subsys,id={_CARD_SUBSYSTEM}"),
         *("-chardev", f"file,id=console,path={wiring.files.console},append=on", "-serial", "chardev:console"),
         # Named relative to the folder that QEMU is started in: a socket's path may hold 107 characters only.
         *("-qmp", f"unix:{wiring.files.monitor.name},server=on,wait=off"),
@@ -155,6 +171,12 @@ def save(files: Files) -> None:
         complaint = monitor.human(f"savevm {SNAPSHOT}")
     if complaint:
         raise LabError(f"QEMU could not save the snapshot: {complaint}")
+
+
+def plug_card(files: Files) -> None:
+    """Put a card with SR-IOV into the machine. It stays over reboots, and goes with the next restored snapshot."""
+    with connect(files.monitor, _MONITOR_DEADLINE) as monitor:
+        monitor.execute("device_add", **_CARD)
 
 
 def end(files: Files) -> None:
