@@ -90,8 +90,8 @@ def run(job: Job, check_mode: bool) -> Outcome:
 
 def _may_pass(error: MdevError) -> bool:
     """Whether nothing was done, and all that is wrong is missing."""
-    several = error.facts.get("errors")
-    kinds = {str(one["kind"]) for one in several if isinstance(one, dict)} if isinstance(several, list) else {error.kind}
+    each = error.facts.get("errors")
+    kinds = {one["kind"] for one in each if isinstance(one, dict)} if isinstance(each, list) else {error.kind}
     return "taken_back" not in error.facts and kinds <= _MAY_COME
 
 

@@ -28,6 +28,7 @@ SCENARIOS = {
     "set": _ONE_OF_EACH,
     "destination": _ONE_OF_EACH,
     "reboot": _ONE_OF_EACH,
+    "provision": _ONE_OF_EACH,
     "migration": _BOTH,
 }
 
