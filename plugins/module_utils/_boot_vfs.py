@@ -17,11 +17,12 @@ import time
 from ._errors import MdevError
 from ._host import HostPaths
 from ._run_vfs import VfsJob, run_vfs
+from ._sriov import Sriov
 from ._vfs import AUTO, TOOLS, WantedVfs, wanted_vfs
 
 _POLL_SECONDS = 1.0
-# A tool that fails gets another try while there is time: it must not use it all up at once.
-_TRIES = 4
+# What a try that starts late still gets.
+_LEAST_SECONDS = 5.0
 
 
 def enable_functions(paths: HostPaths, wanted: list[WantedVfs], tool: str, seconds: float) -> list[str]:
@@ -32,17 +33,24 @@ def enable_functions(paths: HostPaths, wanted: list[WantedVfs], tool: str, secon
     end = time.monotonic() + seconds
     missing = dict.fromkeys(wanted, "")
     while True:
+        left = end - time.monotonic()
         for one in list(missing):
-            try:
-                done = run_vfs(VfsJob(paths, (one,), tool, seconds / _TRIES, seconds), check_mode=False)
-            except MdevError as error:
-                missing[one] = error.message
-                continue
-            del missing[one]
-            _say(f"card {one.address}: {'enabled' if done.steps else 'has already'} {len(done.cards[0].functions)}")
-        if not missing or time.monotonic() >= end:
+            # A card without a driver is only tried when time is up, to have the reason told.
+            if (left > 0 and Sriov(paths, seconds).is_ready(one)) or (left <= 0 and not missing[one]):
+                _try(one, VfsJob(paths, (one,), tool, max(left, _LEAST_SECONDS), max(left, _LEAST_SECONDS)), missing)
+        if not missing or left <= 0:
             return [f"{message}, tried for {seconds:.0f} s" for message in missing.values()]
         time.sleep(_POLL_SECONDS)
+
+
+def _try(wanted: WantedVfs, job: VfsJob, missing: dict[WantedVfs, str]) -> None:
+    try:
+        done = run_vfs(job, check_mode=False)
+    except MdevError as error:
+        missing[wanted] = error.message
+        return
+    del missing[wanted]
+    _say(f"card {wanted.address}: {'enabled' if done.steps else 'has already'} {len(done.cards[0].functions)}")
 
 
 def _say(text: str) -> None:

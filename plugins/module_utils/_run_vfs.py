@@ -24,7 +24,7 @@ from ._vfs import Cards, SetVfs, SriovCard, WantedVfs, plan_vfs
 class VfsJob:
     """Which cards are to have how many functions, and by which tool.
 
-    wait_seconds: for drivers, for the tool, for functions to appear, each.
+    wait_seconds: for drivers, and for the tool or the kernel, each.
     """
 
     paths: HostPaths

@@ -31,6 +31,8 @@ from ._vfs import SRIOV_MANAGE, Cards, Occupant, SetVfs, SriovCard, WantedVfs
 
 _MANAGER = ("usr", "lib", "nvidia", "sriov-manage")
 _MANAGER_OPTIONS = {True: "-e", False: "-d"}
+# The kernel has made or removed functions before it answers. Some more for a tool that leaves work behind.
+_APPEAR_SECONDS = 10.0
 # What a VF of NVIDIA's vendor VFIO framework says that has no vGPU.
 _NO_PROFILE = (None, "0")
 
@@ -49,7 +51,7 @@ _ELSE = "see the kernel log"
 
 @dataclass(frozen=True)
 class Sriov:
-    """Cards of one host. seconds: how long a tool, the kernel and the functions may each take."""
+    """Cards of one host. seconds: how long the tool or the kernel may take."""
 
     paths: HostPaths
     seconds: float
@@ -79,11 +81,12 @@ class Sriov:
     def set(self, step: SetVfs) -> None:
         """Gives the card its number, and makes sure that it has it."""
         said = self._manage(step) if step.tool == SRIOV_MANAGE else self._write(step)
-        if waited_for(lambda: self._count(step.address) == (step.after, step.after), self.seconds):
+        seconds = min(self.seconds, _APPEAR_SECONDS)
+        if waited_for(lambda: self._count(step.address) == (step.after, step.after), seconds):
             return
         enabled, functions = self._count(step.address)
         raise VfsMissing(
-            f"{_tried(step)}: {said}, but after {self.seconds:g} s the kernel has {enabled} of {step.after} enabled "
+            f"{_tried(step)}: {said}, but after {seconds:g} s the kernel has {enabled} of {step.after} enabled "
             f"and shows {functions}. See the kernel log",
             card=step.address,
             vfs=step.after,

@@ -24,11 +24,6 @@ attributes:
     description: The platforms that the module runs on.
     support: full
     platforms: linux
-  action_group:
-    description: The module is in the action group C(vfio.mdev.mdev), for C(module_defaults).
-    support: full
-    membership:
-      - vfio.mdev.mdev
   check_mode:
     description: Runs in check mode and gives the same result, without changing anything.
     support: full
@@ -63,7 +58,7 @@ options:
     default: auto
   wait_seconds:
     description:
-      - How many seconds to wait for a card's driver, for the tool to end, and for the functions to appear, each.
+      - How many seconds to wait for a card's driver, and for the tool or the kernel to end, each.
     type: float
     default: 60
   lock_timeout:
