@@ -288,14 +288,18 @@ def test_a_driver_that_the_tool_took_off_is_asked_for_again(gpu: PhysicalFunctio
     assert probe.read_text() == CARD
 
 
-def at_boot(card: PhysicalFunction, wait: str, *cards: str) -> subprocess.CompletedProcess[str]:
+def boot_words(card: PhysicalFunction, wait: str, *cards: str) -> list[str]:
     checkout = Path(__file__).parents[2]
     program = (
-        "import sys, types; sys.path.insert(0, sys.argv.pop(1)); import conftest; "
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); import conftest; "
         "from ansible_collections.vfio.mdev.plugins.module_utils._boot_vfs import main; sys.exit(main())"
     )
     words = [sys.executable, "-c", program, str(checkout / "tests"), "--sysfs", str(card.tree.sys), "--wait", wait]
-    return subprocess.run([*words, *cards], check=False, capture_output=True, text=True, timeout=60)
+    return [*words, *cards]
+
+
+def at_boot(card: PhysicalFunction, wait: str, *cards: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(boot_words(card, wait, *cards), check=False, capture_output=True, text=True, timeout=60)
 
 
 def test_at_boot_a_tool_that_fails_at_first_gets_another_try(gpu: PhysicalFunction) -> None:
@@ -306,9 +310,19 @@ def test_at_boot_a_tool_that_fails_at_first_gets_another_try(gpu: PhysicalFuncti
     assert at_boot(gpu, "20", f"{CARD}=4").stdout == f"card {CARD}: has already 4\n"
 
 
-def test_at_boot_one_dead_card_keeps_no_other_waiting(card: PhysicalFunction) -> None:
-    done = at_boot(card, "1", "0000:42:00.0=max", f"{CARD}=2")
-    assert done.returncode == 1
-    assert done.stdout == f"card {CARD}: enabled 2\n"
+def test_at_boot_a_dead_card_keeps_no_other_waiting(card: PhysicalFunction) -> None:
+    words = boot_words(card, "300", "0000:42:00.0=max", f"{CARD}=2")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as program:
+        killer = threading.Timer(60, program.kill)
+        killer.start()
+        assert program.stdout is not None
+        assert program.stdout.readline() == f"card {CARD}: enabled 2\n"
+        killer.cancel()
+        program.kill()
+
+
+def test_at_boot_what_failed_is_told_with_its_reason(card: PhysicalFunction) -> None:
+    done = at_boot(card, "0", "0000:42:00.0=max", f"{CARD}=2")
+    assert (done.returncode, done.stdout) == (1, f"card {CARD}: enabled 2\n")
     assert done.stderr.startswith("FAILED 0000:42:00.0: there is no such PCI device")
-    assert done.stderr.endswith("tried for 1 s\n")
+    assert done.stderr.endswith("tried for 0 s\n")
