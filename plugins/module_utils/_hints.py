@@ -67,7 +67,7 @@ def _about_nvidia(card: Card, hardware: Hardware) -> str:
     if card.vfs_total and not card.vfs_enabled:
         return (
             f"NVIDIA GPU {card.address} has SR-IOV with 0 of {card.vfs_total} virtual functions enabled, and these are "
-            f"the parents: run /usr/lib/nvidia/sriov-manage -e {card.address}."
+            f"the parents: run /usr/lib/nvidia/sriov-manage -e {card.address}, or have module vfio.mdev.mdev_vfs do it."
         )
     if "nvidia_vgpu_vfio" not in hardware.modules:
         return (
