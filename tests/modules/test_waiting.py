@@ -8,15 +8,17 @@ from __future__ import annotations
 import threading
 import time
 
-from asked import Asked, Build
-from driver_fs import Card, mtty
+from drivers.hostile import Liar
+from drivers.kit.asked import Asked, Build
+from drivers.kit.host import Driver
+from drivers.samples import mtty
 
 UUID = "11111111-2222-3333-4444-555555555555"
 
 
-def later(ask: Asked, *cards: Card) -> None:
-    """Has the host get these cards in a moment."""
-    threading.Timer(0.3, lambda: setattr(ask.host, "cards", cards)).start()
+def later(ask: Asked, *drivers: Driver) -> None:
+    """Has the host get this hardware in a moment."""
+    threading.Timer(0.3, lambda: ask.host.boot(*drivers)).start()
 
 
 def test_late_parents_are_waited_for(on_host: Build) -> None:
@@ -28,11 +30,11 @@ def test_late_parents_are_waited_for(on_host: Build) -> None:
 
 
 def test_late_types_and_room_are_waited_for(on_host: Build) -> None:
-    other = Card("0000:41:00.4", {"nvidia-471": 1}, 1, "pci")
+    other = Liar("0000:41:00.4", 1)
     ask = on_host(other)
     later(ask, other, mtty())
     assert ask.device(uuid=UUID, type="mtty-1", wait_seconds=20)["changed"] is True
-    later(ask, other, Card("0000:41:00.5", {"nvidia-471": 1}, 1, "pci"))
+    later(ask, other, Liar("0000:41:00.5", 1))
     assert len(ask.set(devices=[{"type": "nvidia-471", "count": 2}], wait_seconds=20)["devices"]) == 2
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.vfio.mdev.plugins.module_utils._address import device_nodedev, parent_nodedev
 from ansible_collections.vfio.mdev.plugins.module_utils._hints import hints
 from ansible_collections.vfio.mdev.plugins.module_utils._model import (
+    VENDOR_VFIO,
     Attribute,
     BrokenDefinition,
     Card,
@@ -162,6 +163,22 @@ def gpu_3() -> Answer:
     return answer(Inventory((first, full), tuple(made), tuple(definitions)))
 
 
+def gpu_10() -> Answer:
+    """No mediated devices, but a vGPU on a virtual function, which has no UUID, and a function that is free."""
+    taken, free = (
+        parent(
+            f"0000:41:00.{number}",
+            Type("1148", "NVIDIA L40S-2Q", None, "vfio-pci", left),
+            driver="nvidia",
+            physical_function="0000:41:00.0",
+            framework=VENDOR_VFIO,
+        )
+        for number, left in ((4, 0), (5, 1))
+    )
+    vgpu = replace(device(70, taken, "1148", guest("render-1")), framework=VENDOR_VFIO, nodedev=taken.nodedev)
+    return answer(Inventory((taken, free), (vgpu,)))
+
+
 def lab() -> Answer:
     """The kernel's samples, one device of which a test program holds; a type of which nobody knows the room."""
     mtty = parent(
@@ -203,7 +220,7 @@ def fleet() -> dict[str, Answer]:
         "gpu-2": gpu_2(),
         "gpu-3": gpu_3(),
         "gpu-4": answer(Inventory(), Hardware((card,))),
-        "gpu-10": answer(Inventory(vendor_vfio=("0000:41:00.4", "0000:41:00.5"))),
+        "gpu-10": gpu_10(),
         "lab": lab(),
         "mainframe": mainframe(),
         "away": unreachable(),
