@@ -144,8 +144,11 @@ def test_sets(boot: Boot, devices: list[dict[str, Any]], cards: dict[tuple[str, 
     machine = boot(Card("0000:41:00", 6), Card("0000:c1:00", 6, numa_node=0))
     fits = machine.info(want=devices)["want"]
     assert all(one["fits"] for one in fits)
-    planned = [(one["type"], each["parent"]) for one in fits for each in one["placement"] for _ in range(each["count"])]
-    assert Counter((parent[5:7], kind) for kind, parent in planned) == cards
+    planned: Counter[tuple[str, str]] = Counter()
+    for one in fits:
+        for each in one["placement"]:
+            planned[each["parent"][5:7], one["type"]] += each["count"]
+    assert planned == cards
     done = thrice(machine, machine.set, devices=devices)
     assert Counter((one["parent"][5:7], one["type"]) for one in done["devices"]) == cards
     assert {one["uuid"]: one["type"] for one in machine.info()["devices"]} == machine.host.devices()

@@ -80,7 +80,11 @@ def test_a_busy_device_stays_and_is_reported(on_host: Build) -> None:
 
 
 def test_an_attribute_that_fails_takes_the_whole_set_back(on_host: Build) -> None:
-    ask = on_host(mtty(settings={"limit": lambda value: refuse(errno.EINVAL) if value == "7" else None}))
+    def limit(value: str) -> None:
+        if value == "7":
+            refuse(errno.EINVAL)
+
+    ask = on_host(mtty(settings={"limit": limit}))
     attributes: list[Any] = [[{"name": "limit", "value": value}] for value in ("5", "7")]
     devices = [{"name": f"web-{n}", "type": "mtty-1", "attributes": one} for n, one in enumerate(attributes)]
     refused = ask.set(devices=devices)
