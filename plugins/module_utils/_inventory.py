@@ -9,7 +9,7 @@ from __future__ import annotations
 from ._address import address_key
 from ._definitions import DefinitionFiles
 from ._host import HostPaths, Reader
-from ._model import Inventory
+from ._model import Device, Inventory
 from ._sysfs import SysfsReader
 from ._users import with_users
 from ._vendor_sysfs import VendorReader
@@ -18,7 +18,7 @@ from ._vendor_sysfs import VendorReader
 def read_inventory(paths: HostPaths, files: DefinitionFiles, users: bool = True) -> Inventory:
     """Parents, types, devices and definitions; with users, also the processes that hold devices."""
     reader = Reader()
-    mdevs, vgpus = SysfsReader(paths, reader).inventory(), VendorReader(paths, reader).inventory()
+    mdevs, vgpus = _by_framework(paths, reader)
     devices = (*mdevs.devices, *vgpus.devices)
     definitions, broken = files.read(reader)
     return Inventory(
@@ -28,3 +28,14 @@ def read_inventory(paths: HostPaths, files: DefinitionFiles, users: bool = True)
         broken=(*broken, *vgpus.broken),
         unread=tuple(reader.unread),
     )
+
+
+def read_devices(paths: HostPaths) -> tuple[Device, ...]:
+    """All devices with the processes that hold them, and nothing else."""
+    reader = Reader()
+    return with_users(paths, reader, tuple(device for one in _by_framework(paths, reader) for device in one.devices))
+
+
+def _by_framework(paths: HostPaths, reader: Reader) -> tuple[Inventory, Inventory]:
+    """Mediated devices with their parents, and vGPUs with theirs."""
+    return SysfsReader(paths, reader).inventory(), VendorReader(paths, reader).inventory()

@@ -22,19 +22,17 @@ from ._address import address_key
 from ._errors import BackendFailed, KernelRefused, VfsMissing
 from ._hardware import read_card
 from ._host import HostPaths, Reader, errno_text
+from ._inventory import read_devices
 from ._kernel import waited_for
-from ._model import Device, Vfs
+from ._model import Vfs
 from ._remover import Remover
-from ._sysfs import SysfsReader
-from ._users import function_users, with_users
+from ._users import function_users
 from ._vfs import SRIOV_MANAGE, Cards, Occupant, SetVfs, SriovCard, WantedVfs
 
 _MANAGER = ("usr", "lib", "nvidia", "sriov-manage")
 _MANAGER_OPTIONS = {True: "-e", False: "-d"}
 # The kernel has made or removed functions before it answers. Some more for a tool that leaves work behind.
 _APPEAR_SECONDS = 10.0
-# What a VF of NVIDIA's vendor VFIO framework says that has no vGPU.
-_NO_PROFILE = (None, "0")
 
 # Source: sriov_numvfs_store() and sriov_enable() in drivers/pci/iov.c.
 _MEANS = {
@@ -150,18 +148,15 @@ class Sriov:
         return SriovCard(wanted.address, card.vendor, card.driver, vfs, functions, occupants)
 
     def _occupants(self, address: str, functions: tuple[str, ...]) -> Iterator[Occupant]:
-        """Devices on the card and its functions, functions with a vGPU of NVIDIA's own framework, functions in use."""
-        inventory = SysfsReader(self.paths, Reader()).inventory()
+        """Devices on the card and its functions, and functions that are used as they are."""
         places = {address, *functions}
-        devices = tuple(one for one in inventory.devices if one.parent in places)
-        for device in with_users(self.paths, Reader(), devices):
-            yield Occupant(_device_text(device), device.users)
-        folders = [self._folder(one) for one in functions]
-        for function, folder, users in zip(functions, folders, function_users(self.paths, folders)):
-            profile = Reader().text(os.path.join(folder, "nvidia", "current_vgpu_type"), optional=True)
-            if profile not in _NO_PROFILE or users != ():
-                with_profile = f" with vGPU type {profile}" if profile not in _NO_PROFILE else ""
-                yield Occupant(f"virtual function {function}{with_profile}", users)
+        devices = [one for one in read_devices(self.paths) if one.parent in places]
+        for device in devices:
+            yield Occupant(f"{device.words} of type {device.type_id or 'unknown'}", device.users)
+        others = [one for one in functions if one not in {device.parent for device in devices}]
+        for function, users in zip(others, function_users(self.paths, [self._folder(one) for one in others])):
+            if users != ():
+                yield Occupant(f"virtual function {function}", users)
 
     def _functions(self, address: str) -> tuple[str, ...]:
         names = Reader().names(self._folder(address), optional=True)
@@ -178,10 +173,6 @@ class Sriov:
 
     def _folder(self, address: str) -> str:
         return os.path.join(self.paths.sys, "bus", "pci", "devices", address)
-
-
-def _device_text(device: Device) -> str:
-    return f"device {device.uuid} of type {device.type_id or 'unknown'} on {device.parent}"
 
 
 def _tried(step: SetVfs) -> str:

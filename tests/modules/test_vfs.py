@@ -116,7 +116,7 @@ def test_unused_devices_are_not_taken_away_unasked(card: PhysicalFunction) -> No
     a_device(card)
     refused = ask(card, "2")
     assert refused["error"]["kind"] == "has_devices"
-    assert refused["error"]["devices"] == [f"device {UUID} of type nvidia-471 on {card.function(1)}"]
+    assert refused["error"]["devices"] == [f"device {UUID} on {card.function(1)} of type nvidia-471"]
     assert f"Remove that first, or ask for {card.enabled}" in refused["msg"]
     assert ask(card, "4")["changed"] is False
     assert card.written == ["4"]
@@ -132,7 +132,7 @@ def test_nothing_in_use_is_taken_away(card: PhysicalFunction) -> None:
     finally:
         os.close(holder)
     assert refused["error"]["kind"] == checked["error"]["kind"] == "in_use"
-    assert f"device {UUID} of type nvidia-471 on {card.function(1)}, used by " in refused["msg"]
+    assert f"device {UUID} on {card.function(1)} of type nvidia-471, used by " in refused["msg"]
     assert f"(pid {os.getpid()})" in refused["msg"]
     assert card.written == ["4"]
 
@@ -155,7 +155,7 @@ def test_a_vgpu_of_the_vendors_own_framework_counts_as_a_device(gpu: PhysicalFun
         gpu.tree.write(f"sys/devices/pci0000:40/{gpu.function(number)}/nvidia/current_vgpu_type", f"{profile}\n")
     refused = ask(gpu, "0", tool="sysfs")
     assert refused["error"]["kind"] == "has_devices"
-    assert refused["error"]["devices"] == [f"virtual function {gpu.function(3)} with vGPU type 1145"]
+    assert refused["error"]["devices"] == [f"vGPU on {gpu.function(3)} of type 1145"]
 
 
 @pytest.mark.parametrize(
