@@ -234,14 +234,14 @@ def test_nvidias_tool_knows_all_or_none(gpu: PhysicalFunction) -> None:
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ("echo Enabling VFs on $2", "ended with exit code 0 and said: Enabling VFs on 0000:41:00.0, but after 1 s"),
-        ("exit 0", "ended with exit code 0 and said: nothing, but after 1 s the kernel has 0 of 4 enabled"),
+        ("echo Enabling VFs on $2", "ended with exit code 0 and said: Enabling VFs on 0000:41:00.0, but after 2 s"),
+        ("exit 0", "ended with exit code 0 and said: nothing, but after 2 s the kernel has 0 of 4 enabled"),
         ('echo 3 > "$numvfs"', "the kernel has 3 of 4 enabled and shows 3"),
     ],
 )
 def test_exit_code_0_proves_nothing(gpu: PhysicalFunction, script: str, words: str) -> None:
     manager(gpu.tree, script)
-    refused = ask(gpu, wait_seconds=1)
+    refused = ask(gpu, wait_seconds=2)
     assert refused["error"]["kind"] == "vfs_missing"
     assert words in refused["msg"]
 
@@ -256,7 +256,7 @@ def test_exit_code_0_proves_nothing(gpu: PhysicalFunction, script: str, words: s
 )
 def test_a_tool_that_fails(gpu: PhysicalFunction, script: str, code: int | None, words: str) -> None:
     tool = manager(gpu.tree, script)
-    refused = ask(gpu, wait_seconds=1)
+    refused = ask(gpu, wait_seconds=10 if code else 1)
     assert (refused["error"]["kind"], refused["error"]["exit_code"]) == ("backend_failed", code)
     assert f"'{tool} -e {CARD}' {words}" in refused["msg"]
 
