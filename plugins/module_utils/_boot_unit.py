@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from typing import Optional
 
-# What the units run is imported here, so that Ansible brings it and all that it needs to the host.
-from . import _boot as _boot
-from . import _boot_vfs as _boot_vfs
+from . import _boot, _boot_vfs
 from ._autostart import is_enabled
 from ._errors import BackendFailed, FilesRefused, InvalidInput
 from ._files import write_whole
 from ._host import HostPaths, errno_text, read_bytes
 from ._unit_files import PACKAGE, UNITS, Program, UnitFile
 
+# What the units run. Imported here, so that Ansible brings it and all that it needs to the host.
+_PROGRAMS = (_boot, _boot_vfs)
 _FILE_MODE = 0o644
 # The oldest Python that reads the core (ansible-core 2.19 asks no less of a managed host).
 _OLDEST_PYTHON = (3, 9)
@@ -136,7 +136,7 @@ def _forget_empty(folder: str) -> None:
 
 def _sources() -> dict[str, bytes]:
     """The core's files by name, from wherever this package was loaded: a folder, or Ansible's archive."""
-    package = sys.modules[__name__.rpartition(".")[0]]
+    package = sys.modules[_PROGRAMS[0].__name__.rpartition(".")[0]]
     found = {"__init__.py": b""}
     for module in pkgutil.iter_modules(package.__path__):
         full_name = f"{package.__name__}.{module.name}"
