@@ -117,7 +117,7 @@ def test_a_removal_that_hangs_is_given_up_and_named(on_host: Build, monkeypatch:
 
 
 def test_a_driver_that_says_yes_and_does_nothing(on_host: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_kernel, "_APPEAR_SECONDS", 0.1)
+    monkeypatch.setattr(_kernel, "APPEAR_SECONDS", 0.1)
     refused = on_host(Idle()).device(uuid=UUID, type="mtty-1")
     assert refused["error"]["kind"] == "kernel_refused"
     assert "the device is not there" in refused["msg"]
