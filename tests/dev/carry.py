@@ -14,7 +14,8 @@ from pathlib import Path
 
 from dev.environment import CHECKOUT
 
-_OURS = ("plugins", "pyproject.toml", "tests/asking.py", "tests/conftest.py", "tests/hosts", "tests/lab/guest.xml")
+_TESTS = ("asking.py", "collection.py", "conftest.py", "hosts", "lab/guest.xml")
+_OURS = ("plugins", "pyproject.toml", *(f"tests/{name}" for name in _TESTS))
 _ANSIBLES = ("__init__.py", "_vendor", "module_utils", "release.py")
 
 

@@ -31,7 +31,7 @@ DEFINITIONS = Path("/etc/mdevctl.d")
 _ALL = libvirt.VIR_CONNECT_LIST_NODE_DEVICES_ACTIVE | libvirt.VIR_CONNECT_LIST_NODE_DEVICES_INACTIVE
 
 # What differs between two looks at the same device though nothing changed.
-_EACH_ITS_OWN = {"drift": [], "xml": None, "attributes": []}
+_EACH_ITS_OWN = {"drift": [], "xml": None, "hostdev_xml": None, "attributes": []}
 
 
 def sh(command: str, stdin: str = "", fails: bool = False) -> str:
