@@ -39,14 +39,16 @@ def command(port: int, key: Path, extra: Sequence[str] = ()) -> list[str]:
     return ["ssh", "-F", "none", "-i", str(key), "-p", str(port), *arguments(), *extra, f"root@{_LOCAL}"]
 
 
-def run(port: int, key: Path, script: str, deadline: float, data: str = "") -> subprocess.CompletedProcess[str]:
-    """Run a shell command line on a host, output captured; its exit code is not judged.
+def run(
+    port: int, key: Path, script: str, deadline: float, data: str = "", extra: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run a shell command line on a host, output captured; its exit code is not judged. extra: options of ssh.
 
     Raises LabError when it is not done within ``deadline`` seconds (the remote process may then go on).
     """
     try:
         return subprocess.run(
-            [*command(port, key, ["-o", "BatchMode=yes"]), script],
+            [*command(port, key, ["-o", "BatchMode=yes", *extra]), script],
             input=data,
             capture_output=True,
             text=True,

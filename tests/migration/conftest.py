@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -32,15 +33,23 @@ rm -rf /var/lib/vfio-mdev /var/log/libvirt/qemu/*.log
 
 
 class Host:
-    """One of the two hosts."""
+    """One of the two hosts. connection: an open one that all commands go through, since each new one takes seconds."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, connection: Path) -> None:
         self.machine = machine
         self.name = str(machine.name)
+        self._through = ["-o", f"ControlPath={connection}"]
+        open_it = ssh.command(machine.ssh_port, machine.image.ssh_key, ["-M", "-N", *self._through])
+        self._connection = subprocess.Popen(open_it, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._connection.terminate()
+        self._connection.wait(20)
 
     def sh(self, line: str, stdin: str = "", fails: bool = False) -> str:
         """What a command line prints. It must succeed, or fail: then its errors."""
-        done = ssh.run(self.machine.ssh_port, self.machine.image.ssh_key, line, _SECONDS, stdin)
+        done = ssh.run(self.machine.ssh_port, self.machine.image.ssh_key, line, _SECONDS, stdin, self._through)
         assert (done.returncode != 0) == fails, f"{line}: {done.stdout}{done.stderr}"
         return done.stderr if fails else done.stdout
 
@@ -58,6 +67,10 @@ class Host:
     def devices(self) -> set[str]:
         """The active devices."""
         return set(self.sh("ls /sys/bus/mdev/devices").split())
+
+    def mdevs(self, guest: str, *options: str) -> set[str]:
+        """The devices in the guest's XML."""
+        return set(re.findall("<address uuid='([^']+)'", self.sh(f"virsh dumpxml {' '.join(options)} {guest}")))
 
     def files(self) -> set[str]:
         """What this collection has left."""
@@ -81,8 +94,8 @@ class Host:
 class Lab:
     """The two hosts, and Ansible."""
 
-    def __init__(self) -> None:
-        self.a, self.b = (Host(hosts.find(parse_host(name))) for name in ("trixie_a", "trixie_b"))
+    def __init__(self, folder: Path) -> None:
+        self.a, self.b = (Host(hosts.find(parse_host(name)), folder / name) for name in ("trixie_a", "trixie_b"))
         self._environment = {
             **os.environ,
             "ANSIBLE_INVENTORY": os.environ.get("LAB_INVENTORY", str(inventory.path())),
@@ -143,8 +156,13 @@ class Lab:
 
 
 @pytest.fixture(scope="session")
-def both() -> Lab:
-    return Lab()
+def both() -> Iterator[Lab]:
+    # A socket's path may hold 107 characters only.
+    with tempfile.TemporaryDirectory(prefix="vfio-mdev-") as folder:
+        lab = Lab(Path(folder))
+        yield lab
+        lab.a.close()
+        lab.b.close()
 
 
 @pytest.fixture

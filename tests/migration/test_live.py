@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from conftest import Lab
 
-A, B, C = (f"{digit * 8}-2222-3333-4444-555555555555" for digit in "123")
+A, B, C, D = (f"{digit * 8}-2222-3333-4444-555555555555" for digit in "1234")
 _TO_B = "qemu+ssh://10.77.0.2/system"
 # In MiB/s: long enough for a migration to be cut while it is under way.
 _SLOWLY = ["--bandwidth", "1"]
@@ -21,36 +21,33 @@ def assert_untouched(lab: Lab, *guests: str, devices: frozenset[str] = frozenset
     assert lab.a.files() | lab.b.files() == set()
 
 
-def test_two_guests_move_and_come_back(lab: Lab) -> None:
+def test_guests_move_and_one_comes_back(lab: Lab) -> None:
+    """One with two devices, one with one, one without, and one that is shut off."""
     lab.a.guest("web", A, B)
     lab.a.guest("db", C)
+    lab.a.guest("plain")
+    lab.a.guest("idle", D)
+    lab.a.sh("virsh destroy idle")
     said = lab.a.sh(f"virsh migrate --live web {_TO_B}", fails=True)
     assert "device not found: mediated device" in said
-    lab.migrate(lab.a, lab.b, "web", "db", prepare_migration_uuids="new")
+    lab.migrate(lab.a, lab.b, "web", "db", "plain", "idle", prepare_migration_uuids="new")
     assert lab.a.guests() == set()
-    assert lab.b.guests() == {"web", "db"}
-    assert len(lab.b.devices() - {A, B, C}) == 3
+    assert lab.b.guests() == {"web", "db", "plain"}
+    assert len(lab.b.devices() - {A, B, C, D}) == 4
     assert "STOP_COPY" in lab.a.states("web")
     assert "RESUMING" in lab.b.states("web")
     assert "Persistent:     yes" in lab.b.sh("virsh dominfo web")
-    assert lab.a.devices() == {A, B, C}
+    assert lab.b.mdevs("idle", "--inactive") <= lab.b.devices()
+    lab.b.sh("virsh start idle")
+    assert lab.a.devices() == {A, B, C, D}
     assert lab.a.files() | lab.b.files() == set()
-    moved = lab.b.devices()
-    lab.migrate(lab.b, lab.a, "web", "db", prepare_migration_remove_source=True)
-    assert lab.a.guests() == {"web", "db"}
-    assert lab.b.guests() | lab.b.devices() == set()
-    assert lab.a.devices() == {A, B, C} | moved
-
-
-def test_a_guest_that_is_shut_off_moves_without_running(lab: Lab) -> None:
-    lab.a.guest("web", A)
-    lab.a.sh("virsh destroy web")
-    lab.a.guest("plain")
-    lab.migrate(lab.a, lab.b, "web", "plain", prepare_migration_uuids={A: B})
-    assert lab.b.guests() == {"plain"}
-    assert B in lab.b.sh("virsh dumpxml --inactive web")
-    assert lab.b.devices() == {B}
-    lab.b.sh("virsh start web")
+    [moved] = lab.b.mdevs("db")
+    lab.migrate(lab.b, lab.a, "db", prepare_migration_uuids={moved: C}, prepare_migration_remove_source=True)
+    assert lab.a.guests() == {"db"}
+    assert lab.a.mdevs("db") == {C}
+    assert lab.b.guests() == {"web", "plain", "idle"}
+    assert moved not in lab.b.devices()
+    assert lab.a.devices() == {A, B, C, D}
 
 
 def test_a_cut_migration_is_taken_back_and_the_next_works(lab: Lab) -> None:
@@ -105,11 +102,14 @@ def test_all_that_is_in_the_way_is_told_at_once(lab: Lab) -> None:
 
 
 _STEPS = ("Ask the source", "Have all devices ready", "Leave the guests' XML", "Tell what was found")
+_FILES = ("migrations/web.json", "outgoing/web.xml", "outgoing/web.persistent.xml")
 
 
-def test_the_controller_dies(lab: Lab) -> None:
-    """A new run takes over what is there, and so does the way back."""
+def test_prepared_and_taken_back_whenever_the_controller_dies(lab: Lab) -> None:
+    """A look changes nothing. A new run takes over what a killed one has left, and so does the way back."""
     lab.a.guest("web", A)
+    assert "changed=2" in lab.role("main", lab.a, lab.b, "web", check=True)
+    assert_untouched(lab, "web")
     for step in _STEPS:
         lab.killed_prepare(step, lab.a, lab.b, "web")
         lab.role("main", lab.a, lab.b, "web")
@@ -121,15 +121,6 @@ def test_the_controller_dies(lab: Lab) -> None:
         lab.killed_prepare(step, lab.a, lab.b, "web")
         lab.role("rollback", lab.a, lab.b, "web")
         assert_untouched(lab, "web")
-
-
-_FILES = ("migrations/web.json", "outgoing/web.xml", "outgoing/web.persistent.xml")
-
-
-def test_prepared_twice_and_looked_at(lab: Lab) -> None:
-    lab.a.guest("web", A)
-    assert "changed=2" in lab.role("main", lab.a, lab.b, "web", check=True)
-    assert_untouched(lab, "web")
     assert "changed=2" in lab.role("main", lab.a, lab.b, "web")
     assert "changed=0" in lab.role("main", lab.a, lab.b, "web")
 
