@@ -242,7 +242,7 @@ def counted(real):
         return real(*arguments, **more)
     return call
 
-_kernel._write = counted(_kernel._write)
+_kernel.write = counted(_kernel.write)
 _kernel.Remover.write = counted(_kernel.Remover.write)
 os.rename = counted(os.rename)
 run_module("mdev_migration", **json.loads(sys.argv[2]))
