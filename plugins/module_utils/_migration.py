@@ -144,7 +144,7 @@ def assess(request: MigrationRequest, here: Destination) -> Assessment:
         wanted.extend(one.wanted for one in ready if one.wanted is not None)
         records.append(_record(guest, request, here, ready, old))
         if old is not None:
-            kept = {one.wanted.uuid for one in ready if one.wanted is not None}
+            kept = {one.uuid for one in found}
             gone = replace(old, devices=tuple(one for one in old.devices if one.uuid not in kept))
             wanted.extend(restored(gone, here.inventory, _attempted(old, here)))
     findings.append(_room(wanted, here.inventory))
@@ -264,9 +264,10 @@ def _guest_findings(guest: Guest, request: MigrationRequest, here: Destination) 
 
 @dataclass(frozen=True)
 class _Found:
-    """A device looked at. wanted is None where a finding forbids it."""
+    """A device looked at. uuid: what is meant here; wanted is None where a finding forbids it."""
 
     device: GuestDevice
+    uuid: str
     wanted: Optional[Wanted]
     type_id: str
     findings: tuple[Finding, ...]
@@ -285,7 +286,7 @@ def _device(
     try:
         asked, kind = _type_here(device, request, here.inventory)
     except MdevError as error:
-        return _Found(device, None, "", (_bad("type", f"device {name}: {error.message}", guest.name),))
+        return _Found(device, target, None, "", (_bad("type", f"device {name}: {error.message}", guest.name),))
     findings.append(_good("type", f"device {name} is {kind.id} ({kind.name or 'no name'}) here", guest.name))
     wanted = _wanted(device, guest, request, here, target, asked, old)
     if None not in (device.device_api, kind.device_api) and device.device_api != kind.device_api:
@@ -294,8 +295,8 @@ def _device(
     findings.extend(_uuid_findings(wanted, device, guest, here))
     findings.extend(_attribute_findings(device, wanted, kind, guest, here))
     if any(not one.ok and one.severity == "error" for one in findings):
-        return _Found(device, None, kind.id, tuple(findings))
-    return _Found(device, wanted, kind.id, tuple(findings))
+        return _Found(device, wanted.uuid, None, kind.id, tuple(findings))
+    return _Found(device, wanted.uuid, wanted, kind.id, tuple(findings))
 
 
 def _type_here(device: GuestDevice, request: MigrationRequest, inventory: Inventory) -> tuple[str, Type]:

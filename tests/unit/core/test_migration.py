@@ -135,6 +135,13 @@ def test_what_may_be_stale_is_made_anew(case: Case) -> None:
     assert warned(found) == ["stale"]
 
 
+def test_a_prepared_one_that_is_in_use_is_one_problem() -> None:
+    """It must not be taken for what another choice has left, which would be removed."""
+    used = replace(HERE, users=(GUEST,))
+    case = Case(inventory=inventory(parent(VF, kind("t-1", 0)), devices=(used,)), record=RECORD)
+    assert [one["check"] for one in refused(case)] == ["uuid"]
+
+
 def test_a_defined_one_stays_defined_as_it_is() -> None:
     definition = Definition(A, VF, "t-1", autostart=True)
     case = Case(inventory=inventory(parent(VF, kind("t-1", 1)), devices=(HERE,), definitions=(definition,)))
