@@ -78,7 +78,7 @@ class SysfsReader:
             numa_node=self._numa_node(folder, present),
             physical_function=self._link(folder, "physfn", present),
             vfs=self._vfs(folder, present),
-            pci=self.pci_ids(folder) if subsystem == "pci" else None,
+            pci=self._pci_ids(folder) if subsystem == "pci" else None,
             types=types,
             framework=framework,
         )
@@ -104,8 +104,7 @@ class SysfsReader:
         total = self.reader.number(os.path.join(folder, "sriov_totalvfs"))
         return Vfs(enabled, total) if enabled is not None and total is not None else None
 
-    def pci_ids(self, folder: str) -> Optional[PciIds]:
-        """What PCI function it is."""
+    def _pci_ids(self, folder: str) -> Optional[PciIds]:
         vendor = self.reader.text(os.path.join(folder, "vendor"))
         product = self.reader.text(os.path.join(folder, "device"))
         return PciIds(vendor, product) if vendor and product else None

@@ -63,7 +63,7 @@ class VendorBackend:
 
     def available_instances(self, parent: Parent, type_id: str) -> int:
         """1 where the function could get this type now, else 0."""
-        function = self._reader().function(parent.path)
+        function = self._reader().function(parent)
         return int(not function.is_set and type_id in function.creatable)
 
     def create(self, parent: Parent, type_id: str, uuid: str, attributes: tuple[Attribute, ...]) -> Device:
@@ -122,7 +122,7 @@ class VendorBackend:
             raise self._not_set(parent, type_id, answer, None)
 
     def _not_set(self, parent: Parent, type_id: str, answer: str, number: Optional[int]) -> KernelRefused:
-        offered = sorted(self._reader().function(parent.path).creatable)
+        offered = sorted(self._reader().function(parent).creatable)
         return KernelRefused(
             f"setting vGPU type {type_id} on {parent.address} failed: {answer}. "
             f"Types that it could get now: {', '.join(offered) or 'none'}",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional
 
 from ._address import address_key
@@ -44,22 +44,27 @@ class VendorReader:
 
     def inventory(self) -> Inventory:
         """The functions as parents, the vGPUs on them as devices, and what is defined."""
-        functions = {folder: self.function(folder) for folder in self._folders()}
+        parents = [self._parent(folder) for folder in self._folders()]
         definitions, broken = definition_files(self.paths).read(self.reader)
-        if not functions:
+        if not parents:
             return Inventory(definitions=definitions, broken=broken)
         notes, bad_notes = note_files(self.paths).read(self.reader)
-        return self._described(functions, definitions, notes, (*broken, *bad_notes))
+        return self._described(parents, definitions, notes, (*broken, *bad_notes))
 
-    def function(self, folder: str) -> Function:
-        """The function in this folder, as it is now."""
+    def function(self, parent: Parent) -> Function:
+        """What the parent's function has and offers now."""
         return Function(
-            address=os.path.basename(folder),
-            pci=SysfsReader(self.paths, self.reader).pci_ids(folder),
-            current=self.reader.text(os.path.join(folder, CURRENT)) or NO_TYPE,
+            address=parent.address,
+            pci=parent.pci,
+            current=self.reader.text(os.path.join(parent.path, CURRENT)) or NO_TYPE,
             # Empty where nothing can be set now.
-            creatable=parse_types(self.reader.text(os.path.join(folder, _CREATABLE), optional=True) or ""),
+            creatable=parse_types(self.reader.text(os.path.join(parent.path, _CREATABLE), optional=True) or ""),
         )
+
+    def _parent(self, folder: str) -> Parent:
+        """The function as a parent, whose types are known once all functions are read."""
+        sysfs = SysfsReader(self.paths, self.reader)
+        return sysfs.parent(os.path.basename(folder), folder, self.reader.names(folder), (), VENDOR_VFIO)
 
     def _folders(self) -> list[str]:
         bus = os.path.join(self.paths.sys, "bus", "pci", "devices")
@@ -70,22 +75,22 @@ class VendorReader:
 
     def _described(
         self,
-        functions: dict[str, Function],
+        parents: Sequence[Parent],
         definitions: Sequence[Definition],
         notes: Sequence[Definition],
         broken: tuple[BrokenDefinition, ...],
     ) -> Inventory:
         sysfs = SysfsReader(self.paths, self.reader)
         names = remembered_names(notes)
-        parents: list[Parent] = []
+        functions = [self.function(one) for one in parents]
+        whole: list[Parent] = []
         devices: list[Device] = []
-        for folder, function in functions.items():
-            types = types_of(function, functions.values(), names)
-            parent = sysfs.parent(function.address, folder, self.reader.names(folder), types, VENDOR_VFIO)
-            parents.append(parent)
+        for parent, function in zip(parents, functions):
+            whole.append(replace(parent, types=types_of(function, functions, names)))
             if function.is_set:
-                devices.append(sysfs.described(parent, uuid_of(function, (*notes, *definitions)), function.current))
-        return Inventory(tuple(parents), tuple(devices), tuple(definitions), broken)
+                uuid = uuid_of(function, (*notes, *definitions))
+                devices.append(sysfs.described(whole[-1], uuid, function.current))
+        return Inventory(tuple(whole), tuple(devices), tuple(definitions), broken)
 
 
 def current_type(parent_path: str) -> Optional[str]:
