@@ -68,8 +68,8 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.vfio.mdev.plugins.module_utils._domain_xml import parse_domain
-from ansible_collections.vfio.mdev.plugins.module_utils._errors import MdevError
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import MdevError
+from ansible_collections.vfio.mdev.plugins.module_utils._xml.domain import parse_domain
 
 
 def domain_mdevs(xml: str) -> list[dict[str, Any]]:

@@ -66,8 +66,8 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible.utils.display import Display
 
-from ansible_collections.vfio.mdev.plugins.module_utils._domain_xml import remap_domain
-from ansible_collections.vfio.mdev.plugins.module_utils._errors import MdevError
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import MdevError
+from ansible_collections.vfio.mdev.plugins.module_utils._xml.domain import remap_domain
 
 
 def remap_domain_mdevs(xml: str, uuids: Mapping[str, str]) -> str:

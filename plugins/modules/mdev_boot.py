@@ -159,12 +159,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.mdev.plugins.module_utils._arguments import CARDS_ARGUMENT, cards
-from ansible_collections.vfio.mdev.plugins.module_utils._boot_unit import FileChange, apply_boot, plan_boot
-from ansible_collections.vfio.mdev.plugins.module_utils._errors import MdevError
-from ansible_collections.vfio.mdev.plugins.module_utils._host import HostPaths
-from ansible_collections.vfio.mdev.plugins.module_utils._unit_files import Program, UnitFile, devices_unit, vfs_unit
-from ansible_collections.vfio.mdev.plugins.module_utils._vfs import AUTO, TOOLS
+from ansible_collections.vfio.mdev.plugins.module_utils._boot.install import FileChange, apply_boot, plan_boot
+from ansible_collections.vfio.mdev.plugins.module_utils._boot.units import Program, UnitFile, devices_unit, vfs_unit
+from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import HostPaths
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import MdevError
+from ansible_collections.vfio.mdev.plugins.module_utils._sriov.arguments import CARDS_ARGUMENT, cards
+from ansible_collections.vfio.mdev.plugins.module_utils._sriov.plan import AUTO, TOOLS
 
 
 def units(params: dict[str, Any], program: Program) -> list[UnitFile]:

@@ -363,21 +363,22 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.mdev.plugins.module_utils._arguments import (
+from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.vendor_vfio.rules import identified
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InvalidInput, MdevError
+from ansible_collections.vfio.mdev.plugins.module_utils._model.identity import derived_from
+from ansible_collections.vfio.mdev.plugins.module_utils._model.request import Wanted
+from ansible_collections.vfio.mdev.plugins.module_utils._planning.placement import rejection_facts
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import (
     DEVICE_ARGUMENTS,
     HOST_ARGUMENTS,
     IDENTITY_ARGUMENTS,
     owner,
     pattern,
 )
-from ansible_collections.vfio.mdev.plugins.module_utils._errors import InvalidInput, MdevError
-from ansible_collections.vfio.mdev.plugins.module_utils._job import BACKEND_ARGUMENTS, WAIT_ARGUMENTS, job
-from ansible_collections.vfio.mdev.plugins.module_utils._placement import rejection_facts
-from ansible_collections.vfio.mdev.plugins.module_utils._results import device_result
-from ansible_collections.vfio.mdev.plugins.module_utils._run import Outcome, run
-from ansible_collections.vfio.mdev.plugins.module_utils._run_results import action_results, diff_result
-from ansible_collections.vfio.mdev.plugins.module_utils._vendor_vfio import identified
-from ansible_collections.vfio.mdev.plugins.module_utils._wanted import Wanted, derived_from
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.change_results import action_results, diff_result
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.context import BACKEND_ARGUMENTS, WAIT_ARGUMENTS, job
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import device_result
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.run import Outcome, run
 
 
 def wanted_device(params: dict[str, Any]) -> Wanted:
@@ -393,7 +394,7 @@ def wanted_device(params: dict[str, Any]) -> Wanted:
 
 def _fields_of_xml(params: dict[str, Any]) -> dict[str, Any]:
     # Hosts that need no XML do not pay for the import.
-    from ansible_collections.vfio.mdev.plugins.module_utils._nodedev_xml import parse_device_xml
+    from ansible_collections.vfio.mdev.plugins.module_utils._xml.nodedev import parse_device_xml
 
     request = parse_device_xml(params["xml"])
     if request.uuid is not None and params["name"] is not None:

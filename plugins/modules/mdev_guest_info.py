@@ -171,14 +171,14 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.mdev.plugins.module_utils._arguments import HOST_ARGUMENTS
-from ansible_collections.vfio.mdev.plugins.module_utils._definitions import DefinitionFiles
-from ansible_collections.vfio.mdev.plugins.module_utils._errors import MdevError
-from ansible_collections.vfio.mdev.plugins.module_utils._guests import guest_results, versions_result
-from ansible_collections.vfio.mdev.plugins.module_utils._host import HostPaths
-from ansible_collections.vfio.mdev.plugins.module_utils._inventory import read_inventory
-from ansible_collections.vfio.mdev.plugins.module_utils._versions import read_versions
-from ansible_collections.vfio.mdev.plugins.module_utils._virsh import Virsh
+from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.registry import read_inventory
+from ansible_collections.vfio.mdev.plugins.module_utils._guests.info import guest_results, versions_result
+from ansible_collections.vfio.mdev.plugins.module_utils._guests.versions import read_versions
+from ansible_collections.vfio.mdev.plugins.module_utils._guests.virsh import Virsh
+from ansible_collections.vfio.mdev.plugins.module_utils._host.definitions import DefinitionFiles
+from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import HostPaths
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import MdevError
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import HOST_ARGUMENTS
 
 
 def answer(params: dict[str, Any]) -> dict[str, Any]:

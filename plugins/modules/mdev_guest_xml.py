@@ -135,9 +135,9 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.mdev.plugins.module_utils._errors import MdevError
-from ansible_collections.vfio.mdev.plugins.module_utils._guest_files import GuestFiles
-from ansible_collections.vfio.mdev.plugins.module_utils._virsh import Virsh
+from ansible_collections.vfio.mdev.plugins.module_utils._guests.virsh import Virsh
+from ansible_collections.vfio.mdev.plugins.module_utils._guests.xml_files import GuestFiles
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import MdevError
 
 
 def wanted_files(params: dict[str, Any], files: GuestFiles) -> dict[str, Optional[str]]:

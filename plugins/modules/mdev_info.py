@@ -440,24 +440,25 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.mdev.plugins.module_utils._address import canonical_parent, parse_uuid
-from ansible_collections.vfio.mdev.plugins.module_utils._arguments import HOST_ARGUMENTS, PLACE_ARGUMENTS, place
-from ansible_collections.vfio.mdev.plugins.module_utils._definitions import DefinitionFiles
-from ansible_collections.vfio.mdev.plugins.module_utils._errors import InvalidInput, MdevError
-from ansible_collections.vfio.mdev.plugins.module_utils._hardware import read_hardware
-from ansible_collections.vfio.mdev.plugins.module_utils._hints import hints
-from ansible_collections.vfio.mdev.plugins.module_utils._host import HostPaths
-from ansible_collections.vfio.mdev.plugins.module_utils._inventory import read_inventory
-from ansible_collections.vfio.mdev.plugins.module_utils._model import Hardware, Inventory, Parent
-from ansible_collections.vfio.mdev.plugins.module_utils._results import (
+from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.registry import read_inventory
+from ansible_collections.vfio.mdev.plugins.module_utils._host.definitions import DefinitionFiles
+from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import HostPaths
+from ansible_collections.vfio.mdev.plugins.module_utils._host.pci import read_hardware
+from ansible_collections.vfio.mdev.plugins.module_utils._info.hints import hints
+from ansible_collections.vfio.mdev.plugins.module_utils._info.selection import Selection, select
+from ansible_collections.vfio.mdev.plugins.module_utils._model.addresses import canonical_parent, parse_uuid
+from ansible_collections.vfio.mdev.plugins.module_utils._model.device_state import State
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InvalidInput, MdevError
+from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import Hardware, Inventory, Parent
+from ansible_collections.vfio.mdev.plugins.module_utils._model.request import Ask
+from ansible_collections.vfio.mdev.plugins.module_utils._planning.drift import disagreement
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import HOST_ARGUMENTS, PLACE_ARGUMENTS, place
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import (
     device_result,
     fit_result,
     parent_result,
     type_results,
 )
-from ansible_collections.vfio.mdev.plugins.module_utils._selection import Selection, select
-from ansible_collections.vfio.mdev.plugins.module_utils._states import State, disagreement
-from ansible_collections.vfio.mdev.plugins.module_utils._wanted import Ask
 
 PARTS = ["parents", "types", "devices", "users"]
 
@@ -540,26 +541,26 @@ def _device(state: State, question: Question, inventory: Inventory) -> dict[str,
 
 
 def _fits(question: Question, inventory: Inventory) -> list[dict[str, Any]]:
-    from ansible_collections.vfio.mdev.plugins.module_utils._fit import would_fit
+    from ansible_collections.vfio.mdev.plugins.module_utils._info.capacity_answers import would_fit
 
     return [fit_result(one) for one in would_fit(question.want, inventory)]
 
 
 def _require_lxml() -> None:
-    from ansible_collections.vfio.mdev.plugins.module_utils._nodedev_xml import require_lxml
+    from ansible_collections.vfio.mdev.plugins.module_utils._xml.nodedev import require_lxml
 
     require_lxml()
 
 
 def _parent_xml(parent: Parent) -> str:
-    from ansible_collections.vfio.mdev.plugins.module_utils._nodedev_xml import parent_xml
+    from ansible_collections.vfio.mdev.plugins.module_utils._xml.nodedev import parent_xml
 
     return parent_xml(parent)
 
 
 def _device_xml(state: State, inventory: Inventory) -> dict[str, str]:
     """The device's XML, as far as there is any."""
-    from ansible_collections.vfio.mdev.plugins.module_utils._nodedev_xml import device_xml, hostdev_xml
+    from ansible_collections.vfio.mdev.plugins.module_utils._xml.nodedev import device_xml, hostdev_xml
 
     parent = inventory.parent(state.parent)
     if parent is None or not state.type_id:

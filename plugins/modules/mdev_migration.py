@@ -364,28 +364,31 @@ from typing import Any, Optional, Union
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.mdev.plugins.module_utils._arguments import HOST_ARGUMENTS, PLACE_ARGUMENTS, place
-from ansible_collections.vfio.mdev.plugins.module_utils._domain_xml import device_id, parse_domain, remap_domain
-from ansible_collections.vfio.mdev.plugins.module_utils._errors import InUse, InvalidInput, MdevError
-from ansible_collections.vfio.mdev.plugins.module_utils._host import HostPaths
-from ansible_collections.vfio.mdev.plugins.module_utils._job import BACKEND_ARGUMENTS, job
-from ansible_collections.vfio.mdev.plugins.module_utils._migrating import Commit, Preparation, Rollback
-from ansible_collections.vfio.mdev.plugins.module_utils._migration import (
+from ansible_collections.vfio.mdev.plugins.module_utils._guests.virsh import Virsh
+from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import HostPaths
+from ansible_collections.vfio.mdev.plugins.module_utils._migration.assess import (
     SAME,
     Guest,
     GuestDevice,
     MigrationRequest,
-    Versions,
     finding_results,
 )
-from ansible_collections.vfio.mdev.plugins.module_utils._migration_record import MigrationRecord, RecordedDevice
-from ansible_collections.vfio.mdev.plugins.module_utils._migration_records import MigrationRecords
-from ansible_collections.vfio.mdev.plugins.module_utils._model import MDEV
-from ansible_collections.vfio.mdev.plugins.module_utils._results import device_result
-from ansible_collections.vfio.mdev.plugins.module_utils._run import Outcome, run
-from ansible_collections.vfio.mdev.plugins.module_utils._run_results import action_results, diff_results
-from ansible_collections.vfio.mdev.plugins.module_utils._virsh import Virsh
-from ansible_collections.vfio.mdev.plugins.module_utils._wanted import Wanted, checked_attributes
+from ansible_collections.vfio.mdev.plugins.module_utils._migration.record import (
+    MigrationRecord,
+    MigrationRecords,
+    RecordedDevice,
+)
+from ansible_collections.vfio.mdev.plugins.module_utils._migration.run import Commit, Preparation, Rollback
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InUse, InvalidInput, MdevError
+from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import MDEV
+from ansible_collections.vfio.mdev.plugins.module_utils._model.request import Wanted, checked_attributes
+from ansible_collections.vfio.mdev.plugins.module_utils._model.versions import Versions
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import HOST_ARGUMENTS, PLACE_ARGUMENTS, place
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.change_results import action_results, diff_results
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.context import BACKEND_ARGUMENTS, job
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import device_result
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.run import Outcome, run
+from ansible_collections.vfio.mdev.plugins.module_utils._xml.domain import device_id, parse_domain, remap_domain
 
 Way = Union[Preparation, Commit, Rollback]
 

@@ -389,17 +389,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.mdev.plugins.module_utils._arguments import (
-    COMMON_ARGUMENTS,
-    ENTRY_ARGUMENTS,
-    HOST_ARGUMENTS,
-    IDENTITY_ARGUMENTS,
-    owner,
-    pattern,
-)
-from ansible_collections.vfio.mdev.plugins.module_utils._errors import InvalidInput, MdevError
-from ansible_collections.vfio.mdev.plugins.module_utils._job import BACKEND_ARGUMENTS, WAIT_ARGUMENTS, job
-from ansible_collections.vfio.mdev.plugins.module_utils._members import (
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InvalidInput, MdevError, several
+from ansible_collections.vfio.mdev.plugins.module_utils._model.identity import derived_from
+from ansible_collections.vfio.mdev.plugins.module_utils._planning.device_set import (
     MOST,
     NONE,
     PURGES,
@@ -408,16 +400,23 @@ from ansible_collections.vfio.mdev.plugins.module_utils._members import (
     check_entries,
     members,
 )
-from ansible_collections.vfio.mdev.plugins.module_utils._placement import rejection_facts
-from ansible_collections.vfio.mdev.plugins.module_utils._plan import several
-from ansible_collections.vfio.mdev.plugins.module_utils._results import device_result
-from ansible_collections.vfio.mdev.plugins.module_utils._run import Outcome, run
-from ansible_collections.vfio.mdev.plugins.module_utils._run_results import (
+from ansible_collections.vfio.mdev.plugins.module_utils._planning.placement import rejection_facts
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import (
+    COMMON_ARGUMENTS,
+    ENTRY_ARGUMENTS,
+    HOST_ARGUMENTS,
+    IDENTITY_ARGUMENTS,
+    owner,
+    pattern,
+)
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.change_results import (
     action_results,
     diff_results,
     placement_result,
 )
-from ansible_collections.vfio.mdev.plugins.module_utils._wanted import derived_from
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.context import BACKEND_ARGUMENTS, WAIT_ARGUMENTS, job
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import device_result
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.run import Outcome, run
 
 
 def set_request(params: dict[str, Any]) -> SetRequest:

@@ -181,12 +181,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.mdev.plugins.module_utils._address import parent_nodedev
-from ansible_collections.vfio.mdev.plugins.module_utils._arguments import CARDS_ARGUMENT, SYSFS_ARGUMENTS, cards
-from ansible_collections.vfio.mdev.plugins.module_utils._errors import MdevError
-from ansible_collections.vfio.mdev.plugins.module_utils._host import HostPaths
-from ansible_collections.vfio.mdev.plugins.module_utils._run_vfs import VfsJob, VfsOutcome, run_vfs
-from ansible_collections.vfio.mdev.plugins.module_utils._vfs import AUTO, TOOLS
+from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import HostPaths
+from ansible_collections.vfio.mdev.plugins.module_utils._model.addresses import parent_nodedev
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import MdevError
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import SYSFS_ARGUMENTS
+from ansible_collections.vfio.mdev.plugins.module_utils._sriov.arguments import CARDS_ARGUMENT, cards
+from ansible_collections.vfio.mdev.plugins.module_utils._sriov.plan import AUTO, TOOLS
+from ansible_collections.vfio.mdev.plugins.module_utils._sriov.run import VfsJob, VfsOutcome, run_vfs
 
 
 def job(params: dict[str, Any]) -> VfsJob:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Optional
 
-from ansible_collections.vfio.mdev.plugins.module_utils._address import address_key
+from ansible_collections.vfio.mdev.plugins.module_utils._model.addresses import address_key
 
 _STATES = ("active", "removing", "defined", "autostart")
 

@@ -230,7 +230,7 @@ import json, os, signal, sys
 sys.path[:0] = ["/opt/collection/tests"]
 import conftest
 from asking import run_module
-from ansible_collections.vfio.mdev.plugins.module_utils import _kernel
+from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.mdev import kernel as _kernel
 left = int(sys.argv[1])
 
 def counted(real):

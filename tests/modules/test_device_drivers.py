@@ -14,7 +14,7 @@ from drivers.kit.nodes import refuse
 from drivers.nvidia_sriov import Card
 from drivers.samples import mtty
 
-from ansible_collections.vfio.mdev.plugins.module_utils import _kernel
+from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.mdev import kernel as _kernel
 
 UUID = "11111111-2222-3333-4444-555555555555"
 OTHER = "22222222-2222-3333-4444-555555555555"

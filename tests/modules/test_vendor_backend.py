@@ -12,11 +12,12 @@ import pytest
 from drivers.kit.mount import mounted
 from drivers.nvidia_vendor_vfio import Card
 
-from ansible_collections.vfio.mdev.plugins.module_utils._errors import Mismatch
-from ansible_collections.vfio.mdev.plugins.module_utils._host import HostPaths, Reader
-from ansible_collections.vfio.mdev.plugins.module_utils._kernel import Kernel
-from ansible_collections.vfio.mdev.plugins.module_utils._vendor_backend import VendorBackend
-from ansible_collections.vfio.mdev.plugins.module_utils._vendor_sysfs import VendorReader
+from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.mdev.kernel import Kernel
+from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.vendor_vfio.backend import VendorBackend
+from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.vendor_vfio.reader import VendorReader
+from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import HostPaths
+from ansible_collections.vfio.mdev.plugins.module_utils._host.reader import Reader
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import Mismatch
 
 
 def test_a_type_that_somebody_else_has_set_meanwhile_stays(tmp_path: Path) -> None:

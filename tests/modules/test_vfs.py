@@ -290,7 +290,7 @@ def boot_words(card: PhysicalFunction, wait: str, *cards: str) -> list[str]:
     checkout = Path(__file__).parents[2]
     program = (
         "import sys; sys.path.insert(0, sys.argv.pop(1)); import conftest; "
-        "from ansible_collections.vfio.mdev.plugins.module_utils._boot_vfs import main; sys.exit(main())"
+        "from ansible_collections.vfio.mdev.plugins.module_utils._boot.enable_vfs import main; sys.exit(main())"
     )
     words = [sys.executable, "-c", program, str(checkout / "tests"), "--sysfs", str(card.tree.sys), "--wait", wait]
     return [*words, *cards]

@@ -9,9 +9,10 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.vfio.mdev.plugins.module_utils._address import device_nodedev, parent_nodedev
-from ansible_collections.vfio.mdev.plugins.module_utils._hints import hints
-from ansible_collections.vfio.mdev.plugins.module_utils._model import (
+from ansible_collections.vfio.mdev.plugins.module_utils._info.hints import hints
+from ansible_collections.vfio.mdev.plugins.module_utils._model.addresses import device_nodedev, parent_nodedev
+from ansible_collections.vfio.mdev.plugins.module_utils._model.device_state import states
+from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import (
     VENDOR_VFIO,
     Attribute,
     BrokenDefinition,
@@ -25,8 +26,12 @@ from ansible_collections.vfio.mdev.plugins.module_utils._model import (
     Unread,
     User,
 )
-from ansible_collections.vfio.mdev.plugins.module_utils._results import device_result, parent_result, type_results
-from ansible_collections.vfio.mdev.plugins.module_utils._states import disagreement, states
+from ansible_collections.vfio.mdev.plugins.module_utils._planning.drift import disagreement
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import (
+    device_result,
+    parent_result,
+    type_results,
+)
 
 Answer = dict[str, Any]
 

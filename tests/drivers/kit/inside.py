@@ -94,7 +94,7 @@ def empty_run() -> None:
 def start_defined(seconds: float) -> dict[str, Any]:
     """What vfio-mdev.service runs at boot. Its exit code, and what it says."""
     said, failed = io.StringIO(), io.StringIO()
-    program = importlib.import_module("ansible_collections.vfio.mdev.plugins.module_utils._boot")
+    program = importlib.import_module("ansible_collections.vfio.mdev.plugins.module_utils._boot.start_devices")
     with mock.patch("sys.argv", ["vfio-mdev", "--wait", str(seconds)]), redirect_stdout(said), redirect_stderr(failed):
         code = program.main()
     return {"code": code, "said": said.getvalue(), "failed": failed.getvalue()}

@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Acting through libvirt's node device API, with the libvirt-python of the distribution.
+
+Source: libvirt's libvirt-nodedev.h. libvirt names a device mdev_UUID_PARENT, before 7.8 mdev_UUID. It learns of changes
+from udev, so that a device made a moment ago by others may not be known yet.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from ..._host.users import kept_unused
+from ..._model.addresses import device_nodedev
+from ..._model.errors import BackendFailed, MissingLibrary
+from ..._model.inventory import Attribute, Definition, Device, Parent
+from ..._xml.nodedev import request_xml
+from .kernel import Kernel
+
+_LOOKUP_SECONDS = 5.0
+_POLL_SECONDS = 0.1
+# What mdevctl says, and libvirt passes on, where a definition is there already.
+_OVERWRITE = "overwrite existing config"
+
+
+@dataclass(frozen=True)
+class LibvirtBackend:
+    """The backend 'libvirt'. library is the module libvirt, connection an open virConnect."""
+
+    library: Any
+    connection: Any
+    kernel: Kernel
+
+    def available_instances(self, parent: Parent, type_id: str) -> Optional[int]:
+        """How many devices of the type the parent has left now. None where it can't be read."""
+        return self.kernel.available_instances(parent, type_id)
+
+    def create(self, parent: Parent, type_id: str, uuid: str, attributes: tuple[Attribute, ...]) -> Device:
+        """virNodeDeviceCreateXML. libvirt has mdevctl start the device, which takes it back when an attribute fails."""
+        text = request_xml(uuid, parent.nodedev, type_id, attributes)
+        with self._asked(f"creating device {uuid} of type {type_id} on {parent.address}"):
+            self.connection.nodeDeviceCreateXML(text, 0)
+        return self.kernel.appeared(parent, type_id, uuid)
+
+    def remove(self, device: Device) -> None:
+        """virNodeDeviceDestroy. libvirt makes the same test for use itself, so the group can't stay open meanwhile."""
+        with kept_unused(self.kernel.paths, device):
+            pass
+        with self._asked(f"destroying device {device.uuid} on {device.parent}"):
+            self._lookup(device.uuid, device.parent).destroy()
+
+    def write_attribute(self, device: Device, attribute: Attribute) -> None:
+        """Writes to sysfs: libvirt changes nothing on a live device without a vendor's callout."""
+        self.kernel.write_attribute(device, attribute)
+
+    def define(self, definition: Definition, before: Optional[Definition]) -> None:
+        """virNodeDeviceDefineXML and virNodeDeviceSetAutostart."""
+        try:
+            self._define(definition)
+        except BackendFailed as error:
+            # With mdevctl before 1.3 libvirt can't replace a definition.
+            if before is None or _OVERWRITE not in str(error.facts.get("answer")):
+                raise
+            self._define_anew(definition, before)
+
+    def _define(self, definition: Definition) -> None:
+        parent = self._parent_nodedev(definition.parent)
+        text = request_xml(definition.uuid, parent, definition.type_id, definition.attributes)
+        with self._asked(f"defining device {definition.uuid} on {definition.parent}"):
+            self.connection.nodeDeviceDefineXML(text, 0).setAutostart(int(definition.autostart))
+
+    def _define_anew(self, definition: Definition, before: Definition) -> None:
+        self.undefine(before)
+        try:
+            self._define(definition)
+        except BackendFailed:
+            self._define(before)
+            raise
+
+    def undefine(self, definition: Definition) -> None:
+        """virNodeDeviceUndefine."""
+        with self._asked(f"undefining device {definition.uuid} on {definition.parent}"):
+            self._lookup(definition.uuid, definition.parent).undefine()
+
+    def _parent_nodedev(self, address: str) -> str:
+        """libvirt's name for a parent: it knows parents by these only."""
+        found = self.kernel.parent_nodedev(address)
+        return found if found is not None else address
+
+    def _lookup(self, uuid: str, parent: str) -> Any:
+        end = time.monotonic() + _LOOKUP_SECONDS
+        names = (device_nodedev(uuid, parent), device_nodedev(uuid, "").rstrip("_"))
+        while True:
+            for name in names:
+                try:
+                    return self.connection.nodeDeviceLookupByName(name)
+                except self.library.libvirtError:
+                    if name == names[-1] and time.monotonic() > end:
+                        raise
+            time.sleep(_POLL_SECONDS)
+
+    @contextmanager
+    def _asked(self, tried: str) -> Iterator[None]:
+        try:
+            yield
+        except self.library.libvirtError as error:
+            answer = str(error.get_error_message() or error).strip()
+            raise BackendFailed(
+                f"{tried} failed: libvirt answered '{answer}'", backend="libvirt", answer=answer
+            ) from error
+
+
+def libvirt_backend(kernel: Kernel, uri: str) -> LibvirtBackend:
+    """The backend with an open connection."""
+    try:
+        import libvirt
+    except ImportError as error:
+        raise MissingLibrary(
+            f"backend: libvirt needs the Python library libvirt on the host, which could not be imported ({error}). "
+            "Install python3-libvirt there (not from PyPI, which would compile it), or use backend: sysfs",
+            library="libvirt",
+        ) from error
+    # Errors are raised as well; printing them too would garble the module's answer.
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    try:
+        connection = libvirt.open(uri)
+    except libvirt.libvirtError as error:
+        answer = str(error.get_error_message() or error).strip()
+        raise BackendFailed(
+            f"connecting to libvirt at {uri} failed: it answered '{answer}'. See that its daemon runs, "
+            "or use backend: sysfs, which needs none",
+            backend="libvirt",
+            answer=answer,
+        ) from error
+    return LibvirtBackend(libvirt, connection, kernel)

@@ -1,0 +1,40 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a host runs, as far as migrations depend on it: kernel, libvirt, QEMU, drivers of mediated devices."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Optional
+
+from .._host.paths import HostPaths
+from .._host.reader import Reader
+from .._model.versions import Versions
+from .virsh import Virsh
+
+
+def read_versions(paths: HostPaths, virsh: Virsh) -> Versions:
+    """All versions. A driver's is that of its module (modinfo(8)); built-in drivers have none."""
+    libvirt, qemu = virsh.versions()
+    release = Reader().text(paths.beside("proc", "sys", "kernel", "osrelease"), optional=True)
+    return Versions(_kernel(release or ""), libvirt, qemu, _drivers(paths))
+
+
+def _kernel(release: str) -> Optional[str]:
+    found = re.match(r"\d+\.\d+(\.\d+)?", release)
+    return found.group() if found else None
+
+
+def _drivers(paths: HostPaths) -> dict[str, str]:
+    mdev, pci = (os.path.join(paths.sys, "bus", bus, "drivers") for bus in ("mdev", "pci"))
+    reader = Reader()
+    folders = {name: os.path.join(mdev, name) for name in reader.names(mdev, optional=True)}
+    # Under its own VFIO framework NVIDIA's driver is that of the functions themselves.
+    folders.setdefault("nvidia", os.path.join(pci, "nvidia"))
+    found = {
+        name: reader.text(os.path.join(folder, "module", "version"), optional=True) for name, folder in folders.items()
+    }
+    return {name: version for name, version in found.items() if version is not None}

@@ -1,0 +1,57 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Hardware that could offer mediated devices: read only where there is a question why none are seen."""
+
+from __future__ import annotations
+
+import os
+
+from .._model.addresses import address_key
+from .._model.inventory import Card, Hardware
+from .paths import HostPaths
+from .reader import Reader
+
+# PCI base class 03 is a display controller (PCI Code and ID Assignment Specification).
+_DISPLAY_CLASS = "0x03"
+
+
+# Only what hints ask about.
+_MODULES = ("mdev", "nvidia", "nvidia_vgpu_vfio", "i915", "kvmgt", "vfio_ap", "vfio_ccw")
+
+
+def read_hardware(paths: HostPaths) -> Hardware:
+    """Cards, loaded modules and s390 buses. What can't be read is left out: hints are help, not results."""
+    reader = Reader()
+    return Hardware(
+        cards=tuple(_cards(paths, reader)),
+        modules=frozenset(one for one in _MODULES if os.path.isdir(os.path.join(paths.sys, "module", one))),
+        css=os.path.isdir(os.path.join(paths.sys, "bus", "css", "devices")),
+        ap=os.path.isdir(os.path.join(paths.sys, "bus", "ap", "devices")),
+    )
+
+
+def _cards(paths: HostPaths, reader: Reader) -> list[Card]:
+    folder = os.path.join(paths.sys, "bus", "pci", "devices")
+    cards = []
+    for address in sorted(reader.names(folder, optional=True), key=address_key):
+        device = os.path.join(folder, address)
+        kind = reader.text(os.path.join(device, "class"), optional=True) or ""
+        if kind.startswith(_DISPLAY_CLASS):
+            cards.append(read_card(paths, address))
+    return cards
+
+
+def read_card(paths: HostPaths, address: str) -> Card:
+    """One PCI device, whatever it is. What it does not have is empty or None."""
+    device = os.path.join(paths.sys, "bus", "pci", "devices", address)
+    reader = Reader()
+    return Card(
+        address=address,
+        vendor=reader.text(os.path.join(device, "vendor"), optional=True) or "",
+        driver=reader.link_name(os.path.join(device, "driver")),
+        is_vf=os.path.islink(os.path.join(device, "physfn")),
+        vfs_enabled=reader.number(os.path.join(device, "sriov_numvfs"), optional=True),
+        vfs_total=reader.number(os.path.join(device, "sriov_totalvfs"), optional=True),
+    )

@@ -1,0 +1,172 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a migration's destination remembers of a prepared guest, as text. Pure.
+
+The record says what was there before, so that what was made can be removed again, also after a crash.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from .._host.atomic_files import remove_file, sweep, write_whole
+from .._host.reader import errno_text, read_bytes
+from .._model.errors import FilesRefused
+from .._model.inventory import MDEV, Inventory
+from .._xml.domain import guest_file_name
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RecordedDevice:
+    """A device of the guest at the destination, and what was there under its UUID before anything was prepared.
+
+    source: what the guest calls it at the source, a UUID or a function
+    parent: where it was active then, empty where it was not
+    """
+
+    source: str
+    uuid: str
+    type_id: str
+    parent: str
+    was_defined: bool
+    framework: str = MDEV
+
+    @property
+    def was_active(self) -> bool:
+        """Whether there was such a device in the kernel."""
+        return bool(self.parent)
+
+
+@dataclass(frozen=True)
+class MigrationRecord:
+    """A guest that is prepared for, and neither committed nor rolled back.
+
+    source:   the host that it comes from
+    running:  whether it is to be migrated live
+    boot_id:  the destination's boot: what was only active is gone after the next
+    attempts: the state of the guest's QEMU log here. It changes when the guest is started here, as each attempt to
+              migrate it does
+    """
+
+    guest: str
+    source: str
+    running: bool
+    boot_id: str
+    attempts: str
+    devices: tuple[RecordedDevice, ...] = ()
+
+    def targets(self, places: Mapping[str, str]) -> dict[str, str]:
+        """What the guest calls its devices here, UUIDs or functions, by what it calls them at the source.
+
+        places: the parents of devices that are here, by UUID
+        """
+        return {
+            one.source: one.uuid if one.framework == MDEV else places[one.uuid]
+            for one in self.devices
+            if one.framework == MDEV or one.uuid in places
+        }
+
+
+def record_text(record: MigrationRecord) -> str:
+    """The record as it is stored."""
+    return json.dumps({"format": _FORMAT, **asdict(record)}, indent=2, sort_keys=True) + "\n"
+
+
+def parse_record(text: str, path: str) -> MigrationRecord:
+    """The record in a file's text."""
+    try:
+        fields: dict[str, Any] = json.loads(text)
+        if fields.pop("format") != _FORMAT:
+            raise ValueError("it has another format")
+        devices = tuple(RecordedDevice(**one) for one in fields.pop("devices"))
+        return MigrationRecord(**fields, devices=devices)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FilesRefused(
+            f"the migration record {path} can't be read: {error}. Nothing was changed. It says which devices "
+            "were made for a guest; look at it and at the devices, and remove it by hand",
+            path_tried=path,
+        ) from error
+
+
+def recorded(source: str, uuid: str, type_id: str, framework: str, inventory: Inventory) -> RecordedDevice:
+    """A device that is to be recorded, before anything is done about it."""
+    device = inventory.device(uuid)
+    return RecordedDevice(
+        source=source,
+        uuid=uuid,
+        type_id=type_id,
+        parent=device.parent if device is not None else "",
+        was_defined=bool(inventory.definitions_of(uuid)),
+        framework=framework,
+    )
+
+
+def carried_on(new: RecordedDevice, old: MigrationRecord) -> RecordedDevice:
+    """The device as an earlier run recorded it, if it did: what is there now may be that run's work."""
+    for one in old.devices:
+        if one.uuid == new.uuid:
+            return replace(new, parent=one.parent, was_defined=one.was_defined)
+    return new
+
+
+_MODE = 0o600
+_SUFFIX = ".json"
+
+
+@dataclass(frozen=True)
+class MigrationRecords:
+    """The folder with the records."""
+
+    folder: str
+
+    def read(self) -> dict[str, MigrationRecord]:
+        """All records by guest."""
+        try:
+            names = sorted(os.listdir(self.folder))
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise self._refused("reading the folder of", self.folder, error) from error
+        paths = (os.path.join(self.folder, name) for name in names if name.endswith(_SUFFIX) and name[0] != ".")
+        return {one.guest: one for one in map(self._read, paths)}
+
+    def put(self, after: Iterable[MigrationRecord], gone: Iterable[str] = ()) -> None:
+        """Writes records and removes others. Only under the host's lock."""
+        sweep(self.folder)
+        for record in after:
+            path = self._path(record.guest)
+            try:
+                write_whole(path, record_text(record).encode("utf-8"), _MODE)
+            except OSError as error:
+                raise self._refused("writing", path, error) from error
+        for guest in gone:
+            path = self._path(guest)
+            try:
+                remove_file(path)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise self._refused("removing", path, error) from error
+
+    def _read(self, path: str) -> MigrationRecord:
+        try:
+            data = read_bytes(path)
+        except OSError as error:
+            raise self._refused("reading", path, error) from error
+        return parse_record(data.decode("utf-8", "replace"), path)
+
+    def _path(self, guest: str) -> str:
+        return os.path.join(self.folder, guest_file_name(guest, _SUFFIX))
+
+    @staticmethod
+    def _refused(verb: str, path: str, error: OSError) -> FilesRefused:
+        text = f"{verb} the migration record {path} failed with {errno_text(error)}. No device was changed"
+        return FilesRefused(text, path_tried=path, errno=error.errno)

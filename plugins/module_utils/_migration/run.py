@@ -1,0 +1,208 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A migration's destination: prepared for guests, then committed or rolled back. Each is a run with a journal.
+
+The record is on disk before the first step and says what was there. Until the last step is done it is marked as
+pending, so that a run after a crash knows that devices may be half way.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Optional
+
+from .._frameworks.mdev.kernel import Kernel
+from .._guests.versions import read_versions
+from .._guests.virsh import SHUT_OFF, Virsh
+from .._host.paths import HostPaths
+from .._host.reader import Reader, machine_id
+from .._model.errors import NotMigrated
+from .._model.inventory import Inventory, LiveAttribute
+from .._model.request import Wanted
+from .._runner.context import Journal
+from .._xml.domain import parse_domain
+from .assess import NEW, Assessment, Destination, MigrationRequest, assess, restored
+from .record import MigrationRecord, MigrationRecords
+
+PENDING = "pending"
+
+
+@dataclass
+class Preparation(Journal):
+    """Makes what the guests need. Each record is written before, and marked as done after."""
+
+    request: MigrationRequest
+    paths: HostPaths
+    virsh: Virsh
+    records: MigrationRecords
+    stored: dict[str, MigrationRecord] = field(default_factory=dict)
+    pending: list[MigrationRecord] = field(default_factory=list)
+    found: Optional[Assessment] = None
+
+    def wanted(self, inventory: Inventory) -> Sequence[Wanted]:
+        """The devices that are to be there. Raises NotReady, with all that was found."""
+        self.stored = self.records.read()
+        self.found = assess(self.request, self._destination(inventory))
+        return self.found.wanted
+
+    def _destination(self, inventory: Inventory) -> Destination:
+        kernel = Kernel(self.paths)
+
+        def live(uuid: str, names: tuple[str, ...]) -> tuple[LiveAttribute, ...]:
+            device = inventory.device(uuid)
+            return kernel.live_attributes(device, names) if device is not None else ()
+
+        return Destination(
+            machine_id=machine_id(self.paths) if self.request.uuids == NEW else "",
+            boot_id=boot_id(self.paths),
+            inventory=inventory,
+            versions=read_versions(self.paths, self.virsh),
+            guests=frozenset(self.virsh.names()),
+            records=self.stored,
+            attempts={one.name: attempts(self.paths, one.name) for one in self.request.guests},
+            live=live,
+        )
+
+    @property
+    def changed(self) -> bool:
+        """Whether a record is not yet as it is to be."""
+        return bool(self._open())
+
+    def _open(self) -> list[MigrationRecord]:
+        return [one for one in (self.found.records if self.found else ()) if one != self.stored.get(one.guest)]
+
+    def begin(self, steps: bool) -> None:
+        """Before the first step."""
+        self.pending = list(self.found.records) if self.found and steps else self._open()
+        self.records.put(replace(one, attempts=PENDING) for one in self.pending)
+
+    def end(self) -> None:
+        """After the last step."""
+        self.records.put(self.pending)
+
+    def fail(self) -> None:
+        """All is as it was before."""
+        new = [one.guest for one in self.pending]
+        self.records.put([self.stored[name] for name in new if name in self.stored])
+        self.records.put([], [name for name in new if name not in self.stored])
+
+
+@dataclass
+class Ending(Journal):
+    """What commit and rollback share: the records that they close.
+
+    guests: names; none means all that are prepared from the source
+    source: where guests come from; None means from anywhere
+    """
+
+    guests: tuple[str, ...]
+    source: Optional[str]
+    paths: HostPaths
+    virsh: Virsh
+    records: MigrationRecords
+    closing: tuple[MigrationRecord, ...] = ()
+
+    def select(self) -> None:
+        """Looks for the records."""
+        self.closing = tuple(
+            one
+            for one in self.records.read().values()
+            if (not self.guests or one.guest in self.guests) and self.source in (None, one.source)
+        )
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is a record to close."""
+        return bool(self.closing)
+
+    def end(self) -> None:
+        """After the last step."""
+        self.records.put([], [one.guest for one in self.closing])
+
+
+@dataclass
+class Rollback(Ending):
+    """Has everything as it was before it was prepared."""
+
+    def wanted(self, inventory: Inventory) -> Sequence[Wanted]:
+        """What was only active before the last boot is gone, and what is there now is not this collection's work."""
+        self.select()
+        here = boot_id(self.paths)
+        return [
+            wanted
+            for one in self.closing
+            if one.boot_id == here
+            for wanted in restored(one, inventory, one.attempts != attempts(self.paths, one.guest))
+        ]
+
+
+@dataclass
+class Commit(Ending):
+    """Makes sure that the guests are here, and has their devices defined where that is asked for."""
+
+    persistent: bool = False
+    autostart: bool = False
+
+    def wanted(self, inventory: Inventory) -> Sequence[Wanted]:
+        """Raises NotMigrated where a guest is not here with its devices."""
+        self.select()
+        self._make_sure(inventory)
+        if not self.persistent:
+            return []
+        return [
+            Wanted(
+                uuid=device.uuid,
+                active=inventory.device(device.uuid) is not None,
+                persistent=True,
+                autostart=self.autostart,
+                type=device.type_id,
+                label=f"guest {one.guest}, device {device.source}",
+            )
+            for one in self.closing
+            for device in one.devices
+        ]
+
+    def _make_sure(self, inventory: Inventory) -> None:
+        here = set(self.virsh.names("--all"))
+        unknown = [name for name in self.guests if name not in here]
+        missing = [one.guest for one in self.closing if one.guest not in here]
+        problems = [f"guest {name} is not here" for name in dict.fromkeys((*unknown, *missing))]
+        problems += [text for one in self.closing if one.guest in here for text in self._problems(one, inventory)]
+        if problems:
+            raise NotMigrated(
+                f"{'; '.join(problems)}. Nothing was changed. Commit what was migrated, roll back what was not",
+                guests=[one.guest for one in self.closing],
+            )
+
+    def _problems(self, record: MigrationRecord, inventory: Inventory) -> list[str]:
+        state = self.virsh.state(record.guest)
+        if record.running and state == SHUT_OFF:
+            return [f"guest {record.guest} is shut off here, and was to be migrated live"]
+        domain = parse_domain(self.virsh.xml(record.guest))
+        vgpus = {one.function for one in domain.functions if inventory.has_vendor_parent(one.function)}
+        here = {one.uuid for one in domain.mdevs} | vgpus
+        wanted = set(record.targets(inventory.places).values())
+        if here == wanted:
+            return []
+        return [
+            f"guest {record.guest} has the devices {', '.join(sorted(here)) or 'none'} here, "
+            f"and was prepared with {', '.join(sorted(wanted)) or 'none'}"
+        ]
+
+
+def boot_id(paths: HostPaths) -> str:
+    """Which boot this is (random(4))."""
+    return Reader().text(paths.beside("proc", "sys", "kernel", "random", "boot_id")) or ""
+
+
+def attempts(paths: HostPaths, guest: str) -> str:
+    """The state of the guest's QEMU log. libvirt writes to it whenever it starts the guest, also for a migration."""
+    try:
+        found = os.stat(paths.beside("var", "log", "libvirt", "qemu", f"{guest}.log"))
+    except OSError:
+        return "no log"
+    return f"{found.st_ino}:{found.st_size}:{found.st_mtime_ns}"

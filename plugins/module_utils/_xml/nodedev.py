@@ -1,0 +1,295 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""libvirt's node device XML: read as a request for a device, written from devices and parents.
+
+Source: libvirt's nodedev.rng and formatnode.html. What is read is untrusted: no DTD, no entities, nothing from outside,
+a limit on size and depth. lxml is imported only when XML is asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Optional
+
+from .._model.addresses import css_address, device_nodedev, parse_uuid, pci_address
+from .._model.device_state import State
+from .._model.errors import InvalidInput, MissingLibrary
+from .._model.inventory import MDEV, VENDOR_VFIO, Attribute, Parent, PciIds, Type
+from .._model.request import checked_attributes
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+
+_MOST_BYTES = 65536
+_MOST_DEPTH = 16
+_PCI_PARTS = ("domain", "bus", "slot", "function")
+
+# XML 1.0 has no way to write these, whatever a driver puts into a name.
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class DeviceRequest:
+    """What node device XML asks for, as libvirt reads it, without what it ignores.
+
+    attributes is None where nothing is said about them.
+    """
+
+    type_id: str
+    parent: Optional[str]
+    uuid: Optional[str]
+    attributes: Optional[tuple[Attribute, ...]]
+
+
+def parse_device_xml(text: str) -> DeviceRequest:
+    """The request in a <device> document. Unknown elements are ignored, as libvirt does."""
+    root = _safe_root(text)
+    if root.tag != "device":
+        raise _invalid(f"the root element is <{root.tag}>, <device> is wanted")
+    capability = _only_mdev_capability(root)
+    type_element = _at_most_one(capability, "type")
+    type_id = "" if type_element is None else (type_element.get("id") or "").strip()
+    if not type_id:
+        raise _invalid("<capability type='mdev'> has no <type id='…'/>: libvirt requires it, and so does this")
+    uuid = _text(capability, "uuid")
+    return DeviceRequest(
+        type_id=type_id,
+        parent=_text(root, "parent"),
+        uuid=parse_uuid(uuid) if uuid is not None else None,
+        attributes=checked_attributes([_attribute(one) for one in capability.findall("attr")]) or None,
+    )
+
+
+def device_xml(state: State, parent: Parent) -> str:
+    """The device as libvirt shows it, active or defined. A half removed one has no type and can't be described."""
+    if state.framework == VENDOR_VFIO:
+        return parent_xml(parent)
+    device = state.device
+    root = _element("device")
+    _child(root, "name", device_nodedev(state.uuid, state.parent))
+    if device is not None:
+        _child(root, "path", device.path)
+    _child(root, "parent", parent.nodedev)
+    if device is not None and device.driver:
+        _child(_child(root, "driver"), "name", device.driver)
+    capability = _child(root, "capability", type="mdev")
+    _child(capability, "type", id=state.type_id)
+    _child(capability, "uuid", state.uuid)
+    _child(capability, "parent_addr", state.parent)
+    if device is not None and device.iommu_group is not None:
+        _child(capability, "iommuGroup", number=str(device.iommu_group))
+    for attribute in state.attributes:
+        _child(capability, "attr", name=attribute.name, value=attribute.value)
+    return _serialised(root)
+
+
+def hostdev_xml(state: State, device_api: Optional[str]) -> str:
+    """The element of a guest's XML that gives it the device (libvirt's domain.rng)."""
+    kind = "pci" if state.framework == VENDOR_VFIO else "mdev"
+    root = _element("hostdev", mode="subsystem", type=kind)
+    address = _child(_child(root, "source"), "address")
+    if kind == "mdev":
+        root.set("model", device_api or "vfio-pci")
+        address.set("uuid", state.uuid)
+        return _serialised(root)
+    # libvirt must leave the function with the driver that made the vGPU.
+    root.set("managed", "no")
+    for name, digits in zip(_PCI_PARTS, re.split("[:.]", state.parent)):
+        address.set(name, f"0x{digits}")
+    return _serialised(root)
+
+
+def request_xml(uuid: str, parent_nodedev: str, type_id: str, attributes: tuple[Attribute, ...]) -> str:
+    """What libvirt's API takes to create or define a device."""
+    root = _element("device")
+    _child(root, "parent", parent_nodedev)
+    capability = _child(root, "capability", type="mdev")
+    _child(capability, "type", id=type_id)
+    _child(capability, "uuid", uuid)
+    for attribute in attributes:
+        _child(capability, "attr", name=attribute.name, value=attribute.value)
+    return _serialised(root)
+
+
+def parent_xml(parent: Parent) -> str:
+    """The parent as libvirt shows it, reduced to what identifies it and what it offers.
+
+    The schema has a place for types below PCI, CSS and AP matrix devices only. For a parent on another bus (the
+    kernel's sample drivers) libvirt writes them in a way that its own schema refuses; here they are left out.
+    """
+    root = _element("device")
+    _child(root, "name", parent.nodedev)
+    _child(root, "path", parent.path)
+    _child(root, "parent", parent.upper_nodedev)
+    if parent.driver:
+        _child(_child(root, "driver"), "name", parent.driver)
+    capability = _bus_capability(root, parent)
+    if capability is not None and parent.framework == MDEV:
+        _add_types(capability, parent.types)
+    return _serialised(root)
+
+
+def _bus_capability(root: _Element, parent: Parent) -> Optional[_Element]:
+    """The element that carries the types: the bus's own capability."""
+    pci = pci_address(parent.address)
+    if pci is not None and parent.pci is not None:
+        return _pci_capability(root, pci, parent.pci)
+    css = css_address(parent.address)
+    if css is not None:
+        return _css_capability(root, css)
+    if parent.address == "matrix":
+        return _child(root, "capability", type="ap_matrix")
+    return None
+
+
+def _pci_capability(root: _Element, address: str, ids: PciIds) -> _Element:
+    capability = _child(root, "capability", type="pci")
+    numbers = re.split("[:.]", address)
+    for tag, digits in zip(_PCI_PARTS, numbers):
+        _child(capability, tag, str(int(digits, 16)))
+    _child(capability, "product", id=ids.product)
+    _child(capability, "vendor", id=ids.vendor)
+    return capability
+
+
+def _css_capability(root: _Element, address: str) -> _Element:
+    capability = _child(root, "capability", type="css")
+    cssid, ssid, number = address.split(".")
+    _child(capability, "cssid", f"0x{cssid}")
+    _child(capability, "ssid", f"0x{ssid}")
+    _child(capability, "devno", f"0x{number}")
+    return capability
+
+
+def _add_types(element: _Element, types: tuple[Type, ...]) -> None:
+    """The types that libvirt can describe: those with a device API and a known number of instances."""
+    complete = [one for one in types if one.device_api and one.available_instances is not None]
+    if not complete:
+        return
+    capability = _child(element, "capability", type="mdev_types")
+    for one in complete:
+        described = _child(capability, "type", id=one.id)
+        if one.name:
+            _child(described, "name", one.name)
+        _child(described, "deviceAPI", one.device_api)
+        _child(described, "availableInstances", str(one.available_instances))
+
+
+def require_lxml() -> None:
+    """Says which package is missing, before anything else is done."""
+    _etree()
+
+
+def _etree() -> ModuleType:
+    """lxml, imported where it is used: a host without it does all but XML, and one with it starts faster."""
+    try:
+        from lxml import etree
+    except ImportError as error:
+        raise MissingLibrary(
+            "node device XML needs the Python library lxml on the host, which could not be imported "
+            f"({error}). Install python3-lxml there, or leave XML out: all else works without it",
+            library="lxml",
+        ) from error
+    return etree
+
+
+def _safe_root(text: str) -> _Element:
+    etree = _etree()
+    data = text.strip().encode("utf-8")
+    if len(data) > _MOST_BYTES:
+        raise _invalid(f"it has {len(data)} bytes, more than {_MOST_BYTES}: a node device is far smaller")
+    parser = etree.XMLParser(
+        encoding="utf-8",
+        resolve_entities=False,
+        load_dtd=False,
+        dtd_validation=False,
+        no_network=True,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    try:
+        root: _Element = etree.fromstring(data, parser)
+    except etree.XMLSyntaxError as error:
+        raise _invalid(f"it is not well-formed: {error}") from error
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise _invalid(
+            "it has a document type declaration (DTD), which node device XML never has; entities are refused"
+        )
+    _refuse_depth(root)
+    return root
+
+
+def _refuse_depth(root: _Element) -> None:
+    level = [root]
+    for _depth in range(_MOST_DEPTH):
+        level = [child for one in level for child in one]
+        if not level:
+            return
+    raise _invalid(f"elements are nested more than {_MOST_DEPTH} deep")
+
+
+def _only_mdev_capability(root: _Element) -> _Element:
+    found = root.findall("capability")
+    if len(found) != 1:
+        raise _invalid(
+            f"it has {len(found)} <capability> elements below <device>, exactly one of type 'mdev' is wanted"
+        )
+    kind = found[0].get("type")
+    if kind != "mdev":
+        raise _invalid(f"the capability is of type '{kind}', 'mdev' is wanted")
+    return found[0]
+
+
+def _at_most_one(element: _Element, tag: str) -> Optional[_Element]:
+    found = element.findall(tag)
+    if len(found) > 1:
+        raise _invalid(f"<{element.tag}> has {len(found)} <{tag}> elements, at most one is wanted")
+    return found[0] if found else None
+
+
+def _text(element: _Element, tag: str) -> Optional[str]:
+    """The element's text; None where the element is missing. An empty element is an error: it says nothing."""
+    found = _at_most_one(element, tag)
+    if found is None:
+        return None
+    text = (found.text or "").strip()
+    if not text:
+        raise _invalid(f"<{tag}> is empty: fill it in or leave it out")
+    return text
+
+
+def _attribute(element: _Element) -> tuple[str, str]:
+    name, value = element.get("name"), element.get("value")
+    if name is None or value is None:
+        raise _invalid("each <attr> needs a name and a value: <attr name='…' value='…'/>")
+    return name, value
+
+
+def _invalid(reason: str) -> InvalidInput:
+    return InvalidInput(f"the node device XML was refused: {reason}", xml_problem=reason)
+
+
+def _element(tag: str, **attributes: str) -> _Element:
+    root: _Element = _etree().Element(tag, **attributes)
+    return root
+
+
+def _child(parent: _Element, tag: str, text: Optional[str] = None, **attributes: str) -> _Element:
+    child: _Element = _etree().SubElement(parent, tag)
+    for name, value in attributes.items():
+        child.set(name, _NOT_XML.sub("?", value))
+    if text is not None:
+        child.text = _NOT_XML.sub("?", text)
+    return child
+
+
+def _serialised(root: _Element) -> str:
+    etree = _etree()
+    etree.indent(root)
+    return str(etree.tostring(root, encoding="unicode")) + "\n"

@@ -1,0 +1,181 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InvalidInput
+from ansible_collections.vfio.mdev.plugins.module_utils._xml.domain import (
+    DomainFunction,
+    DomainMdev,
+    checked_device_map,
+    guest_file_name,
+    parse_domain,
+    remap_domain,
+)
+
+A, B, C, D = (f"{digit * 8}-1111-2222-3333-444444444444" for digit in "abcd")
+
+# Everything that must come through as it is: a declaration, both kinds of quotes, comments, qemu's namespace, entities,
+# CDATA, odd spaces, Windows' line ends, a PCI hostdev, a disk whose address looks like an mdev's, metadata that does.
+GUEST = f"""<?xml version='1.0' encoding="ISO-8859-1"?>
+<!-- uuid='{A}' -->
+<domain type="qemu" xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0' id='3'>
+  <name>caf\xe9 &amp; web</name>\r
+  <metadata><x:devices xmlns:x="urn:x"><hostdev type='mdev'><source><address uuid='{A}'/></source></hostdev></x:devices>
+  </metadata>
+  <devices>
+    <hostdev mode='subsystem' type='pci'><source><address domain='0x0000' uuid='{A}'/></source></hostdev>
+    <hostdev mode='subsystem' type='mdev' managed='no' model='vfio-pci' display="off">
+      <source><!-- > -->
+        <address  note=" uuid='{A}' >"
+                  uuid = "{A.upper()}" />
+      </source>
+      <alias name='hostdev0'/>
+      <address type='pci' domain='0x0000' bus='0x06' slot='0x00' function='0x1'/>
+    </hostdev>
+    <hostdev model='vfio-ccw' type='mdev'><source><address uuid='{B}'></address></source>
+      <address type='ccw' cssid='0xfe' ssid='0x0' devno='0x0001'/></hostdev>
+    <description><![CDATA[ <address uuid='{A}'/> ]]></description>
+  </devices>
+  <qemu:override><qemu:device alias='hostdev0'/></qemu:override>
+</domain>
+<!-- end -->
+"""
+ONE = f"<domain><devices><hostdev type='mdev'><source><address uuid='{A}'/></source></hostdev></devices></domain>"
+
+
+def test_all_mdevs_are_listed_and_nothing_else() -> None:
+    domain = parse_domain(GUEST)
+    assert domain.name == "caf\xe9 & web"
+    assert domain.mdevs == (
+        DomainMdev(A, "hostdev0", "vfio-pci", "0000:06:00.1"),
+        DomainMdev(B, None, "vfio-ccw", "fe.0.0001"),
+    )
+
+
+def test_only_the_uuids_change() -> None:
+    remapped = remap_domain(GUEST, {A: C, B: D, D: A})
+    expected = GUEST.replace(f'uuid = "{A.upper()}"', f'uuid = "{C}"').replace(f"'{B}'", f"'{D}'")
+    assert remapped.xml == expected
+    assert remapped.unused == (D,)
+
+
+def test_two_may_be_swapped_and_case_does_not_matter() -> None:
+    remapped = remap_domain(GUEST, {A: B.upper(), B.upper(): A})
+    assert [one.uuid for one in parse_domain(remapped.xml).mdevs] == [B, A]
+
+
+def test_mapped_to_itself_it_stays_as_it_was_written() -> None:
+    assert remap_domain(GUEST, {A: A, B: B}).xml == GUEST
+
+
+def test_a_guest_without_mdevs_stays_as_it_is() -> None:
+    text = "<domain><name>none</name><devices/></domain>"
+    assert parse_domain(text).mdevs == ()
+    assert remap_domain(text, {}).xml == text
+
+
+@given(
+    st.permutations([A, B, C, D]), st.text(st.characters(exclude_characters="<&'\"\r", exclude_categories=["Cs", "Cc"]))
+)
+def test_any_map_of_all_can_be_taken_back(targets: list[str], text: str) -> None:
+    devices = "".join(
+        f"<hostdev type='mdev' note='{text}'><source><address uuid='{one}'/></source></hostdev>" for one in (A, B, C, D)
+    )
+    xml = f"<domain><devices>{devices}</devices></domain>"
+    there = dict(zip((A, B, C, D), targets))
+    back = {new: old for old, new in there.items()}
+    moved = remap_domain(xml, there).xml
+    assert [one.uuid for one in parse_domain(moved).mdevs] == targets
+    assert remap_domain(moved, back).xml == xml
+
+
+# A vGPU under NVIDIA's own framework is a PCI function: one as libvirt writes it, one as people do.
+FUNCTIONS = f"""<domain><name>web</name><devices>
+<hostdev mode='subsystem' type='pci' managed='no'>
+  <source><address domain='0x0000' bus='0x41' slot='0x00' function='0x4'/></source>
+  <alias name='hostdev0'/><address type='pci' bus='0x06' slot='0x00' function='0x0'/>
+</hostdev>
+<hostdev type='pci'><source><address function="5" bus="65" slot="0"/></source></hostdev>
+<hostdev type='pci'><source><address bus='0x03' slot='0x00' function='0x0'/></source></hostdev>
+<hostdev type='mdev'><source><address uuid='{A}'/></source></hostdev>
+</devices></domain>"""
+VF4, VF5, VF6, FAR = "0000:41:00.4", "0000:41:00.5", "0000:41:00.6", "0001:c1:02.7"
+
+
+def test_functions_are_listed_beside_mdevs() -> None:
+    domain = parse_domain(FUNCTIONS)
+    assert domain.functions == (
+        DomainFunction(VF4, "hostdev0", "0000:06:00.0"),
+        DomainFunction(VF5),
+        DomainFunction("0000:03:00.0"),
+    )
+    assert [one.uuid for one in domain.mdevs] == [A]
+
+
+def test_functions_are_mapped_like_uuids_and_others_stay() -> None:
+    remapped = remap_domain(FUNCTIONS, {VF4: VF5, "41:00.5": FAR, A: B, VF6: VF6})
+    expected = (
+        FUNCTIONS.replace("function='0x4'", "function='0x5'")
+        .replace('function="5" bus="65" slot="0"', """ domain='0x0001' function="0x7" bus="0xc1" slot="0x02\"""")
+        .replace(A, B)
+    ).replace("<address  domain", "<address domain")
+    assert remapped.xml == expected
+    assert remapped.unused == (VF6,)
+    assert [one.function for one in parse_domain(remapped.xml).functions] == [VF5, FAR, "0000:03:00.0"]
+
+
+def test_mapped_to_themselves_functions_stay_as_they_were_written() -> None:
+    assert remap_domain(FUNCTIONS, {VF4: VF4, VF5: VF5, A: A}).xml == FUNCTIONS
+
+
+REFUSED = {
+    "one function, two devices": (
+        FUNCTIONS,
+        {VF4: VF5, A: A},
+        f"PCI function {VF4} and {VF5} are both mapped to {VF5}",
+    ),
+    "a UUID that becomes a function": (FUNCTIONS, {A: VF6}, "a UUID can only become a UUID"),
+    "every UUID without an entry is told": (GUEST, {}, f"no UUID for {A}, {B}"),
+    "two sources, one target": (ONE, {A: C, B: C}, f"both mapped to {C}"),
+    "one source, two targets": (ONE, {A: C, A.upper(): D}, "mapped twice"),
+    "no UUID as a target": (ONE, {A: "web"}, "'web' is not a UUID"),
+    "not XML": ("<domain>", {}, "not well-formed"),
+    "nothing": ("", {}, "not well-formed"),
+    "not a guest": ("<device/>", {}, "<domain> is wanted"),
+    "a namespace of its own": ('<domain xmlns="urn:x"/>', {}, "<domain> is wanted"),
+    "a DTD": (f"<!DOCTYPE domain [<!ENTITY a 'b'>]>{ONE}", {}, "DTD"),
+    "an outer DTD": (f"<!DOCTYPE domain SYSTEM 'file:///etc/passwd'>{ONE}", {}, "DTD"),
+    "an entity": (ONE.replace(A, "&a;"), {}, "not well-formed"),
+    "too deep": ("<domain>" + "<a>" * 64 + "</a>" * 64 + "</domain>", {}, "more than 64 deep"),
+    "too big": (f"<domain>{' ' * 4 * 1024 * 1024}</domain>", {}, "more than"),
+    "an mdev without a UUID": (ONE.replace(f"uuid='{A}'", ""), {}, "libvirt requires it"),
+    "an mdev with two": (ONE.replace("</source>", f"<address uuid='{B}'/></source>"), {}, "two source addresses"),
+    "a UUID that is none": (ONE.replace(A, "x"), {}, "'x' is not a UUID"),
+    "an address that is none": (ONE.replace("</source>", "</source><address type='pci' bus='x'/>"), {}, "no numbers"),
+}
+
+
+@pytest.mark.parametrize(("text", "uuids", "problem"), REFUSED.values(), ids=REFUSED)
+def test_what_is_refused(text: str, uuids: dict[str, str], problem: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        remap_domain(text, uuids)
+    assert problem in raised.value.message
+
+
+def test_a_map_is_in_lower_case() -> None:
+    assert checked_device_map({A.upper(): B.upper()}) == {A: B}
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../a", ".a", "a\0b"])
+def test_names_that_can_not_be_a_file(name: str) -> None:
+    with pytest.raises(InvalidInput):
+        guest_file_name(name, ".json")
+
+
+def test_a_name_may_have_spaces() -> None:
+    assert guest_file_name("web 1", ".json") == "web 1.json"

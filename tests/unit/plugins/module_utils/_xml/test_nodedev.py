@@ -1,0 +1,247 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+
+import pytest
+from builders import UUID, device, kind, parent
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import etree
+
+from ansible_collections.vfio.mdev.plugins.module_utils._model.device_state import State
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InvalidInput, MissingLibrary
+from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import (
+    Attribute,
+    Definition,
+    Device,
+    Parent,
+    PciIds,
+)
+from ansible_collections.vfio.mdev.plugins.module_utils._xml import nodedev as _nodedev_xml
+
+VF = parent("0000:41:00.4", kind("nvidia-471", 1, "NVIDIA A100-8C"), pci=PciIds("0x10de", "0x20b0"), driver="nvidia")
+MTTY = parent("mtty", kind("mtty-1", 24, "Single port serial"), kind("mtty-2", 12), subsystem="mtty")
+CCW = parent("0.0.0052", kind("vfio_ccw-io", 1, "I/O subchannel (Non-QDIO)", "vfio-ccw"), subsystem="css")
+MATRIX = parent(
+    "matrix", kind("vfio_ap-passthrough", 65536, "VFIO AP Passthrough Device", "vfio-ap"), subsystem="matrix"
+)
+PARENTS = [VF, MTTY, CCW, MATRIX, parent("0000:42:00.0", pci=PciIds("0x10de", "0x20b0"))]
+
+
+@pytest.fixture(scope="session")
+def schema(libvirt_schemas: Path) -> etree.RelaxNG:
+    return etree.RelaxNG(etree.parse(libvirt_schemas / "nodedev.rng"))
+
+
+def valid(schema: etree.RelaxNG, text: str) -> bool:
+    return bool(schema.validate(etree.fromstring(text)))
+
+
+@pytest.mark.parametrize("one", PARENTS, ids=lambda one: one.address)
+def test_parents_are_valid_for_libvirt(one: Parent, schema: etree.RelaxNG) -> None:
+    assert valid(schema, _nodedev_xml.parent_xml(one)), schema.error_log
+
+
+DEVICES = [
+    (
+        device(UUID, "0000:41:00.4", "nvidia-471", iommu_group=7, attributes=(Attribute("nvidia/vgpu_params", "a=0"),)),
+        VF,
+    ),
+    (device(UUID, "mtty", "mtty-1", driver=None, attributes=(Attribute("a", "<&'\">"), Attribute("a", ""))), MTTY),
+    (device(UUID, "0.0.0052", "vfio_ccw-io", driver="vfio_ccw_mdev"), CCW),
+    (device(UUID, "matrix", "vfio_ap-passthrough"), MATRIX),
+]
+
+
+@pytest.mark.parametrize(("one", "on"), DEVICES, ids=lambda one: getattr(one, "address", ""))
+def test_devices_are_valid_for_libvirt_and_come_back(one: Device, on: Parent, schema: etree.RelaxNG) -> None:
+    text = _nodedev_xml.device_xml(State(one), on)
+    assert valid(schema, text), schema.error_log
+    request = _nodedev_xml.parse_device_xml(text)
+    assert (request.uuid, request.type_id, request.parent) == (one.uuid, one.type_id, on.nodedev)
+    assert (request.attributes or ()) == one.attributes
+
+
+VGPU = parent(
+    "0000:41:00.5",
+    kind("1147", 0, "NVIDIA L40S-8Q"),
+    pci=PciIds("0x10de", "0x26b9"),
+    driver="nvidia",
+    framework="vendor_vfio",
+)
+
+
+def test_a_function_with_a_vgpu_is_a_pci_device_to_libvirt(schema: etree.RelaxNG) -> None:
+    text = _nodedev_xml.device_xml(State(device(UUID, VGPU.address, "1147", framework="vendor_vfio")), VGPU)
+    assert valid(schema, text), schema.error_log
+    root = etree.fromstring(text)
+    assert (root.findtext("name"), root.findtext("driver/name")) == ("pci_0000_41_00_5", "nvidia")
+    assert root.find(".//capability[@type='mdev_types']") is None
+
+
+@pytest.mark.parametrize(
+    ("state", "api", "element"),
+    [
+        (
+            State(device(UUID, "mtty", "mtty-1")),
+            "vfio-pci",
+            f"""<hostdev mode="subsystem" type="mdev" model="vfio-pci">
+  <source>
+    <address uuid="{UUID}"/>
+  </source>
+</hostdev>
+""",
+        ),
+        (
+            State(definition=Definition("b", "0000:41:00.5", "1147", framework="vendor_vfio")),
+            None,
+            """<hostdev mode="subsystem" type="pci" managed="no">
+  <source>
+    <address domain="0x0000" bus="0x41" slot="0x00" function="0x5"/>
+  </source>
+</hostdev>
+""",
+        ),
+    ],
+)
+def test_what_gives_a_device_to_a_guest(state: State, api: str, element: str, libvirt_schemas: Path) -> None:
+    assert _nodedev_xml.hostdev_xml(state, api) == element
+    guest = f"""<domain type="qemu"><name>a</name><memory>1</memory><os><type>hvm</type></os>
+    <devices>{element}</devices></domain>"""
+    domains = etree.RelaxNG(etree.parse(libvirt_schemas / "domain.rng"))
+    assert valid(domains, guest), domains.error_log
+
+
+def test_a_defined_device_that_is_not_active(schema: etree.RelaxNG) -> None:
+    stored = Definition(UUID, "mtty", "mtty-2", attributes=(Attribute("a", "1"),))
+    text = _nodedev_xml.device_xml(State(definition=stored), MTTY)
+    assert valid(schema, text), schema.error_log
+    assert _nodedev_xml.parse_device_xml(text).attributes == stored.attributes
+
+
+def test_what_libvirt_is_asked_for_is_read_the_same_here() -> None:
+    text = _nodedev_xml.request_xml(UUID, "mtty_mtty", "mtty-2", (Attribute("a", "1"),))
+    request = _nodedev_xml.parse_device_xml(text)
+    assert request == _nodedev_xml.DeviceRequest("mtty-2", "mtty_mtty", UUID, (Attribute("a", "1"),))
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_whatever_a_driver_says_can_be_written(name: str, description: str) -> None:
+    odd = parent("mtty", kind("mtty-1", 1, name or "x"), subsystem=description or "y")
+    assert etree.fromstring(_nodedev_xml.parent_xml(odd)).tag == "device"
+
+
+def test_a_type_that_libvirt_cannot_describe_is_left_out(schema: etree.RelaxNG) -> None:
+    odd = parent("matrix", kind("a", 1, api=None), kind("b", None), kind("c", 0), subsystem="matrix")
+    text = _nodedev_xml.parent_xml(odd)
+    assert valid(schema, text), schema.error_log
+    assert etree.fromstring(text).xpath("//type/@id") == ["c"]
+
+
+MDEV = "<capability type='mdev'><type id='mtty-2'/></capability>"
+
+
+def test_what_libvirt_ignores_is_ignored() -> None:
+    request = _nodedev_xml.parse_device_xml(
+        """<?xml version='1.0' encoding='UTF-8'?>
+        <!-- as virsh nodedev-dumpxml prints it -->
+        <device>
+          <name>any</name><path>/nowhere</path><parent> mtty_mtty </parent>
+          <driver><name>mtty</name></driver>
+          <capability type='mdev'>
+            <type id='mtty-2'><extra/></type>
+            <uuid>AAAAAAAA-2222-3333-4444-555555555555</uuid>
+            <parent_addr>mtty</parent_addr><iommuGroup number='0'/><unknown x='1'/>
+            <attr name='b' value='1'/><attr name='a' value=''/>
+          </capability>
+        </device>"""
+    )
+    assert request == _nodedev_xml.DeviceRequest(
+        type_id="mtty-2",
+        parent="mtty_mtty",
+        uuid="aaaaaaaa-2222-3333-4444-555555555555",
+        attributes=(Attribute("b", "1"), Attribute("a", "")),
+    )
+
+
+def test_parent_and_uuid_may_be_left_out() -> None:
+    request = _nodedev_xml.parse_device_xml(f"<device>{MDEV}</device>")
+    assert (request.parent, request.uuid) == (None, None)
+
+
+def mdev(inner: str) -> str:
+    return f"<device><capability type='mdev'>{inner}</capability></device>"
+
+
+BILLION_LAUGHS = """<!DOCTYPE d [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;">]>
+<device><parent>&c;</parent></device>"""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not well-formed"),
+        ("device", "not well-formed"),
+        ("<device>", "not well-formed"),
+        ("<device></device><device></device>", "not well-formed"),
+        ("<domain/>", "root element is <domain>"),
+        ("<device xmlns='urn:x'/>", "root element is"),
+        ("<device/>", "0 <capability> elements"),
+        (f"<device>{MDEV}{MDEV}</device>", "2 <capability> elements"),
+        ("<device><capability type='pci'/></device>", "type 'pci', 'mdev' is wanted"),
+        (mdev(""), "no <type id"),
+        (mdev("<type/>"), "no <type id"),
+        (mdev("<type id=' '/>"), "no <type id"),
+        (mdev("<type id='a'/><type id='b'/>"), "2 <type> elements"),
+        (mdev("<type id='a' id='b'/>"), "not well-formed.*Attribute id redefined"),
+        (mdev("<type id='a'/><uuid>zz</uuid>"), "'zz' is not a UUID"),
+        (mdev("<type id='a'/><uuid/>"), "<uuid> is empty"),
+        (mdev(f"<type id='a'/><uuid>{UUID}</uuid><uuid>{UUID}</uuid>"), "2 <uuid> elements"),
+        (f"<device><parent>a</parent><parent>b</parent>{MDEV}</device>", "2 <parent> elements"),
+        (mdev("<type id='a'/><attr name='x'/>"), "needs a name and a value"),
+        (mdev("<type id='a'/><attr name='x' value='1'/><attr name='x' value='1'/>"), "'x' is given twice"),
+        (mdev("<type id='a'/><attr name='../x' value='1'/>"), "can't name an attribute"),
+        (BILLION_LAUGHS, "document type declaration"),
+        (f"<!DOCTYPE device SYSTEM 'http://127.0.0.1:1/x.dtd'><device>{MDEV}</device>", "document type declaration"),
+        (f"<!DOCTYPE device><device>{MDEV}</device>", "document type declaration"),
+        (
+            f"<!DOCTYPE d [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><device><parent>&x;</parent>{MDEV}</device>",
+            "document type declaration",
+        ),
+        ("<device><parent>&undefined;</parent></device>", "not well-formed"),
+        ("<device>" + " " * 70000 + MDEV + "</device>", "more than 65536"),
+        ("<device>" + "<x>" * 20 + "</x>" * 20 + MDEV + "</device>", "more than 16 deep"),
+        ("<device>" + "<x>" * 5000 + "</x>" * 5000 + MDEV + "</device>", "(not well-formed.*depth|16 deep)"),
+    ],
+)
+def test_refusals(text: str, message: str) -> None:
+    with pytest.raises(InvalidInput, match=f"(?s){message}"):
+        _nodedev_xml.parse_device_xml(text)
+
+
+def test_nothing_is_included_from_elsewhere(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    include = f"<xi:include xmlns:xi='http://www.w3.org/2001/XInclude' href='{secret}' parse='text'/>"
+    with pytest.raises(InvalidInput, match="<parent> is empty"):
+        _nodedev_xml.parse_device_xml(f"<device><parent>{include}</parent>{MDEV}</device>")
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    for document in (text, f"<device>{text}{MDEV}</device>", mdev(f"<type id='a'/>{text}")):
+        with contextlib.suppress(InvalidInput):
+            _nodedev_xml.parse_device_xml(document)
+
+
+def test_without_lxml_the_error_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lxml", None)
+    with pytest.raises(MissingLibrary, match="Install python3-lxml"):
+        _nodedev_xml.parse_device_xml(f"<device>{MDEV}</device>")
+    with pytest.raises(MissingLibrary, match="Install python3-lxml"):
+        _nodedev_xml.parent_xml(MTTY)

@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The architecture: imports run downward only, and the pure packages do no I/O and know no Ansible."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+UTILS = Path(__file__).parents[4] / "plugins" / "module_utils"
+
+# From the ground up. A package imports from the layers below it, and from itself.
+LAYERS = [
+    {"_model"},
+    {"_host", "_xml", "_planning"},
+    {"_frameworks", "_guests"},
+    {"_info", "_sriov"},
+    {"_runner"},
+    {"_boot"},
+    {"_migration"},
+]
+PURE = {"_model", "_planning", "_xml"}
+ALLOWED_IN_PURE = {
+    "__future__",
+    "collections",
+    "copy",
+    "dataclasses",
+    "functools",
+    "hashlib",
+    "itertools",
+    "json",
+    "lxml",
+}
+ALLOWED_IN_PURE |= {"re", "types", "typing", "uuid", "xml"}
+MOST_LINES, MOST_FILES = 400, 10
+
+FILES = sorted(path for path in UTILS.rglob("*.py"))
+PACKAGES = sorted({path.parent for path in FILES})
+
+
+def package(path: Path) -> str:
+    return path.relative_to(UTILS).parts[0]
+
+
+def imports(path: Path) -> tuple[set[str], set[str]]:
+    """Our packages, and the top names of all other modules, that a file imports."""
+    ours, others = set(), set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            others.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            others.add((node.module or "").split(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            above = path.parents[node.level - 1]
+            names = [node.module or ""] if node.module else [alias.name for alias in node.names]
+            ours.update(package(above / name.replace(".", "/") / "x") for name in names)
+    return ours, others
+
+
+def test_every_package_has_its_layer() -> None:
+    assert {package(path) for path in FILES} == set().union(*LAYERS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(UTILS)))
+def test_imports_run_downward(path: Path) -> None:
+    layer = next(number for number, names in enumerate(LAYERS) if package(path) in names)
+    ours, others = imports(path)
+    assert ours <= set().union(*LAYERS[:layer]) | {package(path)}
+    assert "ansible" not in others
+    assert "ansible_collections" not in others
+    if package(path) in PURE:
+        assert others <= ALLOWED_IN_PURE
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(UTILS)))
+def test_a_file_fits_in_a_head(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda path: str(path.relative_to(UTILS)))
+def test_a_package_fits_in_a_head(folder: Path) -> None:
+    assert len(list(folder.glob("*.py"))) <= MOST_FILES

@@ -1,0 +1,63 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What role provision takes for its sets and cards is what the modules take, and reaches them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.vfio.mdev.plugins.module_utils._planning.device_set import NONE, PURGES
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import (
+    COMMON_ARGUMENTS,
+    HOST_ARGUMENTS,
+    IDENTITY_ARGUMENTS,
+)
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.context import BACKEND_ARGUMENTS, WAIT_ARGUMENTS
+from ansible_collections.vfio.mdev.plugins.module_utils._sriov.arguments import CARDS_ARGUMENT
+
+ROLES = Path(__file__).parents[3] / "roles"
+OPTIONS = yaml.safe_load((ROLES / "provision/meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+SET = {
+    "name": {"type": "str", "required": True},
+    "devices": {"type": "list", "elements": "dict", "required": True},
+    "purge": {"type": "str", "choices": list(PURGES), "default": NONE},
+    "on_in_use": {"type": "str", "choices": ["fail", "skip"], "default": "fail"},
+    **COMMON_ARGUMENTS,
+    **IDENTITY_ARGUMENTS,
+    **BACKEND_ARGUMENTS,
+    **WAIT_ARGUMENTS,
+    **HOST_ARGUMENTS,
+}
+# The role manages the host that it runs on, and waits as it is told for the whole host.
+OTHERWISE = {"sysfs_path", "wait_seconds"}
+
+
+def facts(option: dict[str, Any]) -> dict[str, Any]:
+    return {name: option[name] for name in ("type", "elements", "choices", "default", "required") if name in option}
+
+
+@pytest.mark.parametrize("name", sorted(set(SET) - OTHERWISE))
+def test_a_sets_options_are_those_of_the_module(name: str) -> None:
+    assert facts(OPTIONS["provision_sets"]["options"][name]) == facts(SET[name])
+
+
+def test_all_that_a_set_may_say_reaches_the_module() -> None:
+    task = yaml.safe_load((ROLES / "provision/tasks/devices.yml").read_text())[-1]
+    assert set(task["vfio.mdev.mdev_set"]) == set(OPTIONS["provision_sets"]["options"]) == set(SET) - {"sysfs_path"}
+
+
+def test_cards_are_the_same_for_the_module_and_both_roles() -> None:
+    boot = yaml.safe_load((ROLES / "boot/meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    for option in (OPTIONS["provision_cards"], boot["boot_vfs"]["options"]["cards"]):
+        given = {name: facts(one) for name, one in option["options"].items()}
+        assert given == {name: facts(one) for name, one in CARDS_ARGUMENT["options"].items()}
+
+
+def test_every_variable_has_its_default() -> None:
+    defaults = yaml.safe_load((ROLES / "provision/defaults/main.yml").read_text())
+    assert defaults == {name: one["default"] for name, one in OPTIONS.items()}
