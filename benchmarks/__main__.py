@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measures on lab hosts and writes figures.json, FIGURES.md and plots: ./dev bench [--runs N] [PART]..."""
+"""Measures on lab hosts and writes figures.json, FIGURES.md and plots: ./dev bench [--runs N] [PART]...
+
+./dev bench payload measures without hosts and writes nothing (see payload.py).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from lab.errors import LabError
 from lab.progress import stage as step
 from lab.suites import HostName
 
-from benchmarks import creating, preparing, reading
+from benchmarks import creating, payload, preparing, reading
 from benchmarks.host import BenchHost
 
 HERE = CHECKOUT / "benchmarks"
@@ -31,62 +34,64 @@ HERE = CHECKOUT / "benchmarks"
 
 @dataclass(frozen=True)
 class Part:
-    """What is measured, and on which hosts: measure takes these, and how often to measure."""
+    """A part of the measurements. measure receives its hosts and the number of runs."""
 
     hosts: tuple[HostName, ...]
     measure: Callable[..., dict[str, Any]]
 
 
-_ONE = (HostName("bookworm", "a"),)
-_TWO = (HostName("trixie", "a"), HostName("trixie", "b"))
+_SINGLE_HOST = (HostName("bookworm", "a"),)
+_HOST_PAIR = (HostName("trixie", "a"), HostName("trixie", "b"))
 PARTS = {
-    "creating": Part(_ONE, creating.measure),
-    "reading": Part(_ONE, reading.measure),
-    "preparing": Part(_TWO, preparing.measure),
+    "creating": Part(_SINGLE_HOST, creating.measure),
+    "reading": Part(_SINGLE_HOST, reading.measure),
+    "preparing": Part(_HOST_PAIR, preparing.measure),
 }
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measures the parts that were asked for; the results of the others stay as they are."""
+    """Measure the named parts. The results of the other parts stay as they are."""
+    if arguments[:1] == ["payload"]:
+        return payload.main(arguments[1:])
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="default 3")
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default all")
     options = parser.parse_args(arguments)
     _install_plotting()
-    figures = HERE / "figures.json"
-    found: dict[str, Any] = json.loads(figures.read_text()) if figures.is_file() else {}
+    path = HERE / "figures.json"
+    figures: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     for name in options.parts or PARTS:
         part = PARTS[name]
-        # Freshly restored hosts for each part.
+        # Restore the hosts for each part.
         machines = hosts.restore(part.hosts)
         try:
             with staged() as tree:
                 measured = [BenchHost(machine, tree) for machine in machines]
                 result = part.measure(*measured, options.runs)
-                found[name] = {**result, "runs": options.runs, "machine": _machine(measured[0])}
+                figures[name] = {**result, "runs": options.runs, "machine": _machine(measured[0])}
         finally:
             hosts.down(part.hosts)
-        figures.write_text(json.dumps(found, indent=1) + "\n")
-    _report(found)
+        path.write_text(json.dumps(figures, indent=1) + "\n")
+    _report(figures)
     return 0
 
 
-def _report(found: dict[str, Any]) -> None:
+def _report(figures: dict[str, Any]) -> None:
     from benchmarks import plots, report
 
-    (HERE / "FIGURES.md").write_text(report.text(found))
-    plots.draw(found, HERE)
-    print(report.text(found))
+    (HERE / "FIGURES.md").write_text(report.text(figures))
+    plots.draw(figures, HERE)
+    print(report.text(figures))
 
 
 def _install_plotting() -> None:
-    with step("installing what plots"):
+    with step("installing matplotlib"):
         command = [sys.executable, "-m", "pip", "install", "--quiet", "-r", str(HERE / "requirements.txt")]
         subprocess.run(command, check=True, timeout=600)
 
 
 def _machine(host: BenchHost) -> dict[str, str]:
-    """What it was measured on."""
+    """The machine, host and versions of a measurement."""
     cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
     return {
         "cpu": f"{cpu.partition(': ')[2]}, {os.cpu_count()} cores",

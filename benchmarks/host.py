@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab host that is measured on: commands and plays there, and how long they took."""
+"""A lab host to measure on: runs commands and plays there and measures how long they take."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lab.machine import Machine
 
 Task = dict[str, Any]
 
-# Where the measuring programs and the modules' payloads are on the host.
+# The folder on the host with the measuring programs and the modules' payloads.
 FOLDER = "/root/bench"
 _ON_HOST = Path(__file__).parent / "on_host"
 _SECONDS = 1500.0
@@ -30,7 +30,7 @@ _SECONDS = 1500.0
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process took. peak_kib is its greatest resident size."""
+    """Time and memory of a process. peak_kib is its largest resident size."""
 
     seconds: float
     peak_kib: int
@@ -41,7 +41,7 @@ class BenchHost:
 
     def __init__(self, machine: Machine, stage: Path) -> None:
         self.machine = machine
-        # No configuration of whoever measures.
+        # An empty configuration, so that the user's own has no influence.
         configuration = collections_path(stage) / "ansible.cfg"
         configuration.touch()
         self._environment = {
@@ -56,22 +56,22 @@ class BenchHost:
             self.sh(f"mkdir -p {FOLDER}; cat > {FOLDER}/{program.name}", program.read_text())
 
     def sh(self, line: str, stdin: str = "") -> str:
-        """What a command line prints on the host. It must succeed."""
+        """Run a command line on the host, which must succeed, and return its output."""
         done = ssh.run(self.machine.ssh_port, self.machine.image.ssh_key, line, _SECONDS, stdin)
         if done.returncode != 0:
             raise LabError(f"'{line}' failed with exit code {done.returncode}: {done.stderr}")
         return done.stdout
 
     def usage(self, line: str) -> Usage:
-        """Runs a program on the host: what it took, from its start to its end."""
+        """Run a program on the host and measure it from start to end."""
         return self.usage_of(f"cd {FOLDER} && python3 measure.py {line}")
 
     def usage_of(self, line: str) -> Usage:
-        """The same for a command line that has measure.py in it."""
+        """The same for a command line that already calls measure.py."""
         return Usage(**json.loads(self.sh(line).splitlines()[-1]))
 
     def play(self, *tasks: Task) -> list[float]:
-        """Runs tasks in one play. Returns the seconds that each took, as Ansible counts them."""
+        """Run tasks in one play. Returns the seconds of each task, as Ansible counts them."""
         named = [{"name": f"task {number:03d}", **task} for number, task in enumerate(tasks)]
         with tempfile.TemporaryDirectory() as folder:
             self.run(named, Path(folder))
@@ -81,23 +81,23 @@ class BenchHost:
         return [seconds[f"{number:03d}"] for number in range(len(tasks))]
 
     def run(self, tasks: Sequence[Task], folder: Path) -> None:
-        """Runs tasks in one play, which must succeed. Its report goes to the folder."""
+        """Run tasks in one play, which must succeed. Its report is written to the folder."""
         play = [{"hosts": str(self.machine.name), "gather_facts": False, "tasks": list(tasks)}]
         book = folder / "play.yml"
         book.write_text(json.dumps(play))
         self._ansible(["ansible-playbook", str(book)], {"JUNIT_OUTPUT_DIR": str(folder)})
 
     def payload(self, name: str, module: str, arguments: dict[str, Any]) -> int:
-        """Keeps what Ansible ships for a task, to be run without Ansible as NAME.py. The task runs once.
+        """Keep what Ansible ships for a task, so that NAME.py runs it without Ansible. The task runs once.
 
         Returns its size in bytes.
         """
-        kept = "/root/.ansible/tmp"
-        self.sh(f"rm -rf {kept}/*")
-        words = ["ansible", str(self.machine.name), "-m", module]
-        words += ["-a", json.dumps(arguments)] if arguments else []
-        self._ansible(words, {"ANSIBLE_KEEP_REMOTE_FILES": "1", "ANSIBLE_PIPELINING": "0"})
-        return int(self.sh(f"mv {kept}/*/AnsiballZ_*.py {FOLDER}/{name}.py; stat -c %s {FOLDER}/{name}.py"))
+        remote_tmp = "/root/.ansible/tmp"
+        self.sh(f"rm -rf {remote_tmp}/*")
+        command = ["ansible", str(self.machine.name), "-m", module]
+        command += ["-a", json.dumps(arguments)] if arguments else []
+        self._ansible(command, {"ANSIBLE_KEEP_REMOTE_FILES": "1", "ANSIBLE_PIPELINING": "0"})
+        return int(self.sh(f"mv {remote_tmp}/*/AnsiballZ_*.py {FOLDER}/{name}.py; stat -c %s {FOLDER}/{name}.py"))
 
     def _ansible(self, command: Sequence[str], environment: dict[str, str]) -> None:
         done = subprocess.run(

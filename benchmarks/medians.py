@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was measured, a median for each way and size."""
+"""The median of the measurements for each way and size."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Medians:
     samples: list[dict[str, Any]]
 
     def seconds(self, way: str, **where: object) -> float | None:
-        """The median time of a way, None where it was not measured."""
+        """The median time of a way, None if it was not measured."""
         return self._median("seconds", way, where)
 
     def peak_kib(self, way: str, **where: object) -> float | None:
-        """The median of the greatest resident size."""
+        """The median of the largest resident size."""
         return self._median("peak_kib", way, where)
 
     def ratio(self, way: str, other: str, **where: object) -> float | None:
@@ -30,17 +30,17 @@ class Medians:
         return None if first is None or second is None else first / second
 
     def ways(self) -> list[str]:
-        """In the order in which they were measured."""
-        return list(dict.fromkeys(one["way"] for one in self.samples))
+        """All ways, in the order in which they were measured."""
+        return list(dict.fromkeys(sample["way"] for sample in self.samples))
 
     def sizes(self, key: str) -> list[int]:
         """The sizes that were measured."""
-        return sorted({one[key] for one in self.samples})
+        return sorted({sample[key] for sample in self.samples})
 
     def _median(self, value: str, way: str, where: dict[str, object]) -> float | None:
-        found = [
-            one[value]
-            for one in self.samples
-            if one["way"] == way and all(one[key] == asked for key, asked in where.items())
+        values = [
+            sample[value]
+            for sample in self.samples
+            if sample["way"] == way and all(sample[key] == expected for key, expected in where.items())
         ]
-        return median(found) if found else None
+        return median(values) if values else None

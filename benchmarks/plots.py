@@ -31,13 +31,13 @@ _PLOTS = (
 )
 
 
-def draw(found: dict[str, Any], folder: Path) -> None:
-    """Writes a picture for each part that was measured."""
+def draw(figures: dict[str, Any], folder: Path) -> None:
+    """Write a picture for each part that was measured."""
     # The same figures give the same file.
     pyplot.rcParams["svg.hashsalt"] = "vfio.mdev"
     for plot in _PLOTS:
-        if plot.part in found:
-            _draw(plot, Medians(found[plot.part]["samples"]), folder / plot.file)
+        if plot.part in figures:
+            _draw(plot, Medians(figures[plot.part]["samples"]), folder / plot.file)
 
 
 def _draw(plot: _Plot, medians: Medians, file: Path) -> None:
@@ -45,7 +45,7 @@ def _draw(plot: _Plot, medians: Medians, file: Path) -> None:
     sizes = medians.sizes(plot.size)
     for way in medians.ways():
         seconds = [medians.seconds(way, **plot.where, **{plot.size: size}) for size in sizes]
-        points = [(size, one) for size, one in zip(sizes, seconds, strict=True) if one is not None]
+        points = [(size, median) for size, median in zip(sizes, seconds, strict=True) if median is not None]
         if points:
             axes.plot(*zip(*points, strict=True), marker="o", label=way)
     axes.set(xscale="log", yscale="log", xlabel=plot.label, ylabel="seconds", title=plot.title)

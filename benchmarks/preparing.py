@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A migration's destination prepared for one guest and for eight, with two devices each: the whole play's time."""
+"""Preparing the destination of a migration for one guest and for eight, with two devices each: time of the play."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Sample:
 
 
 def measure(source: BenchHost, destination: BenchHost, runs: int) -> dict[str, Any]:
-    """Both sizes, one after the other, and all of it again. Guests are shut off: preparing does not care."""
+    """Measure both numbers of guests, ``runs`` times. The guests are shut off, which makes no difference here."""
     names = [f"guest{number}" for number in range(max(GUESTS))]
     for number, name in enumerate(names):
         uuids = [f"{number:08x}-0000-8000-8000-{device:012x}" for device in range(_DEVICES)]
@@ -43,12 +43,12 @@ def measure(source: BenchHost, destination: BenchHost, runs: int) -> dict[str, A
             say(f"run {run + 1} of {runs}: {guests} guests")
             samples.append(Sample("prepare", guests, _timed("main", source, destination, names[:guests])))
             samples.append(Sample("roll back", guests, _timed("rollback", source, destination, names[:guests])))
-    return {"samples": [asdict(one) for one in samples]}
+    return {"samples": [asdict(sample) for sample in samples]}
 
 
 def _timed(entry: str, source: BenchHost, destination: BenchHost, names: list[str]) -> float:
     role = {"name": "vfio.mdev.prepare_migration", "tasks_from": entry}
-    variables = {"prepare_migration_source": str(source.machine.name), "prepare_migration_domains": names}
+    variables = {"prepare_migration_source": str(source.machine.name), "prepare_migration_guest_names": names}
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         destination.run([{"ansible.builtin.import_role": role, "vars": variables}], Path(folder))

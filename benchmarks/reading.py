@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""mdev_info on hosts with many parents, beside mdevctl and beside a bare loop over the same files.
+"""mdev_info on hosts with many parents, compared with mdevctl and with a bare loop over the same files.
 
-The trees are made of files and put at /sys in a mount namespace, so that all read the same at the same place.
+The trees consist of files and are mounted at /sys in a mount namespace, so that every program reads the same.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _WAYS = {
 
 
 def measure(host: BenchHost, runs: int) -> dict[str, Any]:
-    """All ways on all trees, one after the other, and all of it again."""
+    """Measure every way on every tree, ``runs`` times."""
     shipped = {
         "ansible.builtin.ping": host.payload("ping", "ansible.builtin.ping", {}),
         "vfio.mdev.mdev_info": host.payload("info", "vfio.mdev.mdev_info", {}),
@@ -64,7 +64,7 @@ def measure(host: BenchHost, runs: int) -> dict[str, Any]:
                 usage = host.usage_of(_at_sys(tree, f"python3 measure.py {line}"))
                 samples.append(Sample(way, parents, usage.seconds, usage.peak_kib))
         host.sh(f"umount {tree}")
-    return {"shipped_bytes": shipped, "opened_twice": twice, "samples": [asdict(one) for one in samples]}
+    return {"shipped_bytes": shipped, "opened_twice": twice, "samples": [asdict(sample) for sample in samples]}
 
 
 def _at_sys(tree: str, line: str) -> str:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The figures as tables in Markdown, and what was wanted beside what was found."""
+"""The figures as tables in Markdown, with targets beside the measured ratios."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from benchmarks.medians import Medians
 
 _HEAD = """# Figures
 
-Written by `./dev bench`; all figures are in `figures.json`. Medians; peers were measured in the same run. Software
-emulation makes everything some twenty times slower than hardware does: look at the ratios, not at the seconds. Where
-the time goes, and why some ratios are not what was wanted, is in [README.md](README.md).
+Written by `./dev bench`; all figures are in `figures.json`. They are medians, and the other ways were measured in the
+same run. Software emulation is about twenty times slower than hardware: compare the ratios, not the seconds.
+[README.md](README.md) explains where the time goes and why some ratios miss their targets.
 """
 
 
-def text(found: dict[str, Any]) -> str:
+def text(figures: dict[str, Any]) -> str:
     """The page FIGURES.md."""
-    parts = [section(found[part]) for part, section in _SECTIONS.items() if part in found]
+    parts = [section(figures[part]) for part, section in _SECTIONS.items() if part in figures]
     return "\n".join([_HEAD, *parts])
 
 
@@ -31,7 +31,7 @@ def _creating(part: dict[str, Any]) -> str:
         where: dict[str, object] = {"defined": defined}
         blocks.append(f"### {'Created and defined' if defined else 'Created'}, seconds\n")
         blocks.append(_table_of(medians, "count", "devices", where))
-        blocks.append(_wanted(_creating_targets(medians, {**where, "count": medians.sizes("count")[-1]})))
+        blocks.append(_targets(_creating_targets(medians, {**where, "count": medians.sizes("count")[-1]})))
     blocks.append("![Creating and defining](creating_defined.svg)\n")
     peak = medians.peak_kib("module", defined=True, count=medians.sizes("count")[-1])
     blocks.append(_sizes(part, peak))
@@ -79,7 +79,8 @@ def _reading(part: dict[str, Any]) -> str:
     first = medians.seconds("mdev_info", parents=medians.sizes("parents")[0])
     last = medians.seconds("mdev_info", parents=largest)
     growth = _divided(last, first)
-    ours, nothing = _over(medians, "mdev_info", "ping", largest), _over(medians, "bare loop", "Python alone", largest)
+    ours = _difference(medians, "mdev_info", "ping", largest)
+    bare = _difference(medians, "bare loop", "Python alone", largest)
     mdevctl = medians.seconds("mdevctl types and list", parents=largest)
     rows = [
         (
@@ -100,7 +101,7 @@ def _reading(part: dict[str, Any]) -> str:
         (
             f"`mdev_info` without what `ping` takes / a bare loop without Python's start, {largest} parents",
             "",
-            _number(_divided(ours, nothing)),
+            _number(_divided(ours, bare)),
         ),
         (f"`mdev_info`, {largest} parents / {medians.sizes('parents')[0]} parents", "at most 8", _number(growth)),
         ("files opened more than once in a run", "0", str(part["opened_twice"])),
@@ -111,31 +112,31 @@ def _reading(part: dict[str, Any]) -> str:
         "![Reading](reading.svg)\n",
         "### Seconds\n",
         _table_of(medians, "parents", "parents", {}),
-        _wanted(rows),
+        _targets(rows),
         _sizes(part, medians.peak_kib("mdev_info", parents=largest)),
     ]
     return "\n".join([*blocks, _machine(part)])
 
 
-def _over(medians: Medians, way: str, other: str, parents: int) -> float | None:
+def _difference(medians: Medians, way: str, other: str, parents: int) -> float | None:
     first, second = medians.seconds(way, parents=parents), medians.seconds(other, parents=parents)
     return None if first is None or second is None else first - second
 
 
-def _divided(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one / other
+def _divided(dividend: float | None, divisor: float | None) -> float | None:
+    return None if dividend is None or divisor is None else dividend / divisor
 
 
 def _preparing(part: dict[str, Any]) -> str:
     medians = Medians(part["samples"])
-    one, many = medians.sizes("guests")
-    ratio = _divided(medians.seconds("prepare", guests=many), medians.seconds("prepare", guests=one))
+    few, many = medians.sizes("guests")
+    ratio = _divided(medians.seconds("prepare", guests=many), medians.seconds("prepare", guests=few))
     blocks = [
         "## Preparing for a migration\n",
         _runs(part),
         "### Seconds, two devices a guest\n",
         _table_of(medians, "guests", "guests", {}),
-        _wanted([(f"{many} guests prepared / {one} guest", "at most 2", _number(ratio))]),
+        _targets([(f"{many} guests prepared / {few} guest", "at most 2", _number(ratio))]),
     ]
     return "\n".join([*blocks, _machine(part)])
 
@@ -153,15 +154,15 @@ def _table_of(medians: Medians, key: str, label: str, where: dict[str, object]) 
     return _table([label, *(str(size) for size in sizes)], rows)
 
 
-def _wanted(rows: Iterable[Sequence[str]]) -> str:
-    return _table(["ratio", "wanted", "found"], rows)
+def _targets(rows: Iterable[Sequence[str]]) -> str:
+    return _table(["ratio", "target", "measured"], rows)
 
 
 def _sizes(part: dict[str, Any], peak_kib: float | None) -> str:
     rows = [
         [f"shipped for a task of `{name}`", f"{size / 1000:.0f} kB"] for name, size in part["shipped_bytes"].items()
     ]
-    rows.append(["greatest memory of the module's process", f"{(peak_kib or 0) / 1024:.0f} MiB"])
+    rows.append(["peak memory of the module's process", f"{(peak_kib or 0) / 1024:.0f} MiB"])
     return _table(["size", ""], rows)
 
 

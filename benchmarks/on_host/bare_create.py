@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The least that creating devices takes: one program that writes UUIDs, and definitions where a folder is given.
+"""The least work that creates devices: a program that writes UUIDs, and definitions if a folder is given.
 
 bare_create.py PARENT TYPE COUNT [FOLDER]
 """
@@ -25,9 +25,9 @@ def _put(path: str, text: str, flags: int = os.O_WRONLY) -> None:
 
 
 def main(parent: str, type_id: str, count: str, folder: str = "") -> None:
-    """Nothing is checked and nothing is made sure of."""
+    """Write without any checks before or after."""
     create = f"/sys/class/mdev_bus/{parent}/mdev_supported_types/{type_id}/create"
-    for _one in range(int(count)):
+    for _index in range(int(count)):
         name = str(uuid.uuid4())
         _put(create, name)
         if folder:

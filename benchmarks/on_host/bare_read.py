@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The least that reading takes: opens, reads and closes the files of a list made by opened.py: bare_read.py LIST."""
+"""The least work that reads a host: opens, reads and closes the files that opened.py listed: bare_read.py LIST."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 
 
 def main(listing: str) -> None:
-    """What is read is not looked at."""
+    """Read everything and ignore the contents."""
     with open(listing, encoding="utf-8") as lines:
         for line in lines:
             verb, path = line.rstrip("\n").split(" ", 1)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Builds what looks like /sys of a host with many parents: make_tree.py FOLDER PARENTS TYPES DEVICES."""
+"""Builds a tree like /sys of a host with many parents: make_tree.py FOLDER PARENTS TYPES DEVICES."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DESCRIPTION = "num_heads=4, frl_config=60, framebuffer=4096M, max_resolution=51
 
 
 def build(root: Path, parents: int, types: int, devices: int) -> None:
-    """Writes the tree. The devices are on the parents in turn."""
+    """Write the tree. The devices are spread evenly over the parents and types."""
     for number in range(parents):
         _parent(root, number, types)
     for number in range(devices):
@@ -38,26 +38,26 @@ def _parent(root: Path, number: int, types: int) -> None:
     _link(folder / "subsystem", root / "bus/pci")
     _link(root / "class/mdev_bus" / _address(number), folder)
     _link(root / "bus/pci/devices" / _address(number), folder)
-    for kind in range(types):
+    for type_number in range(types):
         files = {
-            "name": f"NVIDIA A100-{kind}C\n",
+            "name": f"NVIDIA A100-{type_number}C\n",
             "description": _DESCRIPTION,
             "device_api": "vfio-pci\n",
             "available_instances": "4\n",
             "create": "",
         }
-        place = folder / "mdev_supported_types" / f"nvidia-{400 + kind}"
+        place = folder / "mdev_supported_types" / f"nvidia-{400 + type_number}"
         (place / "devices").mkdir(parents=True)
         for name, text in files.items():
             (place / name).write_text(text)
 
 
-def _device(root: Path, number: int, parent: int, kind: int) -> None:
+def _device(root: Path, number: int, parent: int, type_number: int) -> None:
     name = str(uuid.uuid5(uuid.NAMESPACE_OID, str(number)))
     folder = _folder(root, parent) / name
     folder.mkdir()
     (folder / "remove").write_text("")
-    _link(folder / "mdev_type", folder.parent / "mdev_supported_types" / f"nvidia-{400 + kind}")
+    _link(folder / "mdev_type", folder.parent / "mdev_supported_types" / f"nvidia-{400 + type_number}")
     _link(folder / "iommu_group", root / "kernel/iommu_groups" / str(number))
     _link(folder / "driver", root / "bus/mdev/drivers/nvidia-vgpu-vfio")
     _link(root / "bus/mdev/devices" / name, folder)
@@ -71,4 +71,4 @@ def _link(link: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]), *(int(one) for one in sys.argv[2:]))
+    build(Path(sys.argv[1]), *(int(argument) for argument in sys.argv[2:]))

@@ -13,7 +13,7 @@ import time
 
 
 def measure(command: list[str]) -> dict[str, float]:
-    """What the command printed is not looked at. It must succeed."""
+    """Run the command, which must succeed, and ignore its output."""
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _pid, status, usage = os.wait4(process.pid, 0)

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs a Python program and writes down what it opens and lists below /sys, one line each: opened.py LIST PROGRAM.
+"""Runs a Python program and records what it opens and lists below /sys: opened.py LIST PROGRAM.
 
-A line is 'open PATH' or 'list PATH', as often as it was done.
+Each access is a line 'open PATH' or 'list PATH'.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _EVENTS = {"open": "open", "os.listdir": "list", "os.scandir": "list"}
 
 
 def main(listing: str, program: str) -> None:
-    """The audit hook sees each open(2) that Python makes (PEP 578)."""
+    """Run the program with an audit hook, which sees every open(2) that Python makes (PEP 578)."""
     out = os.open(listing, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 
     def note(event: str, arguments: tuple[object, ...]) -> None:

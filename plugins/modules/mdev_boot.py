@@ -161,20 +161,24 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vfio.mdev.plugins.module_utils._boot.install import FileChange, apply_boot, plan_boot
 from ansible_collections.vfio.mdev.plugins.module_utils._boot.units import Program, UnitFile, devices_unit, vfs_unit
-from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import HostPaths
-from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import MdevError
-from ansible_collections.vfio.mdev.plugins.module_utils._sriov.arguments import CARDS_ARGUMENT, cards
-from ansible_collections.vfio.mdev.plugins.module_utils._sriov.plan import AUTO, TOOLS
+from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
+from ansible_collections.vfio.mdev.plugins.module_utils._sriov.arguments import (
+    CARDS_ARGUMENT,
+    VFS_BACKEND_ARGUMENT,
+    vfs_requests,
+)
 
 
 def units(params: dict[str, Any], program: Program) -> list[UnitFile]:
-    """The units that are to be there."""
+    """The units that should be installed."""
     if params["state"] == "absent":
         return []
-    wanted = [devices_unit(program, params["after"])]
+    wanted = [devices_unit(program, params["after_units"])]
     vfs = params["vfs"]
     if vfs is not None and vfs["cards"]:
-        wanted.insert(0, vfs_unit(program, cards(vfs["cards"]), vfs["tool"], vfs["after"], vfs["before"]))
+        requests = vfs_requests(vfs["cards"])
+        wanted.insert(0, vfs_unit(program, requests, vfs["backend"], vfs["after_units"], vfs["before_units"]))
     return wanted
 
 
@@ -188,41 +192,46 @@ def diff(change: FileChange) -> dict[str, str]:
     }
 
 
+def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
+    """What differs, then the files and units, then the result."""
+    program = Program(params["program_path"], params["python"], params["wait_timeout"])
+    host = Host()
+    plan = plan_boot(host, program, units(params, program))
+    if not check_mode and plan.changed:
+        apply_boot(host, program, plan)
+    return ModuleResult(
+        {
+            "changed": plan.changed,
+            "enabled": params["state"] == "present",
+            "files": [change.path for change in plan.files],
+        },
+        diff=[diff(change) for change in plan.files],
+    )
+
+
 def main() -> None:
-    """Arguments, what differs, apply, result."""
+    """Arguments, then what differs, the files and units, and the result."""
+    units_argument = {"type": "list", "elements": "str", "default": []}
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "wait_seconds": {"type": "int", "default": 120},
+            "wait_timeout": {"type": "int", "default": 120},
             "python": {"type": "path", "default": "/usr/bin/python3"},
-            "folder": {"type": "path", "default": "/usr/local/lib/vfio-mdev"},
-            "after": {"type": "list", "elements": "str", "default": []},
+            "program_path": {"type": "path", "default": "/usr/local/lib/vfio-mdev"},
+            "after_units": units_argument,
             "vfs": {
                 "type": "dict",
                 "options": {
                     "cards": CARDS_ARGUMENT,
-                    "tool": {"type": "str", "choices": list(TOOLS), "default": AUTO},
-                    "after": {"type": "list", "elements": "str", "default": []},
-                    "before": {"type": "list", "elements": "str", "default": []},
+                    "backend": VFS_BACKEND_ARGUMENT,
+                    "after_units": units_argument,
+                    "before_units": units_argument,
                 },
             },
         },
         supports_check_mode=True,
     )
-    program = Program(module.params["folder"], module.params["python"], module.params["wait_seconds"])
-    try:
-        paths = HostPaths()
-        plan = plan_boot(paths, program, units(module.params, program))
-        if not module.check_mode and plan.changed:
-            apply_boot(paths, program, plan)
-    except MdevError as error:
-        module.fail_json(msg=error.message, error=error.as_result())
-    module.exit_json(
-        changed=plan.changed,
-        enabled=module.params["state"] == "present",
-        files=[change.path for change in plan.files],
-        diff=[diff(change) for change in plan.files],
-    )
+    run_module(module, act)
 
 
 if __name__ == "__main__":

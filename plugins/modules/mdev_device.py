@@ -358,56 +358,39 @@ error:
       - {pid: 4711, command: qemu-system-x86_64, guest: web-1}
 """
 
-from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.vendor_vfio.rules import identified
-from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InvalidInput, MdevError
-from ansible_collections.vfio.mdev.plugins.module_utils._model.identity import derived_from
-from ansible_collections.vfio.mdev.plugins.module_utils._model.request import Wanted
+from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
+from ansible_collections.vfio.mdev.plugins.module_utils._model.request import DeviceRequest
+from ansible_collections.vfio.mdev.plugins.module_utils._planning.matching import identify
 from ansible_collections.vfio.mdev.plugins.module_utils._planning.placement import rejection_facts
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import (
+    BACKEND_ARGUMENTS,
     DEVICE_ARGUMENTS,
     HOST_ARGUMENTS,
-    IDENTITY_ARGUMENTS,
-    owner,
-    pattern,
+    NAMESPACE_ARGUMENTS,
+    WAIT_ARGUMENTS,
+    device_request,
+    uuid_namespace,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.change_results import action_results, diff_result
-from ansible_collections.vfio.mdev.plugins.module_utils._runner.context import BACKEND_ARGUMENTS, WAIT_ARGUMENTS, job
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.context import RunContext
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import device_result
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.run import Outcome, run
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
 
 
-def wanted_device(params: dict[str, Any]) -> Wanted:
-    """The device as asked for, by fields or by XML."""
-    if params["xml"] is not None:
-        params = {**params, **_fields_of_xml(params)}
-    wanted = pattern(params)
-    if wanted.uuid or (params["name"] is None and wanted.type is None):
-        return wanted
-    key = derived_from(params["name"], params["type"], params["parent"])
-    return replace(wanted, uuid=owner(params).uuid(key))
-
-
-def _fields_of_xml(params: dict[str, Any]) -> dict[str, Any]:
+def requested_device(params: dict[str, Any]) -> DeviceRequest:
+    """The device as requested, by options or by XML."""
+    request = device_request(params)
+    if params["xml"] is None:
+        return request
     # Hosts that need no XML do not pay for the import.
     from ansible_collections.vfio.mdev.plugins.module_utils._xml.nodedev import parse_device_xml
 
-    request = parse_device_xml(params["xml"])
-    if request.uuid is not None and params["name"] is not None:
-        raise InvalidInput(
-            "the XML has a <uuid>, so name has nothing to derive: leave one of them out", name=params["name"]
-        )
-    given = request.attributes
-    return {
-        "uuid": request.uuid,
-        "type": request.type_id,
-        "parent": request.parent,
-        "attributes": None if given is None else [{"name": one.name, "value": one.value} for one in given],
-    }
+    return parse_device_xml(params["xml"], request)
 
 
 def result(outcome: Outcome) -> dict[str, Any]:
@@ -422,19 +405,29 @@ def result(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def diff(outcome: Outcome) -> dict[str, Any]:
-    """Before and after, for --diff."""
+def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
+    """Request, then inventory, plan and apply, then the result."""
+    host, request = Host.from_params(params), requested_device(params)
+    namespace = uuid_namespace(params, host) if request.is_derived else None
+    context = RunContext.from_params(
+        params,
+        host,
+        lambda inventory: identify([request], namespace, inventory),
+        autostart=request.autostart,
+        wait_timeout=params["wait_timeout"],
+    )
+    outcome = run(context, check_mode)
     [planned] = outcome.plan.devices
-    return diff_result(planned.before, outcome.after(planned))
+    return ModuleResult(result(outcome), outcome.warnings(), diff_result(planned.before, outcome.after(planned)))
 
 
 def main() -> None:
     """Arguments, then inventory, plan and apply, then the result."""
     module = AnsibleModule(
         argument_spec={
-            "name_scope": IDENTITY_ARGUMENTS["name_scope"],
             "xml": {"type": "str"},
             **DEVICE_ARGUMENTS,
+            **NAMESPACE_ARGUMENTS,
             **BACKEND_ARGUMENTS,
             **WAIT_ARGUMENTS,
             **HOST_ARGUMENTS,
@@ -454,16 +447,7 @@ def main() -> None:
         ],
         supports_check_mode=True,
     )
-    try:
-        wanted = wanted_device(module.params)
-        outcome = run(
-            job(module.params, lambda inventory: identified([wanted], inventory), wanted.autostart), module.check_mode
-        )
-    except MdevError as error:
-        module.fail_json(msg=error.message, error=error.as_result())
-    for text in outcome.warnings():
-        module.warn(text)
-    module.exit_json(**result(outcome), **({"diff": diff(outcome)} if module._diff else {}))
+    run_module(module, act)
 
 
 if __name__ == "__main__":

@@ -175,38 +175,34 @@ from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.registry imp
 from ansible_collections.vfio.mdev.plugins.module_utils._guests.info import guest_results, versions_result
 from ansible_collections.vfio.mdev.plugins.module_utils._guests.versions import read_versions
 from ansible_collections.vfio.mdev.plugins.module_utils._guests.virsh import Virsh
-from ansible_collections.vfio.mdev.plugins.module_utils._host.definitions import DefinitionFiles
-from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import HostPaths
-from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import MdevError
+from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import HOST_ARGUMENTS
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
 
 
-def answer(params: dict[str, Any]) -> dict[str, Any]:
-    """The module's result."""
-    paths, virsh = HostPaths(params["sysfs_path"]), Virsh(params["uri"])
-    inventory = read_inventory(paths, DefinitionFiles(params["definitions_path"]), users=False)
-    return {
-        "changed": False,
-        "guests": guest_results(virsh, params["names"], inventory),
-        "versions": versions_result(read_versions(paths, virsh)),
-    }
+def act(params: dict[str, Any], _check_mode: bool) -> ModuleResult:
+    """The host and its guests, then the result."""
+    host, virsh = Host.from_params(params), Virsh(params["uri"])
+    return ModuleResult(
+        {
+            "changed": False,
+            "guests": guest_results(virsh, params["guest_names"], read_inventory(host, users=False)),
+            "versions": versions_result(read_versions(host, virsh)),
+        }
+    )
 
 
 def main() -> None:
     """Arguments, then the host and its guests, then the result."""
     module = AnsibleModule(
         argument_spec={
-            "names": {"type": "list", "elements": "str", "default": []},
+            "guest_names": {"type": "list", "elements": "str", "default": []},
             "uri": {"type": "str", "default": "qemu:///system"},
             **HOST_ARGUMENTS,
         },
         supports_check_mode=True,
     )
-    try:
-        result = answer(module.params)
-    except MdevError as error:
-        module.fail_json(msg=error.message, error=error.as_result())
-    module.exit_json(**result)
+    run_module(module, act)
 
 
 if __name__ == "__main__":

@@ -137,22 +137,33 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vfio.mdev.plugins.module_utils._guests.virsh import Virsh
 from ansible_collections.vfio.mdev.plugins.module_utils._guests.xml_files import GuestFiles
-from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import MdevError
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
 
 
 def wanted_files(params: dict[str, Any], files: GuestFiles) -> dict[str, Optional[str]]:
-    """What each file is to have, None where it is not to be. All is known before anything is written."""
+    """What each file should contain, None if it should not exist. All is known before anything is written."""
     wanted: dict[str, Optional[str]] = {}
     for guest in params["guests"]:
         if params["state"] == "present":
-            wanted.update(files.wanted(Virsh(params["uri"]), guest["name"], guest["uuids"]))
+            wanted.update(files.wanted(Virsh(params["uri"]), guest["name"], guest["uuid_map"]))
         else:
             wanted.update(files.absent(guest["name"]))
     return wanted
 
 
+def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
+    """What the files should contain, then the files, then the result."""
+    files = GuestFiles(params["xml_path"])
+    wanted = wanted_files(params, files)
+    changed = files.differing(wanted)
+    if not check_mode:
+        files.write({path: wanted[path] for path in changed})
+    names = [guest["name"] for guest in params["guests"]]
+    return ModuleResult({"changed": bool(changed), "files": [files.result(name, wanted) for name in names]})
+
+
 def main() -> None:
-    """Arguments, then what the files are to be, then the files, then the result."""
+    """Arguments, then what the files should contain, then the files, then the result."""
     module = AnsibleModule(
         argument_spec={
             "guests": {
@@ -161,29 +172,20 @@ def main() -> None:
                 "required": True,
                 "options": {
                     "name": {"type": "str", "required": True},
-                    "uuids": {"type": "dict", "default": {}},
+                    "uuid_map": {"type": "dict", "default": {}},
                     "source": {"type": "str"},
                     "running": {"type": "bool"},
                     "xml": {"type": "str"},
                     "persistent_xml": {"type": "str"},
                 },
             },
-            "directory": {"type": "path", "default": "/var/lib/vfio-mdev/outgoing"},
+            "xml_path": {"type": "path", "default": "/var/lib/vfio-mdev/outgoing"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "uri": {"type": "str", "default": "qemu:///system"},
         },
         supports_check_mode=True,
     )
-    files = GuestFiles(module.params["directory"])
-    try:
-        wanted = wanted_files(module.params, files)
-        changed = files.differing(wanted)
-        if not module.check_mode:
-            files.write({path: wanted[path] for path in changed})
-    except MdevError as error:
-        module.fail_json(msg=error.message, error=error.as_result())
-    names = [guest["name"] for guest in module.params["guests"]]
-    module.exit_json(changed=bool(changed), files=[files.result(name, wanted) for name in names])
+    run_module(module, act)
 
 
 if __name__ == "__main__":

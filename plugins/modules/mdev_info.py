@@ -440,110 +440,112 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.registry import read_inventory
-from ansible_collections.vfio.mdev.plugins.module_utils._host.definitions import DefinitionFiles
-from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import HostPaths
+from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.registry import host_framework, read_inventory
+from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
 from ansible_collections.vfio.mdev.plugins.module_utils._host.pci import read_hardware
 from ansible_collections.vfio.mdev.plugins.module_utils._info.hints import hints
 from ansible_collections.vfio.mdev.plugins.module_utils._info.selection import Selection, select
 from ansible_collections.vfio.mdev.plugins.module_utils._model.addresses import canonical_parent, parse_uuid
 from ansible_collections.vfio.mdev.plugins.module_utils._model.device_state import State
-from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InvalidInput, MdevError
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InvalidInput
 from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import Hardware, Inventory, Parent
-from ansible_collections.vfio.mdev.plugins.module_utils._model.request import Ask
-from ansible_collections.vfio.mdev.plugins.module_utils._planning.drift import disagreement
-from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import HOST_ARGUMENTS, PLACE_ARGUMENTS, place
+from ansible_collections.vfio.mdev.plugins.module_utils._model.request import CapacityQuery
+from ansible_collections.vfio.mdev.plugins.module_utils._planning.drift import find_drift
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import (
+    HOST_ARGUMENTS,
+    PLACEMENT_ARGUMENTS,
+    placement_options,
+)
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import (
     device_result,
-    fit_result,
     parent_result,
     type_results,
 )
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
 
 PARTS = ["parents", "types", "devices", "users"]
 
 
 @dataclass(frozen=True)
-class Question:
+class Query:
     """What the user asks, checked."""
 
-    paths: HostPaths
-    files: DefinitionFiles
+    host: Host
     parents: tuple[str, ...]
     types: tuple[str, ...]
     uuids: tuple[str, ...]
     gather: frozenset[str]
     xml: bool
-    want: tuple[Ask, ...]
+    capacity: tuple[CapacityQuery, ...]
 
     @classmethod
-    def from_params(cls, params: dict[str, Any]) -> Question:
-        """The module's arguments as a question."""
+    def from_params(cls, params: dict[str, Any]) -> Query:
+        """The module's arguments as a query."""
         if params["xml"]:
             _require_lxml()
         return cls(
-            paths=HostPaths(params["sysfs_path"]),
-            files=DefinitionFiles(params["definitions_path"]),
-            parents=tuple(canonical_parent(one) for one in params["parent"]),
-            types=tuple(params["type"]),
-            uuids=tuple(parse_uuid(one) for one in params["uuid"]),
+            host=Host.from_params(params),
+            parents=tuple(canonical_parent(parent) for parent in params["parents"]),
+            types=tuple(params["types"]),
+            uuids=tuple(parse_uuid(uuid) for uuid in params["uuids"]),
             gather=frozenset(params["gather"]),
             xml=params["xml"],
-            want=tuple(_ask(one) for one in params["want"]),
+            capacity=tuple(_capacity_query(entry) for entry in params["capacity"]),
         )
 
 
-def _ask(params: dict[str, Any]) -> Ask:
-    if params["count"] < 0:
-        raise InvalidInput(f"want: count is {params['count']}, and must not be negative", count=params["count"])
-    return Ask(params["type"], params["count"], **place(params))
+def _capacity_query(entry: dict[str, Any]) -> CapacityQuery:
+    if entry["count"] < 0:
+        raise InvalidInput(f"capacity: count is {entry['count']}, and must not be negative", count=entry["count"])
+    return CapacityQuery(entry["type"], entry["count"], **placement_options(entry))
 
 
-def answer(question: Question) -> dict[str, Any]:
+def build_result(query: Query) -> dict[str, Any]:
     """The result of the module."""
-    inventory = read_inventory(question.paths, question.files, users="users" in question.gather)
-    selection = select(inventory, question.parents, question.types, question.uuids)
-    hardware = read_hardware(question.paths) if not inventory.parents else Hardware()
-    missing = [f"Nothing on this host matches {one}." for one in selection.unmatched]
+    inventory = read_inventory(query.host, users="users" in query.gather)
+    selection = select(inventory, query.parents, query.types, query.uuids)
+    hardware = read_hardware(query.host) if not inventory.parents else Hardware()
+    missing = [f"Nothing on this host matches {filter_text}." for filter_text in selection.unmatched]
     return {
-        "framework": inventory.framework,
+        "framework": host_framework(inventory),
         "hints": missing + hints(inventory, hardware),
-        "broken_definitions": [{"path": one.path, "problem": one.problem} for one in inventory.broken],
-        "unread": [{"path": one.path, "error": one.error} for one in inventory.unread],
-        "parents": _parents(selection, question) if "parents" in question.gather else None,
-        "types": _types(selection) if "types" in question.gather else None,
-        "devices": _devices(selection, question, inventory) if "devices" in question.gather else None,
-        "want": _fits(question, inventory) if question.want else [],
+        "broken_definitions": [{"path": broken.path, "problem": broken.problem} for broken in inventory.broken],
+        "unread": [{"path": unread.path, "error": unread.error} for unread in inventory.unread],
+        "parents": _parents(selection, query) if "parents" in query.gather else None,
+        "types": _types(selection) if "types" in query.gather else None,
+        "devices": _devices(selection, query, inventory) if "devices" in query.gather else None,
+        "capacity": _capacity_answers(query, inventory) if query.capacity else [],
     }
 
 
-def _parents(selection: Selection, question: Question) -> list[dict[str, Any]]:
+def _parents(selection: Selection, query: Query) -> list[dict[str, Any]]:
     return [
-        parent_result(one, selection.counted, _parent_xml(one) if question.xml else None) for one in selection.parents
+        parent_result(parent, selection.counted, _parent_xml(parent) if query.xml else None)
+        for parent in selection.parents
     ]
 
 
 def _types(selection: Selection) -> list[dict[str, Any]]:
-    shown = {kind.id for parent in selection.parents for kind in parent.types}
-    return [one for one in type_results(selection.counted) if one["id"] in shown]
+    shown = {mdev_type.id for parent in selection.parents for mdev_type in parent.types}
+    return [row for row in type_results(selection.counted) if row["id"] in shown]
 
 
-def _devices(selection: Selection, question: Question, inventory: Inventory) -> list[dict[str, Any]]:
-    return [_device(one, question, inventory) for one in selection.states]
+def _devices(selection: Selection, query: Query, inventory: Inventory) -> list[dict[str, Any]]:
+    return [_device(state, query, inventory) for state in selection.states]
 
 
-def _device(state: State, question: Question, inventory: Inventory) -> dict[str, Any]:
-    xml = _device_xml(state, inventory) if question.xml else {}
-    return device_result(state, inventory, disagreement(state, inventory), **xml)
+def _device(state: State, query: Query, inventory: Inventory) -> dict[str, Any]:
+    xml = _device_xml(state, inventory) if query.xml else {}
+    return device_result(state, inventory, find_drift(state, inventory), **xml)
 
 
-# What most questions do not need is imported where it is asked for: a host pays for each import.
+# What most queries do not need is imported if it is requested: a host pays for each import.
 
 
-def _fits(question: Question, inventory: Inventory) -> list[dict[str, Any]]:
-    from ansible_collections.vfio.mdev.plugins.module_utils._info.capacity_answers import would_fit
+def _capacity_answers(query: Query, inventory: Inventory) -> list[dict[str, Any]]:
+    from ansible_collections.vfio.mdev.plugins.module_utils._info.capacity_answers import answer_queries
 
-    return [fit_result(one) for one in would_fit(question.want, inventory)]
+    return [answer.as_result() for answer in answer_queries(query.capacity, inventory)]
 
 
 def _require_lxml() -> None:
@@ -565,27 +567,34 @@ def _device_xml(state: State, inventory: Inventory) -> dict[str, str]:
     parent = inventory.parent(state.parent)
     if parent is None or not state.type_id:
         return {}
-    kind = parent.type(state.type_id)
-    return {"xml": device_xml(state, parent), "hostdev_xml": hostdev_xml(state, kind.device_api if kind else None)}
+    mdev_type = parent.type(state.type_id)
+    device_api = mdev_type.device_api if mdev_type else None
+    return {"xml": device_xml(state, parent), "hostdev_xml": hostdev_xml(state, device_api)}
+
+
+def act(params: dict[str, Any], _check_mode: bool) -> ModuleResult:
+    """Query, then inventory, then the result."""
+    return ModuleResult({"changed": False, **build_result(Query.from_params(params))})
 
 
 def main() -> None:
-    """Arguments, inventory, result."""
+    """Arguments, then inventory, then the result."""
+    names = {"type": "list", "elements": "str", "default": []}
     module = AnsibleModule(
         argument_spec={
-            "parent": {"type": "list", "elements": "str", "default": []},
-            "type": {"type": "list", "elements": "str", "default": []},
-            "uuid": {"type": "list", "elements": "str", "default": []},
+            "parents": names,
+            "types": names,
+            "uuids": names,
             "gather": {"type": "list", "elements": "str", "choices": PARTS, "default": PARTS},
             "xml": {"type": "bool", "default": False},
-            "want": {
+            "capacity": {
                 "type": "list",
                 "elements": "dict",
                 "default": [],
                 "options": {
                     "type": {"type": "str", "required": True},
                     "count": {"type": "int", "default": 1},
-                    **PLACE_ARGUMENTS,
+                    **PLACEMENT_ARGUMENTS,
                 },
                 "mutually_exclusive": [("parent", "parents")],
             },
@@ -593,11 +602,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        result = answer(Question.from_params(module.params))
-    except MdevError as error:
-        module.fail_json(msg=error.message, error=error.as_result())
-    module.exit_json(changed=False, **result)
+    run_module(module, act)
 
 
 if __name__ == "__main__":

@@ -365,52 +365,63 @@ from typing import Any, Optional, Union
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vfio.mdev.plugins.module_utils._guests.virsh import Virsh
-from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import HostPaths
-from ansible_collections.vfio.mdev.plugins.module_utils._migration.assess import (
-    SAME,
-    Guest,
-    GuestDevice,
-    MigrationRequest,
-    finding_results,
-)
+from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
+from ansible_collections.vfio.mdev.plugins.module_utils._migration.findings import finding_results
 from ansible_collections.vfio.mdev.plugins.module_utils._migration.record import (
     MigrationRecord,
     MigrationRecords,
     RecordedDevice,
 )
+from ansible_collections.vfio.mdev.plugins.module_utils._migration.request import (
+    SAME,
+    UUID_POLICIES,
+    Guest,
+    GuestDevice,
+    MigrationRequest,
+)
 from ansible_collections.vfio.mdev.plugins.module_utils._migration.run import Commit, Preparation, Rollback
-from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InUse, InvalidInput, MdevError
-from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import MDEV
-from ansible_collections.vfio.mdev.plugins.module_utils._model.request import Wanted, checked_attributes
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InUse, InvalidInput, MdevError, NotReady
+from ansible_collections.vfio.mdev.plugins.module_utils._model.framework import HOSTDEV_MDEV
+from ansible_collections.vfio.mdev.plugins.module_utils._model.request import DeviceRequest, checked_attributes
 from ansible_collections.vfio.mdev.plugins.module_utils._model.versions import Versions
-from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import HOST_ARGUMENTS, PLACE_ARGUMENTS, place
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import (
+    BACKEND_ARGUMENTS,
+    HOST_ARGUMENTS,
+    PLACEMENT_ARGUMENTS,
+    placement_options,
+)
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.change_results import action_results, diff_results
-from ansible_collections.vfio.mdev.plugins.module_utils._runner.context import BACKEND_ARGUMENTS, job
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.context import RunContext
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import device_result
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.run import Outcome, run
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
 from ansible_collections.vfio.mdev.plugins.module_utils._xml.domain import device_id, parse_domain, remap_domain
 
-Way = Union[Preparation, Commit, Rollback]
+Operation = Union[Preparation, Commit, Rollback]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The guests as given, by name, with their XML."""
+class GuestInputs:
+    """The guests as given, with the XML of each by its name."""
 
-    guests: tuple[Guest, ...]
-    xml: dict[str, tuple[Optional[str], Optional[str]]]
+    guests: tuple[Guest, ...] = ()
+    xml: tuple[tuple[str, Optional[str], Optional[str]], ...] = ()
+
+    def xml_of(self, name: str) -> tuple[Optional[str], Optional[str]]:
+        """The guest's XML, and its persistent XML."""
+        return next(((live, persistent) for guest, live, persistent in self.xml if guest == name), (None, None))
 
 
-def asked_guests(params: dict[str, Any]) -> Asked:
-    """The guests to prepare for. What is wrong with one is said before anything is looked at."""
+def guest_inputs(params: dict[str, Any]) -> GuestInputs:
+    """The guests to prepare for. Problems with one are errors before anything is looked at."""
     guests: dict[str, Guest] = {}
     for given in params["guests"]:
         guest = _guest(given)
         if guest.name in guests:
             raise InvalidInput(f"guest {guest.name} is given twice", guest=guest.name)
         guests[guest.name] = guest
-    xml = {one: (given["xml"], given["persistent_xml"]) for one, given in zip(guests, params["guests"])}
-    return Asked(tuple(guests.values()), xml)
+    xml = tuple((name, given["xml"], given["persistent_xml"]) for name, given in zip(guests, params["guests"]))
+    return GuestInputs(tuple(guests.values()), xml)
 
 
 def _guest(given: dict[str, Any]) -> Guest:
@@ -418,29 +429,29 @@ def _guest(given: dict[str, Any]) -> Guest:
     name = given["name"] or (domain.name if domain else "")
     if not name:
         raise InvalidInput("a guest has no name: give name, or xml with a <name>")
-    known = {_id(each, name): each for each in given["devices"]}
+    known = {_id(device, name): device for device in given["devices"]}
     ids = list(known)
     if domain is not None:
-        # Of a guest's PCI functions only those are vGPUs that are told of.
-        vgpus = [one.function for one in domain.functions if one.function in known]
-        ids = [*(one.uuid for one in domain.mdevs), *vgpus]
-    untold = [one for one in ids if not (known.get(one) or {}).get("type")]
-    if untold:
+        # Of a guest's PCI functions only those that devices names are vGPUs.
+        vgpus = [device.function for device in domain.functions if device.function in known]
+        ids = [*(device.uuid for device in domain.mdevs), *vgpus]
+    unknown = [name_ for name_ in ids if not (known.get(name_) or {}).get("type")]
+    if unknown:
         raise InvalidInput(
-            f"guest {name}: nobody says of which type {', '.join(untold)} is. The source has no such device, or could "
-            "not be asked: start the guest there, or give its type in devices",
+            f"guest {name}: the type of device {', '.join(unknown)} is unknown. The source host has no such device or "
+            "could not be queried. Start the guest there, or set type in devices",
             guest=name,
-            unknown=untold,
+            unknown=unknown,
         )
-    return Guest(name, given["running"], tuple(_device(one, known[one]) for one in ids))
+    return Guest(name, given["running"], tuple(_device(name_, known[name_]) for name_ in ids))
 
 
 def _id(given: dict[str, Any], guest: str) -> str:
-    """What the guest's XML calls the device. Ansible counts what is null as given, so it can't check this."""
-    told = [one for one in (given["uuid"], given["function"]) if one]
-    if len(told) != 1:
-        raise InvalidInput(f"guest {guest}: a device needs either uuid or function, and has {len(told)} of them")
-    return device_id(told[0])
+    """The device's name in the guest's XML. Ansible counts null as given, so it can't check this."""
+    names = [name for name in (given["uuid"], given["function"]) if name]
+    if len(names) != 1:
+        raise InvalidInput(f"guest {guest}: a device needs either uuid or function, and has {len(names)} of them")
+    return device_id(names[0])
 
 
 def _device(name: str, given: dict[str, Any]) -> GuestDevice:
@@ -450,19 +461,20 @@ def _device(name: str, given: dict[str, Any]) -> GuestDevice:
         type_name=given["type_name"],
         device_api=given["device_api"],
         driver=given["driver"],
-        attributes=checked_attributes([(one["name"], one["value"]) for one in given["attributes"]]),
+        attributes=checked_attributes([(pair["name"], pair["value"]) for pair in given["attributes"]]),
     )
 
 
 def migration_request(params: dict[str, Any], guests: tuple[Guest, ...]) -> MigrationRequest:
-    """What is to be prepared."""
+    """What should be prepared."""
     return MigrationRequest(
         source=params["source"],
         guests=guests,
         versions=_versions(params["source_versions"]),
-        uuids=params["uuids"],
-        types=params["types"],
-        pattern=Wanted("", **place({"parent": None, **params})),
+        uuid_policy=params["uuid_policy"],
+        uuid_map={str(source): str(target) for source, target in params["uuid_map"].items()},
+        type_map=params["type_map"],
+        pattern=DeviceRequest(**placement_options({"parent": None, **params})),
         drivers_must_match=params["driver_match"] == "exact",
     )
 
@@ -471,70 +483,79 @@ def _versions(given: dict[str, Any]) -> Optional[Versions]:
     return Versions(**{name: value for name, value in given.items() if value is not None}) if given else None
 
 
-def way(params: dict[str, Any], guests: tuple[Guest, ...]) -> Way:
-    """What is to be done."""
-    paths, virsh = HostPaths(params["sysfs_path"]), Virsh(params["uri"])
-    records = MigrationRecords(params["records_path"])
+def select_operation(params: dict[str, Any], host: Host, guests: tuple[Guest, ...]) -> Operation:
+    """What the state means."""
+    virsh, records = Virsh(params["uri"]), MigrationRecords(params["records_path"])
     if params["state"] == "prepared":
-        return Preparation(migration_request(params, guests), paths, virsh, records)
-    names = tuple(params["names"])
+        return Preparation(migration_request(params, guests), host, virsh, records)
+    names = tuple(params["guest_names"])
     if params["state"] == "rolled_back":
-        return Rollback(names, params["source"], paths, virsh, records)
-    commit = Commit(names, params["source"], paths, virsh, records)
+        return Rollback(names, params["source"], host, virsh, records)
+    commit = Commit(names, params["source"], host, virsh, records)
     commit.persistent, commit.autostart = params["persistent"], params["autostart"]
     return commit
 
 
-def run_waiting(params: dict[str, Any], way: Way, check_mode: bool) -> Outcome:
-    """Runs, again and again while a device that is to go is in use, for as long as that is waited for."""
-    seconds = params["wait"] if isinstance(way, Rollback) and not check_mode else 0
+def run_operation(params: dict[str, Any], host: Host, operation: Operation, check_mode: bool) -> Outcome:
+    """Runs. A rollback runs again while a device that should go is in use, until the time for that is over."""
+    seconds = params["wait_timeout"] if isinstance(operation, Rollback) and not check_mode else 0
+    autostart = isinstance(operation, Commit) and operation.persistent and operation.autostart
+    context = RunContext.from_params(params, host, operation.requests, autostart, operation)
     end = time.monotonic() + seconds
     while True:
         try:
-            autostart = isinstance(way, Commit) and way.persistent and way.autostart
-            return run(job(params, way.wanted, autostart, way), check_mode)
+            return run(context, check_mode)
         except InUse:
             if time.monotonic() >= end:
                 raise
         time.sleep(1)
 
 
-def result(outcome: Outcome, way: Way, asked: Asked) -> dict[str, Any]:
+def result(outcome: Outcome, operation: Operation, inputs: GuestInputs) -> dict[str, Any]:
     """The module's result, the same shape for all states and in check mode."""
-    after = {one.uuid: outcome.after(one) for one in outcome.plan.devices}
-    found = way.found if isinstance(way, Preparation) else None
-    records = found.records if found is not None else () if isinstance(way, Preparation) else way.closing
-    places = {**outcome.inventory.places, **{uuid: one.parent for uuid, one in after.items() if one.exists}}
+    after = outcome.states()
+    found = operation.found if isinstance(operation, Preparation) else None
+    records = found.records if found is not None else () if isinstance(operation, Preparation) else operation.closing
+    ids = {**outcome.inventory.ids_by_key, **{key: state.id for key, state in after.items() if state.exists}}
     return {
-        "changed": bool(outcome.steps) or way.changed,
-        "checks": finding_results(list(found.findings)) if found is not None else [],
-        "guests": [_guest_result(one, one.targets(places), *asked.xml.get(one.guest, (None, None))) for one in records],
-        "source_devices": [_source_device(device) for one in records for device in one.devices],
-        "devices": [device_result(one, outcome.inventory) for one in after.values() if one.exists],
-        "actions": [action for step in outcome.steps for action in action_results(step, after[step.uuid].device)],
+        "changed": bool(outcome.steps) or operation.changed,
+        "checks": finding_results(found.findings) if found is not None else [],
+        "guests": [_guest_result(record, record.targets(ids), inputs) for record in records],
+        "source_devices": [_source_device(device) for record in records for device in record.devices],
+        "devices": [device_result(state, outcome.inventory) for state in after.values() if state.exists],
+        "actions": [action for step in outcome.steps for action in action_results(step, after[step.key].device)],
     }
 
 
 def _source_device(device: RecordedDevice) -> dict[str, str]:
-    return {"uuid" if device.framework == MDEV else "parent": device.source}
+    return {"uuid" if device.hostdev_type == HOSTDEV_MDEV else "parent": device.source}
 
 
-def _guest_result(
-    record: MigrationRecord, targets: dict[str, str], xml: Optional[str], persistent_xml: Optional[str]
-) -> dict[str, Any]:
+def _guest_result(record: MigrationRecord, targets: dict[str, str], inputs: GuestInputs) -> dict[str, Any]:
+    xml, persistent_xml = inputs.xml_of(record.guest)
     return {
         "name": record.guest,
         "source": record.source,
         "running": record.running,
-        "uuids": targets,
+        "uuid_map": targets,
         "xml": remap_domain(xml, targets).xml if xml else None,
         "persistent_xml": remap_domain(persistent_xml, targets).xml if persistent_xml else None,
     }
 
 
-def diff(outcome: Outcome) -> dict[str, Any]:
-    """Before and after, for --diff."""
-    return diff_results([(one.before, outcome.after(one)) for one in outcome.plan.devices])
+def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
+    """Guests, then inventory, plan and apply, then the result."""
+    host = Host.from_params(params)
+    inputs = guest_inputs(params) if params["state"] == "prepared" else GuestInputs()
+    operation = select_operation(params, host, inputs.guests)
+    outcome = run_operation(params, host, operation, check_mode)
+    changes = [(planned.before, outcome.after(planned)) for planned in outcome.plan.devices]
+    return ModuleResult(result(outcome, operation, inputs), outcome.warnings(), diff_results(changes))
+
+
+def _checks(error: MdevError) -> dict[str, Any]:
+    """What a failed preparation found."""
+    return {"checks": error.checks if isinstance(error, NotReady) else []}
 
 
 def _texts(names: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -565,19 +586,20 @@ def main() -> None:
             "state": {"type": "str", "choices": ["prepared", "committed", "rolled_back"], "default": "prepared"},
             "source": {"type": "str"},
             "guests": {"type": "list", "elements": "dict", "default": [], "options": _GUEST},
-            "names": {"type": "list", "elements": "str", "default": []},
+            "guest_names": {"type": "list", "elements": "str", "default": []},
             "source_versions": {
                 "type": "dict",
                 "default": {},
                 "options": {**_texts(["kernel", "libvirt", "qemu"]), "drivers": {"type": "dict", "default": {}}},
             },
-            "uuids": {"type": "raw", "default": SAME},
-            "types": {"type": "dict", "default": {}},
-            **{name: spec for name, spec in PLACE_ARGUMENTS.items() if name != "parent"},
+            "uuid_policy": {"type": "str", "choices": list(UUID_POLICIES), "default": SAME},
+            "uuid_map": {"type": "dict", "default": {}},
+            "type_map": {"type": "dict", "default": {}},
+            **{name: spec for name, spec in PLACEMENT_ARGUMENTS.items() if name != "parent"},
             "driver_match": {"type": "str", "choices": ["exact", "ignore"], "default": "exact"},
             "persistent": {"type": "bool", "default": False},
             "autostart": {"type": "bool", "default": True},
-            "wait": {"type": "float", "default": 60},
+            "wait_timeout": {"type": "float", "default": 60},
             "records_path": {"type": "path", "default": "/var/lib/vfio-mdev/migrations"},
             **BACKEND_ARGUMENTS,
             **HOST_ARGUMENTS,
@@ -585,17 +607,7 @@ def main() -> None:
         required_if=[("state", "prepared", ["source"])],
         supports_check_mode=True,
     )
-    params = module.params
-    try:
-        asked = asked_guests(params) if params["state"] == "prepared" else Asked((), {})
-        chosen = way(params, asked.guests)
-        outcome = run_waiting(params, chosen, module.check_mode)
-        answer = result(outcome, chosen, asked)
-    except MdevError as error:
-        module.fail_json(msg=error.message, checks=error.facts.get("checks", []), error=error.as_result())
-    for text in outcome.warnings():
-        module.warn(text)
-    module.exit_json(**answer, **({"diff": diff(outcome)} if module._diff else {}))
+    run_module(module, act, on_failure=_checks)
 
 
 if __name__ == "__main__":

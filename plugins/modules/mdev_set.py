@@ -389,113 +389,128 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InvalidInput, MdevError, several
-from ansible_collections.vfio.mdev.plugins.module_utils._model.identity import derived_from
+from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import (
+    InvalidInput,
+    MdevError,
+    Problem,
+    combine_errors,
+)
+from ansible_collections.vfio.mdev.plugins.module_utils._model.request import DeviceRequest
 from ansible_collections.vfio.mdev.plugins.module_utils._planning.device_set import (
-    MOST,
+    MAX_COUNT,
     NONE,
     PURGES,
-    Entry,
+    SetEntry,
     SetRequest,
-    check_entries,
-    members,
+    expand_set,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._planning.placement import rejection_facts
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import (
+    BACKEND_ARGUMENTS,
     COMMON_ARGUMENTS,
     ENTRY_ARGUMENTS,
     HOST_ARGUMENTS,
-    IDENTITY_ARGUMENTS,
-    owner,
-    pattern,
+    NAMESPACE_ARGUMENTS,
+    WAIT_ARGUMENTS,
+    device_request,
+    uuid_namespace,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.change_results import (
     action_results,
     diff_results,
     placement_result,
 )
-from ansible_collections.vfio.mdev.plugins.module_utils._runner.context import BACKEND_ARGUMENTS, WAIT_ARGUMENTS, job
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.context import RunContext
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import device_result
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.run import Outcome, run
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
 
 
-def set_request(params: dict[str, Any]) -> SetRequest:
-    """The set as asked for, checked as far as no host is needed. All problems of its entries are one error."""
+def set_request(params: dict[str, Any], host: Host) -> SetRequest:
+    """The set as requested, checked as far as no host is needed. All problems of its entries are one error."""
     if not params["name"].strip():
         raise InvalidInput("the set's name is empty", name=params["name"])
-    entries: list[Entry] = []
-    problems: list[tuple[str, MdevError]] = []
+    entries: list[SetEntry] = []
+    problems: list[Problem] = []
     for number, given in enumerate(params["devices"]):
         label = f"devices[{number}]" + (f" ({given['name']})" if given["name"] else "")
         try:
             entries.append(_entry(label, given, params))
         except MdevError as error:
-            problems.append((label, error))
+            problems.append(Problem(label, error))
     if problems:
-        raise several(problems)
-    request = SetRequest(
-        owner(params, params["name"]), tuple(entries), params["purge"], skip_in_use=params["on_in_use"] == "skip"
-    )
-    check_entries(request)
-    return request
+        raise combine_errors(problems)
+    namespace = uuid_namespace(params, host, params["name"])
+    return SetRequest(namespace, tuple(entries), params["purge"], skip_in_use=params["on_in_use"] == "skip")
 
 
-def _entry(label: str, given: dict[str, Any], params: dict[str, Any]) -> Entry:
+def _entry(label: str, given: dict[str, Any], params: dict[str, Any]) -> SetEntry:
     """An entry, with what it does not say itself from the top level."""
-    said = {option: value for option, value in given.items() if value is not None}
+    stated = {option: value for option, value in given.items() if value is not None}
     common = {option: params[option] for option in COMMON_ARGUMENTS}
-    if "parent" in said or "parents" in said:
+    if "parent" in stated or "parents" in stated:
         common.update(parent=None, parents=None)
-    full = {**common, "uuid": None, "name": None, "count": 1, **said}
-    if not 0 <= full["count"] <= MOST:
-        raise InvalidInput(f"count is {full['count']}, and must be from 0 to {MOST}", count=full["count"])
-    name = full["name"]
-    wanted = replace(pattern(full), label=label)
-    if wanted.type is None and (wanted.present or not (wanted.uuid or name or wanted.parents)):
+    options = {**common, "uuid": None, "name": None, "count": 1, **stated}
+    count = options["count"]
+    if not 0 <= count <= MAX_COUNT:
+        raise InvalidInput(f"count is {count}, and must be from 0 to {MAX_COUNT}", count=count)
+    request = replace(device_request(options), label=label)
+    is_named = request.key or request.name or request.parents
+    if request.type is None and (request.present or not is_named):
         raise InvalidInput("there is no type: give the entry one, or one for all entries at the top level", entry=label)
-    if wanted.uuid or (name is None and wanted.type is None):
-        return Entry(wanted)
-    return Entry(wanted, name, derived_from(name, full["type"], full["parent"]), full["count"])
+    return SetEntry(request, count)
 
 
 def result(outcome: Outcome, request: SetRequest) -> dict[str, Any]:
     """The module's result, the same shape in check mode."""
-    inventory = outcome.inventory
-    after = {one.uuid: outcome.after(one) for one in outcome.plan.devices}
-    left = outcome.left()
-    staying = {one.uuid for one in left}
-    kept = [one for one in outcome.plan.devices if after[one.uuid].exists and one.uuid not in staying]
-    devices = [device_result(after[one.uuid], inventory, one.drift) for one in kept]
+    inventory, after, skipped = outcome.inventory, outcome.states(), outcome.skipped()
+    staying = {device.key for device in skipped}
+    kept = [planned for planned in outcome.plan.devices if after[planned.key].exists and planned.key not in staying]
+    devices = [device_result(after[planned.key], inventory, planned.drift) for planned in kept]
     return {
         "changed": bool(outcome.steps),
         "devices": devices,
-        "entries": _entries(request, list(zip((one.label for one in kept), devices))),
-        "actions": [action for step in outcome.steps for action in action_results(step, after[step.uuid].device)],
-        "placements": [placement_result(one, after[one.uuid]) for one in kept if one.placement is not None],
+        "entries": _entry_results(request, [(planned.label, device) for planned, device in zip(kept, devices)]),
+        "actions": [action for step in outcome.steps for action in action_results(step, after[step.key].device)],
+        "placements": [
+            placement_result(planned, after[planned.key]) for planned in kept if planned.placement is not None
+        ],
         "rejected_parents": rejection_facts(outcome.rejected()),
-        "skipped": [device_result(after[one.uuid], inventory) for one in left],
+        "skipped": [device_result(after[device.key], inventory) for device in skipped],
     }
 
 
-def diff(outcome: Outcome) -> dict[str, Any]:
-    """Before and after, for --diff."""
-    return diff_results([(one.before, outcome.after(one)) for one in outcome.plan.devices])
+def _entry_results(request: SetRequest, devices: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+    by_label: dict[str, list[dict[str, Any]]] = {}
+    for label, device in devices:
+        by_label.setdefault(label, []).append(device)
+    return [_entry_result(entry.pattern, by_label.get(entry.pattern.label, [])) for entry in request.entries]
 
 
-def _entries(request: SetRequest, kept: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for label, device in kept:
-        found.setdefault(label, []).append(device)
-    return [_entry_result(one, found.get(one.pattern.label, [])) for one in request.entries]
-
-
-def _entry_result(entry: Entry, devices: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _entry_result(pattern: DeviceRequest, devices: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "name": entry.name,
-        "type": entry.pattern.type,
-        "uuids": [one["uuid"] for one in devices if one["uuid"] is not None],
-        "nodedevs": [one["nodedev"] for one in devices],
+        "name": pattern.name,
+        "type": pattern.type,
+        "uuids": [device["uuid"] for device in devices if device["uuid"] is not None],
+        "nodedevs": [device["nodedev"] for device in devices],
     }
+
+
+def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
+    """Request, then inventory, plan and apply, then the result."""
+    host = Host.from_params(params)
+    request = set_request(params, host)
+    context = RunContext.from_params(
+        params,
+        host,
+        lambda inventory: expand_set(request, inventory),
+        autostart=any(entry.pattern.autostart and entry.count for entry in request.entries),
+        wait_timeout=params["wait_timeout"],
+    )
+    outcome = run(context, check_mode)
+    changes = [(planned.before, outcome.after(planned)) for planned in outcome.plan.devices]
+    return ModuleResult(result(outcome, request), outcome.warnings(), diff_results(changes))
 
 
 def main() -> None:
@@ -513,7 +528,7 @@ def main() -> None:
             "purge": {"type": "str", "choices": list(PURGES), "default": NONE},
             "on_in_use": {"type": "str", "choices": ["fail", "skip"], "default": "fail"},
             **COMMON_ARGUMENTS,
-            **IDENTITY_ARGUMENTS,
+            **NAMESPACE_ARGUMENTS,
             **BACKEND_ARGUMENTS,
             **WAIT_ARGUMENTS,
             **HOST_ARGUMENTS,
@@ -521,15 +536,7 @@ def main() -> None:
         mutually_exclusive=[("parent", "parents")],
         supports_check_mode=True,
     )
-    try:
-        request = set_request(module.params)
-        autostart = any(one.pattern.autostart and one.count for one in request.entries)
-        outcome = run(job(module.params, lambda inventory: members(request, inventory), autostart), module.check_mode)
-    except MdevError as error:
-        module.fail_json(msg=error.message, error=error.as_result())
-    for text in outcome.warnings():
-        module.warn(text)
-    module.exit_json(**result(outcome, request), **({"diff": diff(outcome)} if module._diff else {}))
+    run_module(module, act)
 
 
 if __name__ == "__main__":

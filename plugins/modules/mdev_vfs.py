@@ -181,28 +181,31 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import HostPaths
+from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
 from ansible_collections.vfio.mdev.plugins.module_utils._model.addresses import parent_nodedev
-from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import MdevError
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import SYSFS_ARGUMENTS
-from ansible_collections.vfio.mdev.plugins.module_utils._sriov.arguments import CARDS_ARGUMENT, cards
-from ansible_collections.vfio.mdev.plugins.module_utils._sriov.plan import AUTO, TOOLS
-from ansible_collections.vfio.mdev.plugins.module_utils._sriov.run import VfsJob, VfsOutcome, run_vfs
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
+from ansible_collections.vfio.mdev.plugins.module_utils._sriov.arguments import (
+    CARDS_ARGUMENT,
+    VFS_BACKEND_ARGUMENT,
+    vfs_requests,
+)
+from ansible_collections.vfio.mdev.plugins.module_utils._sriov.run import VfsOutcome, VfsRunContext, run_vfs
 
 
-def job(params: dict[str, Any]) -> VfsJob:
-    """What is asked for, checked as far as no host is needed."""
-    return VfsJob(
-        paths=HostPaths(params["sysfs_path"]),
-        wanted=cards(params["cards"]),
-        tool=params["tool"],
-        wait_seconds=params["wait_seconds"],
-        lock_seconds=params["lock_timeout"],
+def run_context(params: dict[str, Any]) -> VfsRunContext:
+    """What is requested, checked as far as no host is needed."""
+    return VfsRunContext(
+        host=Host.from_params(params),
+        requests=vfs_requests(params["cards"]),
+        backend=params["backend"],
+        wait_timeout=params["wait_timeout"],
+        lock_timeout=params["lock_timeout"],
     )
 
 
 def result(outcome: VfsOutcome) -> dict[str, Any]:
-    """The module's result."""
+    """The module's result, the same shape in check mode."""
     return {
         "changed": bool(outcome.steps),
         "cards": [
@@ -213,23 +216,35 @@ def result(outcome: VfsOutcome) -> dict[str, Any]:
                 "vfs": {"enabled": vfs.enabled, "total": vfs.total} if vfs is not None else None,
                 "functions": list(card.functions),
             }
-            for card, vfs in ((one, outcome.vfs(one)) for one in outcome.cards)
+            for card, vfs in ((card, outcome.vfs(card)) for card in outcome.cards)
         ],
         "actions": [
-            {"action": "set_vfs", "card": one.address, "before": one.before, "after": one.after, "tool": one.tool}
-            for one in outcome.steps
+            {
+                "action": "set_vfs",
+                "card": step.address,
+                "before": step.before,
+                "after": step.after,
+                "backend": step.backend,
+            }
+            for step in outcome.steps
         ],
     }
 
 
 def diff(outcome: VfsOutcome) -> dict[str, str]:
     """The numbers of the cards that change. A card may go by zero: its first and last number count."""
-    first = {one.address: one.before for one in reversed(outcome.steps)}
-    last = {one.address: one.after for one in outcome.steps}
+    first = {step.address: step.before for step in reversed(outcome.steps)}
+    last = {step.address: step.after for step in outcome.steps}
     return {
-        name: "".join(f"{address}: {number} virtual functions\n" for address, number in sorted(numbers.items()))
-        for name, numbers in (("before", first), ("after", last))
+        side: "".join(f"{address}: {number} virtual functions\n" for address, number in sorted(numbers.items()))
+        for side, numbers in (("before", first), ("after", last))
     }
+
+
+def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
+    """Cards, then plan and apply, then the result."""
+    outcome = run_vfs(run_context(params), check_mode)
+    return ModuleResult(result(outcome), diff=diff(outcome))
 
 
 def main() -> None:
@@ -237,18 +252,14 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "cards": CARDS_ARGUMENT,
-            "tool": {"type": "str", "choices": list(TOOLS), "default": AUTO},
-            "wait_seconds": {"type": "float", "default": 60},
+            "backend": VFS_BACKEND_ARGUMENT,
+            "wait_timeout": {"type": "float", "default": 60},
             "lock_timeout": {"type": "float", "default": 60},
             **SYSFS_ARGUMENTS,
         },
         supports_check_mode=True,
     )
-    try:
-        outcome = run_vfs(job(module.params), module.check_mode)
-    except MdevError as error:
-        module.fail_json(msg=error.message, error=error.as_result())
-    module.exit_json(**result(outcome), **({"diff": diff(outcome)} if module._diff else {}))
+    run_module(module, act)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The door: ./dev VERB."""
+"""The command line of ./dev VERB."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from lab.errors import LabError
 
 from dev import environment
 
-USAGE = """./dev demo            shows the collection at work on real hosts with real mediated devices (no GPU needed)
-./dev test            checks everything; the last line is 'N passed, N failed'
+USAGE = """./dev demo            show the collection at work on real hosts with real mediated devices (no GPU needed)
+./dev test            check everything; the last line is 'N passed, N failed'
 ./dev test fast       only what takes seconds: unit tests, modules against stand-ins, ruff, mypy
 ./dev test static     only the linters, the documentation and the package
 ./dev test lab        only the scenarios on real hosts
-./dev test PART NAME  only the check with this name, as in: ./dev test lab "scenario reboot"
-./dev bench           measures how fast it is beside other ways, and writes the figures into benchmarks/ (an hour)
-./dev report          takes the pictures of the report on a fleet of such hosts anew, for the README
-./dev lab VERB        the hosts themselves: up, run, ssh, restore, reboot, status, down (./dev lab --help)
+./dev test PART NAME  only the check with this name, for example: ./dev test lab "scenario reboot"
+./dev bench           compare the speed with other ways and write the figures into benchmarks/ (an hour)
+./dev bench payload   show what each module ships to a host and compiles there (seconds, needs no hosts)
+./dev report          take the README's pictures of a fleet report again
+./dev lab VERB        manage the hosts themselves: up, run, ssh, restore, reboot, status, down (./dev lab --help)
 
-All verbs say what they install before they do. Caches are in ~/.cache/vfio-mdev.
+Every verb lists the packages it needs before it installs them. Caches are in ~/.cache/vfio-mdev.
 """
 
 
@@ -57,7 +58,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Does what the arguments say."""
+    """Run the verb that the arguments name."""
     verb = VERBS.get(arguments[0]) if arguments else None
     if verb is None:
         print(USAGE, end="")

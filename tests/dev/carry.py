@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Packs what the tests of tests/hosts need on a host: the collection, the tests, Ansible's part that modules import.
+"""Packs what tests/hosts needs on a host: the collection, the tests, and the parts of Ansible that modules import.
 
 python -m dev.carry ARCHIVE
 """
@@ -14,13 +14,13 @@ from pathlib import Path
 
 from dev.environment import CHECKOUT
 
-_TESTS = ("asking.py", "collection.py", "conftest.py", "hosts", "lab/guest.xml")
+_TESTS = ("conftest.py", "hosts", "lab/guest.xml", "run_module.py")
 _OURS = ("plugins", "pyproject.toml", *(f"tests/{name}" for name in _TESTS))
 _ANSIBLES = ("__init__.py", "_vendor", "module_utils", "release.py")
 
 
 def pack(archive: Path) -> None:
-    """Writes the archive, to be unpacked in a folder of its own on the host."""
+    """Write the archive. It is unpacked in a folder of its own on the host."""
     import ansible
 
     ansibles = Path(ansible.__path__[0])

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One check: a command with a deadline and a log, what it counts for, and what it looked like."""
+"""One check: a command with a deadline and a log, its output, and how many tests it counts for."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _printing = threading.Lock()
 
 @dataclass(frozen=True)
 class Count:
-    """How many tests passed and failed."""
+    """The number of tests that passed and failed."""
 
     passed: int
     failed: int
@@ -35,13 +35,13 @@ Verdict = Callable[[int, str], Count]
 
 
 def by_exit_code(code: int, _output: str) -> Count:
-    """One test, passed when the command exits with 0."""
+    """Count one test, passed if the command exits with 0."""
     return Count(int(code == 0), int(code != 0))
 
 
 @dataclass(frozen=True)
 class Check:
-    """What to run. verdict makes the count of the exit code and the output."""
+    """What to run. verdict turns the exit code and the output into a count."""
 
     name: str
     command: Sequence[str | Path]
@@ -52,7 +52,7 @@ class Check:
 
 
 def run_check(check: Check, logs: Path) -> Count:
-    """Runs a check to its end or deadline: one line when it starts, one when it ends, the log's end when it fails."""
+    """Run a check to its end or deadline. Prints a line at its start and end, and the end of the log if it failed."""
     log = logs / f"{check.name.replace(' ', '-')}.log"
     _say(f"        {check.name} ...")
     started = time.monotonic()
@@ -70,10 +70,10 @@ def run_check(check: Check, logs: Path) -> Count:
 
 
 def _run(check: Check, log: Path) -> int:
-    words = [str(word) for word in check.command]
+    command = [str(argument) for argument in check.command]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            words,
+            command,
             cwd=check.folder,
             env={**os.environ, **check.environment},
             stdin=subprocess.DEVNULL,
@@ -84,7 +84,7 @@ def _run(check: Check, log: Path) -> int:
         try:
             return process.wait(check.seconds)
         except subprocess.TimeoutExpired:
-            output.write(f"\nnot done after {check.seconds:.0f} s, ended\n".encode())
+            output.write(f"\nnot done after {check.seconds:.0f} s, stopped\n".encode())
             return 124
         finally:
             end_group(process)
@@ -96,7 +96,7 @@ def _say(text: str) -> None:
 
 
 def by_junit(report: Path) -> Verdict:
-    """As many tests as pytest reports. A run that broke off before its report counts as one failed."""
+    """Count the tests that pytest reports. A run that stopped before its report counts as one failed test."""
 
     def verdict(code: int, _output: str) -> Count:
         count = _junit_count(report) if report.is_file() else Count(0, 1)
@@ -106,7 +106,7 @@ def by_junit(report: Path) -> Verdict:
 
 
 def by_scenario(folder: Path) -> Verdict:
-    """A scenario is one test, and brings those that its hosts reported to the folder."""
+    """Count a scenario as one test, plus the tests that its hosts reported to the folder."""
 
     def verdict(code: int, output: str) -> Count:
         return sum((_junit_count(report) for report in folder.glob("*.xml")), by_exit_code(code, output))
@@ -116,15 +116,15 @@ def by_scenario(folder: Path) -> Verdict:
 
 def _junit_count(report: Path) -> Count:
     suites = ElementTree.parse(report).getroot().iter("testsuite")
-    numbers = [
+    suite_counts = [
         {name: int(suite.get(name, "0")) for name in ("tests", "failures", "errors", "skipped")} for suite in suites
     ]
-    failed = sum(one["failures"] + one["errors"] for one in numbers)
-    return Count(sum(one["tests"] - one["skipped"] for one in numbers) - failed, failed)
+    failed = sum(counts["failures"] + counts["errors"] for counts in suite_counts)
+    return Count(sum(counts["tests"] - counts["skipped"] for counts in suite_counts) - failed, failed)
 
 
 def by_sanity(code: int, output: str) -> Count:
-    """ansible-test exits with 0 when it skipped everything: only tests that ran count."""
+    """Count only tests that ran: ansible-test exits with 0 even if it skipped everything."""
     ran = output.count('Running sanity test "')
     if code != 0 or "All targets skipped" in output or ran == 0:
         return Count(0, 1)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All checks, as tables: what is run, where, and for how long at most."""
+"""Tables of all checks: each with its command, folder and deadline."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dev.stage import collections_path
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
-# The lab's hosts, as its command line selects them. Live migration needs QEMU 8.1, which bookworm does not have.
+# Options that select the lab's hosts. Live migration needs QEMU 8.1, which bookworm does not have.
 _ONE_OF_EACH = "--host a --suite trixie --suite bookworm"
 _BOTH = "--host a --host b --suite trixie"
 SCENARIOS = {
@@ -34,7 +34,7 @@ SCENARIOS = {
 
 
 def fast(stage: Path, logs: Path) -> list[Check]:
-    """What takes seconds."""
+    """The checks that take seconds."""
     report = logs / "pytest.xml"
     return [
         Check(
@@ -69,7 +69,7 @@ def _mypy_cache(name: str) -> list[str]:
 
 
 def static(stage: Path, _logs: Path) -> list[Check]:
-    """The linters of Ansible's world, the documentation, the package."""
+    """Ansible's linters, the documentation, the package."""
     environment = _ansible(stage)
     return [
         Check(
@@ -96,12 +96,12 @@ def static(stage: Path, _logs: Path) -> list[Check]:
 
 
 def lab(stage: Path, logs: Path) -> list[Check]:
-    """The scenarios on real hosts, on all that one needs at once."""
-    hosts = dict.fromkeys(SCENARIOS.values())
+    """The scenarios on real hosts. All hosts of a scenario start together."""
+    selections = dict.fromkeys(SCENARIOS.values())
     return [
-        *(Check(f"hosts up {one}", [*_LAB, "up", *one.split()], stage, 1500) for one in hosts),
+        *(Check(f"hosts up {hosts}", [*_LAB, "up", *hosts.split()], stage, 1500) for hosts in selections),
         *(_scenario(name, stage, logs / name, selection) for name, selection in SCENARIOS.items()),
-        *(Check(f"hosts down {one}", [*_LAB, "down", *one.split()], stage, 60) for one in hosts),
+        *(Check(f"hosts down {hosts}", [*_LAB, "down", *hosts.split()], stage, 60) for hosts in selections),
     ]
 
 
@@ -115,7 +115,7 @@ def _scenario(name: str, stage: Path, reports: Path, selection: str) -> Check:
         "LAB_INVENTORY": str(inventory.path()),
         "LAB_SELECTION": selection,
         "LAB_REPORTS": str(reports),
-        # The lab's images are where the user's cache is, whatever HOME says.
+        # The lab's images stay in the user's cache although HOME changes.
         "XDG_CACHE_HOME": str(cache().parent),
     }
     command = ["molecule", "test", "--scenario-name", name, "--destroy", "never", "--no-command-borders"]
@@ -123,7 +123,7 @@ def _scenario(name: str, stage: Path, reports: Path, selection: str) -> Check:
 
 
 def _ansible(stage: Path) -> Mapping[str, str]:
-    """Only the staged collection is there, and no configuration of whoever runs this."""
+    """The environment in which Ansible sees only the staged collection and not the user's own configuration."""
     own_pip = Path.home() / ".config" / "pip" / "pip.conf"
     configuration = ansible_home() / "ansible.cfg"
     configuration.touch()

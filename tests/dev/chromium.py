@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Chromium without a window, driven over a pair of pipes: a page as a reader sees it.
+"""Chromium without a window, controlled over a pair of pipes: shows a page as a reader sees it.
 
-Its DevTools protocol, JSON messages that end with a zero byte (--remote-debugging-pipe), needs no driver, no library.
+Its DevTools protocol, JSON messages that end with a zero byte (--remote-debugging-pipe), needs no driver or library.
 Source: https://chromedevtools.github.io/devtools-protocol/
 """
 
@@ -26,7 +26,7 @@ from lab.errors import LabError
 from lab.process import end_group
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-# Root needs --no-sandbox. The others keep it from calling home.
+# Root needs --no-sandbox. The other options keep the browser from calling home.
 _OPTIONS = (
     "--headless",
     "--no-sandbox",
@@ -40,14 +40,14 @@ _OPTIONS = (
     "--remote-debugging-pipe",
 )
 
-# What the browser gets for one answer.
+# The deadline for each answer of the browser.
 _SECONDS = 60.0
 
 Message = dict[str, Any]
 
 
 class Page:
-    """One tab. events: all that the browser told meanwhile, in order."""
+    """One tab. events: what the browser reported between answers, in order."""
 
     def __init__(self, to_browser: int, from_browser: int) -> None:
         self.events: list[Message] = []
@@ -61,62 +61,62 @@ class Page:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **params: Any) -> Message:
-        """Asks the browser for something, and returns its answer."""
+        """Send a command to the browser and return its answer."""
         self._number += 1
         message: Message = {"id": self._number, "method": method, "params": params}
         if self._session is not None:
             message["sessionId"] = self._session
         os.write(self._to, json.dumps(message).encode() + b"\0")
-        answer = self._until(lambda one: one.get("id") == message["id"], method)
+        answer = self._until(lambda event: event.get("id") == message["id"], method)
         if "error" in answer:
             raise LabError(f"Chromium refuses {method}: {answer['error']['message']}")
         result: Message = answer["result"]
         return result
 
     def open(self, page: Path) -> None:
-        """Opens a file and waits until all of it is loaded."""
+        """Open a file and wait until it is loaded completely."""
         self.events.clear()
         self.call("Page.navigate", url=page.resolve().as_uri())
-        if not any(_loaded(one) for one in self.events):
+        if not any(_loaded(event) for event in self.events):
             self._until(_loaded, f"loading {page}")
 
     def look(self, *, width: int, dark: bool = False, height: int = 800) -> None:
-        """Sets the window, and whether its reader likes it dark."""
+        """Set the size of the window and the color scheme that its reader prefers."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.call("Emulation.setDeviceMetricsOverride", **size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 
     def read(self, expression: str) -> Any:
-        """The value of a JavaScript expression within the page."""
+        """Return the value of a JavaScript expression in the page."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         if "exceptionDetails" in answer:
             raise LabError(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
     def picture(self, place: Path, height: int) -> None:
-        """Writes the page's upper part as a PNG."""
+        """Write the upper part of the page as a PNG."""
         width = self.read("innerWidth")
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
         shot = self.call("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
         place.write_bytes(base64.b64decode(shot["data"]))
 
-    def _until(self, wanted: Callable[[Message], bool], what: str) -> Message:
+    def _until(self, matches: Callable[[Message], bool], action: str) -> Message:
         end = time.monotonic() + _SECONDS
         while True:
-            message = self._next(what, end)
-            if wanted(message):
+            message = self._next(action, end)
+            if matches(message):
                 return message
             self.events.append(message)
 
-    def _next(self, what: str, end: float) -> Message:
+    def _next(self, action: str, end: float) -> Message:
         while b"\0" not in self._unread:
             ready = select.select([self._from], [], [], max(0.0, end - time.monotonic()))[0]
             if not ready:
-                raise LabError(f"Chromium was not done after {_SECONDS:.0f} s with: {what}")
+                raise LabError(f"Chromium was not done after {_SECONDS:.0f} s with: {action}")
             read = os.read(self._from, 1 << 16)
             if not read:
-                raise LabError(f"Chromium ended during: {what}")
+                raise LabError(f"Chromium ended during: {action}")
             self._unread += read
         text, self._unread = self._unread.split(b"\0", 1)
         message: Message = json.loads(text)
@@ -129,14 +129,14 @@ def _loaded(message: Message) -> bool:
 
 @contextmanager
 def browser() -> Iterator[Page]:
-    """A tab of a browser that is new, and gone after the block."""
-    program = next((found for name in _NAMES if (found := shutil.which(name))), None)
+    """A tab of a new browser, which ends with the block."""
+    program = next((path for name in _NAMES if (path := shutil.which(name))), None)
     if program is None:
         raise LabError(f"none of {', '.join(_NAMES)} is installed: ./dev test installs chromium")
     from_us, to_browser = os.pipe()
     from_browser, to_us = os.pipe()
     with tempfile.TemporaryDirectory(prefix="vfio-mdev-chromium-", ignore_cleanup_errors=True) as profile:
-        # The browser wants its ends of the pipes under these numbers; sh takes no others than one digit.
+        # The browser expects its ends of the pipes under these numbers; sh accepts single digits only.
         ends = f'exec "$0" "$@" 3<&{from_us} 4>&{to_us}'
         process = subprocess.Popen(
             ["bash", "-c", ends, program, *_OPTIONS, f"--user-data-dir={profile}"],

@@ -31,7 +31,7 @@ _SECONDS = 300.0
 
 
 class Demo:
-    """A host, and the commands that an operator types."""
+    """Two hosts, and the commands that an operator would type."""
 
     def __init__(self, machine: Machine, other: Machine, stage: Path) -> None:
         self.machine, self.other = machine, other
@@ -44,59 +44,59 @@ class Demo:
         }
 
     def play(self) -> None:
-        """Runs the playbook; its output is the user's."""
+        """Run the playbook and show its output."""
         self._ansible(["ansible-playbook", str(_PLAYBOOK.relative_to(CHECKOUT))], check=True)
 
-    def ask(self) -> dict[str, Any]:
-        """Shows what the host has, and returns it."""
+    def show_devices(self) -> dict[str, Any]:
+        """Show the host's parents and devices, and return the result of mdev_info."""
         command = ["ansible", str(self.machine.name), "-m", "vfio.mdev.mdev_info"]
-        print(f"$ {' '.join(command)}   # its answer, as a table", flush=True)
-        done = self._ansible(command, check=True, captured=True)
-        answer: dict[str, Any] = json.loads(done.stdout.partition("=>")[2])
-        print(f"{parents_table(answer)}\n\n{devices_table(answer)}\n", flush=True)
-        return answer
+        print(f"$ {' '.join(command)}   # its result as a table", flush=True)
+        completed = self._ansible(command, check=True, captured=True)
+        info: dict[str, Any] = json.loads(completed.stdout.partition("=>")[2])
+        print(f"{parents_table(info)}\n\n{devices_table(info)}\n", flush=True)
+        return info
 
-    def refuse(self, uuid: str) -> None:
-        """Tries to remove the device that the guest has."""
-        words = ["-m", "vfio.mdev.mdev_device", "-a", f"uuid={uuid} state=absent"]
-        self._ansible(["ansible", str(self.machine.name), *words], check=False)
+    def try_to_remove(self, uuid: str) -> None:
+        """Try to remove the device that the guest uses."""
+        options = ["-m", "vfio.mdev.mdev_device", "-a", f"uuid={uuid} state=absent"]
+        self._ansible(["ansible", str(self.machine.name), *options], check=False)
 
     def migrate(self) -> None:
-        """Moves the guest to the other host."""
-        given = {
+        """Migrate the guest to the other host."""
+        variables = {
             "migrate_source": str(self.machine.name),
-            "migrate_guests": ["web"],
+            "migrate_guest_names": ["web"],
             "migrate_to": self.address,
-            "prepare_migration_uuids": "new",
+            "prepare_migration_uuid_policy": "new",
         }
-        words = ["--limit", str(self.other.name), "--extra-vars", json.dumps(given)]
-        self._ansible(["ansible-playbook", "vfio.mdev.migrate", *words], check=True)
+        options = ["--limit", str(self.other.name), "--extra-vars", json.dumps(variables)]
+        self._ansible(["ansible-playbook", "vfio.mdev.migrate", *options], check=True)
 
     @property
     def address(self) -> str:
-        """Where libvirt of the first host finds that of the other."""
+        """The libvirt URI of the other host, as reached from the first."""
         return f"qemu+ssh://{self.other.name.lan_address}/system"
 
     def on_host(self, line: str, stdin: str = "", fails: bool = False) -> None:
-        """Runs a command on the host and shows what it says."""
+        """Run a command on the host and show its output."""
         self._on(self.machine, line, stdin, fails)
 
     def on_other(self, line: str) -> None:
-        """The same on the other host."""
+        """Run a command on the other host and show its output."""
         self._on(self.other, line, "", fails=False)
 
     @staticmethod
     def _on(machine: Machine, line: str, stdin: str, fails: bool) -> None:
         print(f"{machine.name}# {line}", flush=True)
-        done = ssh.run(machine.ssh_port, machine.image.ssh_key, line, _SECONDS, stdin)
-        print(done.stdout + done.stderr, flush=True)
-        if (done.returncode != 0) != fails:
-            raise LabError(f"'{line}' ended on {machine.name} with exit code {done.returncode}")
+        completed = ssh.run(machine.ssh_port, machine.image.ssh_key, line, _SECONDS, stdin)
+        print(completed.stdout + completed.stderr, flush=True)
+        if (completed.returncode != 0) != fails:
+            raise LabError(f"'{line}' ended on {machine.name} with exit code {completed.returncode}")
 
     def _ansible(self, command: Sequence[str], check: bool, captured: bool = False) -> subprocess.CompletedProcess[str]:
         if not captured:
             print(f"$ {' '.join(command)}", flush=True)
-        done = subprocess.run(
+        completed = subprocess.run(
             command,
             cwd=CHECKOUT,
             env=self.environment,
@@ -105,15 +105,16 @@ class Demo:
             timeout=_SECONDS,
             check=False,
         )
-        if check and done.returncode != 0:
-            raise LabError(f"'{' '.join(command)}' ended with exit code {done.returncode}\n{done.stderr or ''}")
-        return done
+        if check and completed.returncode != 0:
+            errors = completed.stderr or ""
+            raise LabError(f"'{' '.join(command)}' ended with exit code {completed.returncode}\n{errors}")
+        return completed
 
 
 def main() -> int:
-    """Shows all of it, and ends the host whatever happens."""
+    """Run the demo, and stop the hosts in any case."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    title("Two hosts with a real kernel and three parents each: Linux' sample drivers, no GPU needed")
+    title("Two hosts with a real kernel and three parents each: the kernel's sample drivers, no GPU needed")
     machine, other = hosts.restore(_HOSTS)
     try:
         with staged() as stage:
@@ -124,34 +125,34 @@ def main() -> int:
 
 
 def _show(demo: Demo) -> None:
-    title("A playbook declares devices on two parents")
+    title("A playbook creates devices on two parents")
     print(_PLAYBOOK.read_text())
     demo.play()
-    title("The same again: nothing changes")
+    title("A second run changes nothing")
     demo.play()
-    title("What the host has: parents, types, used and free")
-    answer = demo.ask()
+    title("Parents, types and devices of the host")
+    info = demo.show_devices()
     title("libvirt's view of the same devices")
     demo.on_host("virsh nodedev-list --cap mdev")
-    [web] = [one for one in answer["devices"] if one["parent"] == "mtty"]
-    title("A guest takes a device, and nobody can remove it under the guest")
+    [web] = [device for device in info["devices"] if device["parent"] == "mtty"]
+    title("A guest uses a device, so it can't be removed")
     guest = _GUEST.read_text().replace("@NAME@", "web").replace("@UUID@", web["uuid"])
     demo.on_host("virsh create /dev/stdin", guest)
-    demo.refuse(web["uuid"])
-    title("The guest ends, the host reboots, and the devices are there again")
+    demo.try_to_remove(web["uuid"])
+    title("The host reboots, and the devices are started again")
     demo.on_host("virsh destroy web")
     demo.machine.reboot()
     demo.on_host("systemctl status --no-pager --lines 20 vfio-mdev.service; mdevctl list")
-    title("A guest runs with its device, and can't move: the other host does not have it")
+    title("A guest with a device can't migrate to a host without that device")
     demo.on_host("virsh define /dev/stdin && virsh start web", guest_xml("web", web["uuid"]))
     demo.on_host(f"virsh migrate --live web {demo.address}", fails=True)
-    title("A playbook makes the device there, under a UUID of that host, and moves the guest")
+    title("A playbook creates the device there, under a UUID of that host, and migrates the guest")
     demo.migrate()
     demo.on_other("virsh list; virsh dumpxml web | grep uuid; mdevctl list")
 
 
 def title(text: str) -> None:
-    """A heading between the steps."""
+    """Print a heading between the steps."""
     print(f"\n=== {text}\n", flush=True)
 
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The virtual environment and the distribution's packages that checks and demo need."""
+"""The virtual environment and the distribution packages that checks and demo need."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from lab.progress import say, stage
 CHECKOUT = Path(__file__).parents[2]
 REQUIREMENTS = CHECKOUT / "tests" / "requirements.txt"
 
-# Beside what the lab needs: git to copy the tree, FUSE for stand-in drivers, a browser to read the report.
+# In addition to the lab's packages: git to copy the tree, FUSE for stand-in drivers, a browser to read the report.
 _PACKAGES = ("chromium", "fuse3", "git")
 
 
 def cache() -> Path:
-    """Where everything is kept that a fresh clone need not make again."""
+    """The folder that all clones share, so that a new clone does not build everything again."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "vfio-mdev"
 
@@ -39,7 +39,7 @@ def venv() -> Path:
 
 
 def run_inside(module: str, arguments: Sequence[str]) -> int:
-    """Runs a module of ours with the virtual environment's Python, set up before where it is not there."""
+    """Run one of our modules with the Python of the virtual environment, which is created first if it is missing."""
     prepare()
     python = venv() / "bin" / "python"
     path = f"{venv() / 'bin'}{os.pathsep}{os.environ['PATH']}"
@@ -47,7 +47,7 @@ def run_inside(module: str, arguments: Sequence[str]) -> int:
 
 
 def prepare() -> None:
-    """Installs what is missing, and says so first."""
+    """Install missing packages after listing them."""
     cache().mkdir(parents=True, exist_ok=True)
     packages.install_missing(_PACKAGES)
     with lock("venv"):
@@ -56,9 +56,9 @@ def prepare() -> None:
 
 
 def _make_venv() -> None:
-    """A half made environment is never taken: the mark that it is complete comes last."""
+    """Create the environment. The file `complete` is written last, so that an unfinished one is never used."""
     names = [line.split(">")[0] for line in REQUIREMENTS.read_text().splitlines() if line and line[0] != "#"]
-    say(f"Python packages are installed into {venv()} (some 400 MB): {' '.join(names)}")
+    say(f"installing Python packages into {venv()} (about 400 MB): {' '.join(names)}")
     for old in cache().glob("venv-*"):
         shutil.rmtree(old)
     log = cache() / "venv.log"

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Builds the collection, installs it where nothing else is, and reads it as a user would."""
+"""Builds the collection, installs it into an empty folder, and reads its documentation as a user would."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-# What a user gets, and nothing else.
-_WANTED = {
+# The only files and folders that the package may contain.
+_EXPECTED = {
     "CHANGELOG.rst",
     "COPYING",
     "FILES.json",
@@ -28,31 +28,31 @@ _WANTED = {
 
 
 def main() -> int:
-    """Builds the collection in the current folder."""
+    """Build and check the collection in the current folder."""
     with tempfile.TemporaryDirectory() as folder:
         _run("ansible-galaxy", "collection", "build", "--output-path", folder)
         [archive] = Path(folder).glob("*.tar.gz")
         with tarfile.open(archive) as tar:
             names = tar.getnames()
         print("\n".join(names))
-        strays = sorted({name.split("/")[0] for name in names} - _WANTED)
+        strays = sorted({name.split("/")[0] for name in names} - _EXPECTED)
         strays += [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
         if strays:
-            print(f"not for users: {' '.join(strays)}; see build_ignore in galaxy.yml")
+            print(f"unexpected files in the package: {' '.join(strays)}. Add them to build_ignore in galaxy.yml")
             return 1
-        # Else the tools find the collection that is being built, and install nothing.
+        # Otherwise the tools find the collection in the current folder and install nothing.
         os.environ["ANSIBLE_COLLECTIONS_PATH"] = f"{folder}/installed"
         _run("ansible-galaxy", "collection", "install", "--offline", "-p", f"{folder}/installed", str(archive))
         for name in sorted(Path("plugins/modules").glob("*.py")):
             _documented("module", name.stem, "EXAMPLES:")
-        for role in sorted(one.name for one in Path("roles").iterdir()):
+        for role in sorted(path.name for path in Path("roles").iterdir()):
             _documented("role", role, "ENTRY POINT")
     return 0
 
 
-def _documented(kind: str, name: str, words: str) -> None:
-    text = _run("ansible-doc", "-t", kind, f"vfio.mdev.{name}")
-    assert words in text, f"ansible-doc says nothing useful of {kind} {name}"
+def _documented(plugin_type: str, name: str, expected: str) -> None:
+    text = _run("ansible-doc", "-t", plugin_type, f"vfio.mdev.{name}")
+    assert expected in text, f"ansible-doc shows no documentation of {plugin_type} {name}"
 
 
 def _run(*command: str) -> str:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""./dev report: the playbook report on a fleet of the lab's hosts, and the README's pictures of it."""
+"""./dev report: runs the report playbook on a fleet of lab hosts and takes the README's pictures of it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SECONDS = 600.0
 
 
 def main() -> int:
-    """Writes the pictures, and ends the hosts whatever happens."""
+    """Write the pictures and stop the hosts, also after an error."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     machines = hosts.restore(_HOSTS)
     try:

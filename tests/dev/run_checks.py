@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""./dev test: runs all checks in two lanes, since hosts wait for disks and networks while linters compute."""
+"""./dev test: runs all checks in two lanes, because hosts wait for disks and networks while linters compute."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dev.stage import staged
 
 Table = Callable[[Path, Path], list[Check]]
 
-# Each inner tuple is a lane: its tables are run one after the other, beside those of the other lanes.
+# Each inner tuple is a lane. The tables of a lane run one after the other, at the same time as the other lanes.
 PARTS: dict[str, tuple[tuple[Table, ...], ...]] = {
     "all": ((checks.fast, checks.static), (checks.lab,)),
     "fast": ((checks.fast,),),
@@ -29,7 +29,7 @@ PARTS: dict[str, tuple[tuple[Table, ...], ...]] = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the part that is named, or all, or of a part the checks that are named. The last line is what counts."""
+    """Run everything, the named part, or the named checks of a part. The last line shows the total."""
     part, *named = arguments or ["all"]
     if part not in PARTS:
         print(f"dev: there is no part '{part}': {', '.join(PARTS)}", file=sys.stderr)

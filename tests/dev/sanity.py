@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ansible-test needs to run without the internet."""
+"""A stand-in for get-pip, so that ansible-test runs without the internet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lab.errors import LabError
 
 from dev.environment import cache
 
-# ansible-test makes environments of its own and fetches the script get-pip for them. Python brings pip itself.
+# ansible-test creates its own environments and downloads the script get-pip for them. Python includes pip.
 _STAND_IN = """import subprocess
 import sys
 
@@ -23,7 +23,7 @@ sys.exit(subprocess.run([sys.executable, "-m", "pip", "install", *words]).return
 
 
 def ansible_home() -> Path:
-    """A home for Ansible's tools, with a stand-in for get-pip under the name that this ansible-test looks for."""
+    """A home folder for Ansible's tools, with a stand-in for get-pip under the name that this ansible-test expects."""
     home = cache() / "home"
     place = home / ".ansible" / "test" / "cache" / f"get_pip_{_pip_version().replace('.', '_')}.py"
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -32,11 +32,11 @@ def ansible_home() -> Path:
 
 
 def _pip_version() -> str:
-    """The version of pip that ansible-test wants, from its own source."""
+    """The version of pip that ansible-test expects, read from its source."""
     import ansible_test  # type: ignore[import-untyped]
 
     source = Path(ansible_test.__path__[0]) / "_internal" / "python_requirements.py"
-    found = re.search(r"default_packages = dict\(\s*pip='([\d.]+)'", source.read_text())
-    if found is None:
-        raise LabError(f"{source} no longer says which pip ansible-test wants: look there and correct dev/sanity.py")
-    return found[1]
+    match = re.search(r"default_packages = dict\(\s*pip='([\d.]+)'", source.read_text())
+    if match is None:
+        raise LabError(f"{source} no longer names ansible-test's version of pip: look there and correct dev/sanity.py")
+    return match[1]

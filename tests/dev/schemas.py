@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""libvirt's own schemas, from the distribution's package, without installing libvirt."""
+"""libvirt's schemas from the distribution's package, without installing libvirt."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from lab.progress import stage
 from dev.environment import cache
 
 _INSTALLED = Path("/usr/share/libvirt/schemas")
-# Where the schemas are: Debian 13 has them in libvirt-common, Debian 12 in libvirt0.
+# The packages with the schemas: libvirt-common in Debian 13, libvirt0 in Debian 12.
 _PACKAGES = ("libvirt-common", "libvirt0")
 
 
 def schemas() -> Path:
-    """The folder with nodedev.rng, fetched once."""
-    kept = cache() / "libvirt" / _INSTALLED.relative_to("/")
-    for folder in (_INSTALLED, kept):
+    """The folder with nodedev.rng, downloaded once."""
+    cached = cache() / "libvirt" / _INSTALLED.relative_to("/")
+    for folder in (_INSTALLED, cached):
         if (folder / "nodedev.rng").is_file():
             return folder
-    with stage("fetching libvirt's schemas"):
+    with stage("downloading libvirt's schemas"):
         for package in _PACKAGES:
-            if _unpacked(package) and (kept / "nodedev.rng").is_file():
-                return kept
+            if _unpacked(package) and (cached / "nodedev.rng").is_file():
+                return cached
     raise LabError(f"none of the packages {', '.join(_PACKAGES)} of this distribution has libvirt's nodedev.rng")
 
 
 def _unpacked(package: str) -> bool:
-    """Whether the package exists; its files are then in the cache."""
+    """Unpack the package into the cache. Returns False if there is no such package."""
     known = subprocess.run(["apt-cache", "show", package], check=False, capture_output=True)
     if known.returncode != 0:
         return False

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A copy of the tree where Ansible's tools want it: .../ansible_collections/vfio/mdev."""
+"""A copy of the tree in the folder that Ansible's tools expect: .../ansible_collections/vfio/mdev."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from dev.environment import CHECKOUT
 
 @contextlib.contextmanager
 def staged() -> Iterator[Path]:
-    """The copied collection, with all that git tracks or would. It goes when the block ends.
+    """Copy the collection, with all files that git tracks or would track. The copy is removed when the block ends.
 
-    It is never below the checkout: ansible-test skips every target in a folder that git ignores, and is green then.
+    The copy is never below the checkout: in a folder that git ignores, ansible-test skips every target and succeeds.
     """
     with tempfile.TemporaryDirectory(prefix="vfio-mdev-") as folder:
         target = Path(folder) / "ansible_collections" / "vfio" / "mdev"
@@ -37,5 +37,5 @@ def _files() -> list[str]:
 
 
 def collections_path(stage: Path) -> Path:
-    """What ANSIBLE_COLLECTIONS_PATH must be for a staged collection."""
+    """The value of ANSIBLE_COLLECTIONS_PATH for a staged collection."""
     return stage.parents[2]

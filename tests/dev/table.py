@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The answer of mdev_info as tables for people."""
+"""The result of mdev_info as tables for people."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ Row = Sequence[str]
 
 
 def parents_table(info: dict[str, Any]) -> str:
-    """A line per parent and type: used and free."""
+    """One line per parent and type, with used and free instances."""
     rows: list[Row] = [("PARENT", "DRIVER", "TYPE", "NAME", "USED", "DEFINED", "FREE")]
     for parent in info["parents"]:
-        for index, kind in enumerate(parent["types"]):
+        for index, mdev_type in enumerate(parent["types"]):
             place = (parent["address"], parent["driver"] or "-") if index == 0 else ("", "")
-            numbers = (kind["active"], kind["defined"], kind["available_instances"])
-            rows.append((*place, kind["id"], kind["name"] or "-", *(_text(one) for one in numbers)))
+            numbers = (mdev_type["active"], mdev_type["defined"], mdev_type["available_instances"])
+            rows.append((*place, mdev_type["id"], mdev_type["name"] or "-", *(_text(number) for number in numbers)))
     return _aligned(rows)
 
 
 def devices_table(info: dict[str, Any]) -> str:
-    """A line per device: where it is, whether it is active, defined, started at boot, and who uses it."""
+    """One line per device: its parent and type, whether it is active, defined and started at boot, and its users."""
     rows: list[Row] = [("DEVICE", "PARENT", "TYPE", "ACTIVE", "DEFINED", "AUTOSTART", "USED BY")]
     for device in info["devices"]:
         states = (_text(device[name]) for name in ("active", "defined", "autostart"))

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drivers that answer as hardware does, and the modules run against them at the real paths.
 
-One file per driver, each rule with its source; what they share is :mod:`drivers.kit`.
+One file per driver, each rule with its source; their common parts are in :mod:`drivers.kit`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A machine whose hardware each test chooses."""
+"""A host whose hardware each test chooses."""
 
 from __future__ import annotations
 
@@ -9,38 +9,40 @@ from collections.abc import Iterator
 
 import pytest
 
-from drivers.kit.host import Driver, Host
-from drivers.kit.machine import Boot, Machine
+from drivers.kit.host_files import Driver, HostFiles
+from drivers.kit.isolated_host import Boot, IsolatedHost
 from drivers.kit.mount import mounted
 from drivers.kit.namespace import Namespace
 
 
 @pytest.fixture(scope="session")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    with mounted(tmp_path_factory.mktemp("host")) as host:
-        yield host
+def host_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostFiles]:
+    with mounted(tmp_path_factory.mktemp("host")) as files:
+        yield files
 
 
 @pytest.fixture(scope="session")
-def namespaces(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Namespace]]:
-    """The one that serves all tests; another one after one that was broken."""
+def namespaces(host_files: HostFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Namespace]]:
+    """The namespace that serves all tests, followed by a new one for each that broke."""
     started: list[Namespace] = []
     yield started
-    for one in started:
-        one.stop()
+    for namespace in started:
+        namespace.stop()
 
 
 @pytest.fixture
-def boot(host: Host, namespaces: list[Namespace], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Boot]:
-    """Boots the machine with these drivers."""
+def boot(
+    host_files: HostFiles, namespaces: list[Namespace], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Boot]:
+    """Boots the host with these drivers."""
 
-    def machine(*drivers: Driver) -> Machine:
+    def host(*drivers: Driver) -> IsolatedHost:
         if not namespaces or not namespaces[-1].alive:
-            namespaces.append(Namespace(host.root, tmp_path_factory.mktemp("namespace")))
-        host.boot(*drivers)
-        return Machine(host, namespaces[-1])
+            namespaces.append(Namespace(host_files.root, tmp_path_factory.mktemp("namespace")))
+        host_files.boot(*drivers)
+        return IsolatedHost(host_files, namespaces[-1])
 
-    yield machine
-    host.kernel.removals_end.set()
+    yield host
+    host_files.kernel.removals_end.set()
     if namespaces and namespaces[-1].alive:
         namespaces[-1].reset()

@@ -24,7 +24,7 @@ ADDRESS = "0000:00:02.0"
 
 @dataclass(frozen=True)
 class _Share:
-    """What a device takes of the GPU: MB of aperture, MB of hidden memory, fences."""
+    """A device's share of the GPU: MB of aperture, MB of hidden memory, fences."""
 
     low: int
     high: int
@@ -56,8 +56,8 @@ class Gpu(MdevParent):
         ]
 
     def left(self, type_id: str) -> int:
-        shares = [_share(one.type_id) for one in self.devices()]
-        taken = [sum(each) for each in zip(*map(astuple, shares), strict=True)] or [0, 0, 0]
+        shares = [_share(device.type_id) for device in self.devices()]
+        taken = [sum(amounts) for amounts in zip(*map(astuple, shares), strict=True)] or [0, 0, 0]
         budgets = zip(astuple(_HOST), taken, astuple(_share(type_id)), strict=True)
         return min(int(most - used) // int(cost) for most, used, cost in budgets)
 

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Drivers that are broken, slow or gone, and that promise what they do not keep.
+"""Drivers that are broken, slow or gone, or that promise more than they have.
 
-No one driver is like this. Each fault has been seen in some: see the docstrings.
+No real driver has all these faults, but each of them was observed in some driver: see the docstrings.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatch
 
-from drivers.kit.host import Driver
+from drivers.kit.host_files import Driver
 from drivers.kit.kernel import Kernel
 from drivers.kit.nodes import Node, Nodes, refuse
 from drivers.samples import Sample
 
-# What becomes of a file.
+# Changes the behavior of a file.
 Fault = Callable[[Node], Node]
 
 _TYPE = "nvidia-471"
@@ -31,7 +31,7 @@ class Faulty:
     def __init__(self, faults: Mapping[str, Fault], *drivers: Driver) -> None:
         self._faults = faults
         self._drivers = drivers
-        # Patterns that matched nothing so far: a test that leaves one has shown nothing.
+        # Patterns that have matched nothing so far: a test that leaves one has tested nothing.
         self.unused = set(faults)
 
     def plug(self, kernel: Kernel) -> None:
@@ -41,20 +41,20 @@ class Faulty:
     def nodes(self) -> Nodes:
         nodes = {path: node for driver in self._drivers for path, node in driver.nodes().items()}
         for pattern, fault in self._faults.items():
-            hit = {path: fault(node) for path, node in nodes.items() if fnmatch(path, pattern)}
-            if hit:
+            faulty = {path: fault(node) for path, node in nodes.items() if fnmatch(path, pattern)}
+            if faulty:
                 self.unused.discard(pattern)
-            nodes.update(hit)
+            nodes.update(faulty)
         return nodes
 
 
-def saying(text: str | bytes) -> Fault:
-    """Reads as something else."""
+def returning(text: str | bytes) -> Fault:
+    """Returns this text instead."""
     return lambda node: replace(node, read=lambda: text)
 
 
 def failing(number: int) -> Fault:
-    """Can't be read, or written."""
+    """Cannot be read or written."""
 
     return lambda node: replace(
         node, read=node.read and (lambda: refuse(number)), write=node.write and (lambda _text: refuse(number))
@@ -62,7 +62,7 @@ def failing(number: int) -> Fault:
 
 
 def slow(seconds: float) -> Fault:
-    """Takes its time: a card that wakes up, a driver that asks its firmware."""
+    """Responds slowly: a card that wakes up, a driver that queries its firmware."""
 
     def fault(node: Node) -> Node:
         def read() -> str | bytes:
@@ -80,7 +80,7 @@ def slow(seconds: float) -> Fault:
 
 
 def interrupted(times: int) -> Fault:
-    """A system call that a signal cut short: EINTR, a few times."""
+    """A system call that a signal interrupts: EINTR, a few times."""
 
     def fault(node: Node) -> Node:
         left = [times]
@@ -105,17 +105,17 @@ def interrupted(times: int) -> Fault:
 
 
 def in_pieces(size: int) -> Fault:
-    """A read gives less than was asked for, and the rest the next time."""
-    return lambda node: replace(node, most=size)
+    """A read returns less than requested, and the rest the next time."""
+    return lambda node: replace(node, max_read=size)
 
 
-def ghost(node: Node) -> Node:
-    """Listed, and not there when it is looked for: what happens when something is taken away meanwhile."""
-    return replace(node, look=lambda: refuse(errno.ENOENT))
+def vanished(node: Node) -> Node:
+    """Listed, but gone when it is looked up: it was removed in between."""
+    return replace(node, on_lookup=lambda: refuse(errno.ENOENT))
 
 
 def late(seconds: float) -> Fault:
-    """Comes some time after it is first looked for: drivers and udev are not done when the write returns."""
+    """Appears some time after the first lookup: drivers and udev are not done when the write returns."""
 
     def fault(node: Node) -> Node:
         first: list[float] = []
@@ -125,7 +125,7 @@ def late(seconds: float) -> Fault:
             if time.monotonic() - first[0] < seconds:
                 refuse(errno.ENOENT)
 
-        return replace(node, look=look)
+        return replace(node, on_lookup=look)
 
     return fault
 
@@ -140,23 +140,23 @@ def a_folder(node: Node) -> Node:
     return Node()
 
 
-def shut(number: int) -> Fault:
-    """Can't be opened."""
-    return lambda node: replace(node, opened=lambda: refuse(number))
+def unopenable(number: int) -> Fault:
+    """Cannot be opened."""
+    return lambda node: replace(node, on_open=lambda: refuse(number))
 
 
-def leading_nowhere(node: Node) -> Node:
-    """A link to what is not there."""
+def dangling_link(node: Node) -> Node:
+    """A link to a path that does not exist."""
     return replace(node, target="../nowhere/at all")
 
 
-def deaf(node: Node) -> Node:
-    """Says yes to what is written and does nothing."""
+def ignoring_writes(node: Node) -> Node:
+    """Accepts whatever is written and does nothing."""
     return replace(node, write=lambda _text: None)
 
 
-class Liar(Sample):
-    """A virtual function that promises more than there is: of SR-IOV parents the sum overstates, numbers lag behind."""
+class MisleadingDriver(Sample):
+    """A virtual function that reports more than it has: for SR-IOV parents the sum overstates, and numbers lag."""
 
     def __init__(self, address: str, room: int, promise: int | None = None) -> None:
         super().__init__(address, {_TYPE: 1}, room, place=f"pci0000:40/{address}", subsystem="bus/pci")
@@ -170,8 +170,8 @@ class Liar(Sample):
             refuse(errno.ENOSPC)
 
 
-class Refusing(Sample):
-    """mtty's types, and one answer to all who ask for a device."""
+class RefusingDriver(Sample):
+    """mtty's types, with the same errno for every new device."""
 
     def __init__(self, number: int) -> None:
         super().__init__("mtty", {"mtty-1": 1, "mtty-2": 2}, 24)
@@ -181,8 +181,8 @@ class Refusing(Sample):
         refuse(self._number)
 
 
-class Idle(Sample):
-    """mtty's types, and a driver that says yes and does nothing."""
+class NoOpDriver(Sample):
+    """mtty's types, with a driver that accepts a new device and does nothing."""
 
     def __init__(self) -> None:
         super().__init__("mtty", {"mtty-1": 1, "mtty-2": 2}, 24)

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """NVIDIA without SR-IOV (Pascal to Turing): the card itself is the parent.
 
-Source: see :mod:`drivers.nvidia_card`; on a card without SR-IOV available_instances is the type's maximum less all that
-were created on it, and 0 for types of another size. A creation that does not fit is EIO.
+Source: see :mod:`drivers.nvidia_card`; on a card without SR-IOV available_instances is the type's maximum minus all
+created vGPUs, and 0 for types of another size. A creation that does not fit is EIO.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class VgpuParent(MdevParent):
     def __init__(self, pci: Function, types: Sequence[VgpuType]) -> None:
         super().__init__(pci.address, pci.place, "bus/pci", pci.driver, "nvidia-vgpu-vfio")
         self._pci = pci
-        self._types = {one.id: one for one in types}
+        self._types = {vgpu_type.id: vgpu_type for vgpu_type in types}
         self._parameters: dict[str, Parameters] = {}
 
     def plug(self, kernel: Kernel) -> None:
@@ -33,14 +33,14 @@ class VgpuParent(MdevParent):
         self._parameters.clear()
 
     def types(self) -> Sequence[MdevType]:
-        return [one.as_mdev() for one in self._types.values()]
+        return [vgpu_type.as_mdev() for vgpu_type in self._types.values()]
 
     def created(self) -> list[VgpuType]:
         """The vGPUs on this function."""
-        return [self._types[one.type_id] for one in self.devices()]
+        return [self._types[device.type_id] for device in self.devices()]
 
     def on_card(self) -> list[VgpuType]:
-        """The vGPUs on the card: of the card that is a parent itself, its own."""
+        """The vGPUs on the card. A card that is the parent itself has only its own."""
         return self.created()
 
     def left(self, type_id: str) -> int:

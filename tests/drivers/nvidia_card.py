@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What NVIDIA's resource manager knows of one card, whichever way its driver shows it.
+"""The rules of NVIDIA's resource manager for one card, independent of how the driver presents it.
 
 Source: NVIDIA's vGPU host driver, open parts: os-hypervisor.c (get_available_instances, nv_vgpu_get_type_info),
 kernel_vgpu_mgr.c (_kvgpumgrCheckVgpuTypeSupported, kvgpumgrCreateRequestVgpu), nvidia-vgpu-vfio.c (nv_vgpu_vfio_create:
-whatever is wrong with a creation is EIO; vgpu_params_show, vgpu_params_store); NVML's documentation
+every failed creation is EIO; vgpu_params_show, vgpu_params_store); NVML's documentation
 (NVML_DEVICE_VGPU_CAP_HETEROGENEOUS_TIMESLICE_PROFILES and _SIZES); NVIDIA vGPU User Guide.
 """
 
@@ -23,17 +23,17 @@ from drivers.kit.pci import Function
 _VENDOR = "0x10de"
 
 # VGPU_CONFIG_PARAMS_MAX_LENGTH
-_MOST_PARAMETERS = 1024
+_MAX_PARAMETERS = 1024
 
 
 @dataclass(frozen=True)
 class VgpuType:
-    """A vGPU type. framebuffer: in MiB; most: how many of it one card holds."""
+    """A vGPU type. framebuffer: in MiB; maximum: how many of it one card holds."""
 
     number: int
     name: str
     framebuffer: int
-    most: int
+    maximum: int
 
     @property
     def id(self) -> str:
@@ -44,7 +44,7 @@ class VgpuType:
             self.id,
             self.name,
             f"num_heads=1, frl_config=60, framebuffer={self.framebuffer}M, max_resolution=4096x2160, "
-            f"max_instance={self.most}",
+            f"max_instance={self.maximum}",
         )
 
 
@@ -76,22 +76,22 @@ def virtual_functions(card: str, count: int) -> list[str]:
     return [f"{card[:-2]}{number >> 3:02x}.{number & 7}" for number in numbers]
 
 
-def room(kind: VgpuType, created: Sequence[VgpuType]) -> int:
-    """How many more of a type a card takes that holds these.
+def room(vgpu_type: VgpuType, created: Sequence[VgpuType]) -> int:
+    """How many more vGPUs of a type fit on a card that already holds these.
 
-    All vGPUs of a card have one framebuffer size; types of the same size (4A and 4Q) may be mixed. As many fit as the
-    asked type's maximum says, whatever types are there.
+    All vGPUs of a card have one framebuffer size; types of the same size (4A and 4Q) may be mixed. The maximum of the
+    requested type limits the total, whatever types are on the card.
     """
-    if any(one.framebuffer != kind.framebuffer for one in created):
+    if any(existing.framebuffer != vgpu_type.framebuffer for existing in created):
         return 0
-    return max(0, kind.most - len(created))
+    return max(0, vgpu_type.maximum - len(created))
 
 
 class Parameters:
     """The file vgpu_params of one vGPU.
 
-    The driver takes a newline at the end for granted and drops the last character, whatever it is. Only while nobody
-    has the vGPU open it may be written, else EPERM.
+    The driver expects a trailing newline and drops the last character, whatever it is. A write fails with EPERM while
+    the vGPU is open.
     """
 
     def __init__(self, is_open: Callable[[], bool]) -> None:
@@ -105,7 +105,7 @@ class Parameters:
         return f"{self.text}\n"
 
     def write(self, text: str) -> None:
-        if len(text) > _MOST_PARAMETERS:
+        if len(text) > _MAX_PARAMETERS:
             refuse(errno.E2BIG)
         if self._is_open():
             refuse(errno.EPERM)

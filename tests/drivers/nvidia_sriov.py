@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""NVIDIA with SR-IOV (Ampere): each virtual function is a parent that holds one device; the card is none.
+"""NVIDIA with SR-IOV (Ampere): each virtual function is a parent of one device; the card itself is not a parent.
 
-Source: see :mod:`drivers.nvidia_card`; with SR-IOV available_instances of a function is 1 or 0: 0 where the function
-has a device, where the card holds as many as the type's maximum, and where it holds another size. So each creation
-changes what all functions of the card say.
+Source: see :mod:`drivers.nvidia_card`; with SR-IOV available_instances of a function is 1 or 0: 0 if the function
+has a device, if the card holds the type's maximum, and if it holds another size. So each creation changes the numbers
+of all functions of the card.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _VirtualFunction(VgpuParent):
         self._card = card
 
     def on_card(self) -> list[VgpuType]:
-        return [kind for one in self._card.functions for kind in one.created()]
+        return [vgpu_type for function in self._card.functions for vgpu_type in function.created()]
 
     def left(self, type_id: str) -> int:
         return 0 if self.created() else min(1, room(self._types[type_id], self.on_card()))
@@ -39,15 +39,15 @@ class Card:
         physical = f"{card}.0"
         self._physical = function(physical, _PRODUCT, numa_node, virtual=addresses, total_virtual=16)
         self.functions = [
-            _VirtualFunction(function(one, _PRODUCT, numa_node, physical=physical), self) for one in addresses
+            _VirtualFunction(function(address, _PRODUCT, numa_node, physical=physical), self) for address in addresses
         ]
 
     def plug(self, kernel: Kernel) -> None:
-        for one in self.functions:
-            one.plug(kernel)
+        for parent in self.functions:
+            parent.plug(kernel)
 
     def nodes(self) -> Nodes:
         nodes = self._physical.nodes()
-        for one in self.functions:
-            nodes.update(one.nodes())
+        for parent in self.functions:
+            nodes.update(parent.nodes())
         return nodes

@@ -3,28 +3,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """NVIDIA without mediated devices (vendor VFIO: Ada, Hopper and newer, on newer kernels).
 
-``Card(address, count)`` is a card with so many virtual functions; ``card.functions[0].address`` names one,
-``card.types_set()`` says what is set where, ``host.kernel.held.add(address)`` lets somebody have one open. Plug it with
-``host.boot(card)``: a boot forgets all types and parameters, as the driver does. ``answers`` is what refusals give:
-:data:`SHIPPED` or :data:`UPSTREAM`.
+``Card(address, count)`` is a card with that many virtual functions; ``card.functions[0].address`` is the address of the
+first, ``card.types_set()`` returns the type of each function, ``files.kernel.held.add(address)`` marks a function as
+open. Add it with ``files.boot(card)``: a boot clears all types and parameters, as the driver does. ``answers`` selects
+the errnos of refusals: :data:`SHIPPED` or :data:`UPSTREAM`.
 
 Each function has ``nvidia/creatable_vgpu_types``, ``nvidia/current_vgpu_type`` and ``nvidia/vgpu_params``, a VFIO group
-of its own, and ``vfio-dev/vfioN``. The card has none of them. The list of types is made for its function and this
-moment: it shrinks as the card fills.
+of its own, and ``vfio-dev/vfioN``. The card has none of them. The list of types is per function and always current: it
+shrinks as the card fills.
 
 NVIDIA's documentation names no errno. Two drivers do, in their source:
 
 - as shipped (the vfio_pci_core part of nvidia-vgpu-vfio: creatable_vgpu_types_show, current_vgpu_type_store;
-  nv_vgpu_vfio_destroy). The list starts with a header line, always; the header is all there is on a function that has a
-  type, and everywhere on a full card. A second type while one is set is EPERM: clear it first. Clearing is EPERM where
-  nothing is set, and where a guest has the function open (EBUSY, if the guest's process takes more than 5 s to end).
-  What the card can't take, an unknown number too, is EIO.
+  nv_vgpu_vfio_destroy). The list starts with a header line, always; nothing else is listed on a function that has a
+  type, and on all functions of a full card. A second type while one is set is EPERM: clear it first. Clearing is
+  EPERM if nothing is set, and if a guest has the function open (EBUSY, if the guest's process takes more than 5 s to
+  end). Whatever the card cannot accept, also an unknown number, is EIO.
 - NVIDIA's patches for the kernel itself (drivers/vfio/pci/nvidia-vgpu, 2025, not merged when this was written). EBUSY
-  while a guest has it open, EINVAL for another type than the card has, ENOSPC, ENODEV for an unknown number; nothing
-  happens where nothing is set. No header once the card has a vGPU, and an empty list on a function that has a type.
+  while a guest has it open, EINVAL for a type of another size than the card has, ENOSPC, ENODEV for an unknown number;
+  clearing does nothing if nothing is set. No header once the card has a vGPU, and an empty list on a function that has
+  a type.
 
-One framebuffer size a card, unless it is in mixed mode (nvidia-smi vgpu -shm 1), which this one is not. For vgpu_params
-see :mod:`drivers.nvidia_card`; without a vGPU it is ENXIO.
+One framebuffer size per card, unless it is in mixed mode (nvidia-smi vgpu -shm 1), which this one is not. For
+vgpu_params see :mod:`drivers.nvidia_card`; without a vGPU it is ENXIO.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _PRODUCT = "0x26b9"
 
 @dataclass(frozen=True)
 class Answers:
-    """What is answered to a write to current_vgpu_type that is not taken. 0: nothing happens."""
+    """The errnos of writes to current_vgpu_type that are not accepted. 0: nothing happens."""
 
     in_use: int
     already_set: int
@@ -76,7 +77,7 @@ UPSTREAM = Answers(
 
 
 class VirtualFunction:
-    """A function that holds at most one vGPU, which has no UUID: the function is its name."""
+    """A function that holds at most one vGPU, which has no UUID: the function identifies it."""
 
     def __init__(self, pci: Function, card: Card) -> None:
         self.address = pci.address
@@ -89,17 +90,17 @@ class VirtualFunction:
         self.group = kernel.new_group()
         self._set(None)
 
-    def _set(self, kind: VgpuType | None) -> None:
-        self.type = kind
+    def _set(self, vgpu_type: VgpuType | None) -> None:
+        self.type = vgpu_type
         self._parameters = Parameters(self._is_open)
 
     def set_by_hand(self, number: int) -> None:
-        """Somebody else sets a type, or with 0 clears it."""
+        """Set a type as another program would, or clear it with 0."""
         self._set(self._card.type(number))
         self._kernel.changed()
 
     def _is_open(self) -> bool:
-        """Whether a guest has it. Whoever has no more than its group open does not (drivers/vfio/group.c)."""
+        """Whether a guest uses it. A process that only has its group open does not (drivers/vfio/group.c)."""
         return self.address in self._kernel.held
 
     def nodes(self) -> Nodes:
@@ -120,9 +121,9 @@ class VirtualFunction:
 
     def _creatable(self) -> str:
         created = self._card.created()
-        kinds = [] if self.type else [one for one in self._card.types if room(one, created)]
+        types = [] if self.type else [vgpu_type for vgpu_type in self._card.types if room(vgpu_type, created)]
         header = _HEADER if self._card.answers.header_always or not created else ""
-        return header + "".join(f"{one.number:<5} : {one.name}\n" for one in kinds)
+        return header + "".join(f"{vgpu_type.number:<5} : {vgpu_type.name}\n" for vgpu_type in types)
 
     def _current(self) -> str:
         return f"{self.type.number if self.type else 0}\n"
@@ -131,29 +132,30 @@ class VirtualFunction:
         # kstrtol with base 10: nothing but digits and one newline.
         if re.fullmatch(r"[+-]?[0-9]+\n?", text) is None:
             refuse(errno.EINVAL)
-        number = self._refused_number(int(text))
-        if number:
-            refuse(number)
+        refusal = self._refused_number(int(text))
+        if refusal:
+            refuse(refusal)
         if int(text) or self.type:
             self._set(self._card.type(int(text)))
 
-    def _refused_number(self, wanted: int) -> int:
-        """Why the driver does not take it, as errno; 0 where it does."""
-        answers, kind = self._card.answers, self._card.type(wanted)
+    def _refused_number(self, number: int) -> int:
+        """The errno if the driver does not accept this type number, otherwise 0."""
+        answers, vgpu_type = self._card.answers, self._card.type(number)
         if self._card.broken:
             return errno.EIO
         if self.type and self._is_open():
             return answers.in_use
-        if not wanted:
+        if not number:
             return 0 if self.type else answers.nothing_set
         if self.type:
             return answers.already_set
-        if kind is None:
+        if vgpu_type is None:
             return answers.unknown
         created = self._card.created()
-        if room(kind, created):
+        if room(vgpu_type, created):
             return 0
-        return answers.full if all(one.framebuffer == kind.framebuffer for one in created) else answers.other_size
+        same_size = all(existing.framebuffer == vgpu_type.framebuffer for existing in created)
+        return answers.full if same_size else answers.other_size
 
     def _read_parameters(self) -> str:
         return self._parameters.read() if self.type else refuse(errno.ENXIO)
@@ -170,29 +172,31 @@ class Card:
     def __init__(self, card: str, count: int, answers: Answers = SHIPPED) -> None:
         self.types = L40S
         self.answers = answers
-        # Whether whatever is asked of the card fails.
+        # Whether every request to the card fails.
         self.broken = False
         addresses = virtual_functions(card, count)
         physical = f"{card}.0"
         self._physical = function(physical, _PRODUCT, 0, virtual=addresses, total_virtual=32)
-        self.functions = [VirtualFunction(function(one, _PRODUCT, 0, physical=physical), self) for one in addresses]
+        self.functions = [
+            VirtualFunction(function(address, _PRODUCT, 0, physical=physical), self) for address in addresses
+        ]
 
     def plug(self, kernel: Kernel) -> None:
-        for one in self.functions:
-            one.plug(kernel)
+        for virtual_function in self.functions:
+            virtual_function.plug(kernel)
 
     def nodes(self) -> Nodes:
         nodes = {"sys/module/nvidia": Node(), "sys/module/nvidia_vgpu_vfio": Node(), **self._physical.nodes()}
-        for one in self.functions:
-            nodes.update(one.nodes())
+        for virtual_function in self.functions:
+            nodes.update(virtual_function.nodes())
         return nodes
 
     def created(self) -> list[VgpuType]:
-        return [one.type for one in self.functions if one.type is not None]
+        return [function.type for function in self.functions if function.type is not None]
 
     def type(self, number: int) -> VgpuType | None:
-        return next((one for one in self.types if one.number == number), None)
+        return next((vgpu_type for vgpu_type in self.types if vgpu_type.number == number), None)
 
     def types_set(self) -> dict[str, int]:
         """The type of each function that has one."""
-        return {one.address: one.type.number for one in self.functions if one.type is not None}
+        return {function.address: function.type.number for function in self.functions if function.type is not None}

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The kernel's sample drivers, and parents like them: types that share a budget.
 
-Source: samples/vfio-mdev (mtty.c, mdpy.c, mbochs.c) and what they answered on Linux 6.1 and 6.12.
+Source: samples/vfio-mdev (mtty.c, mdpy.c, mbochs.c) and their answers on Linux 6.1 and 6.12.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from drivers.kit.nodes import Node, Nodes, refuse
 
 
 class Sample(MdevParent):
-    """A parent with a budget. costs: what a device of each type takes of it. full: what it answers when it is used up.
+    """A parent with a budget. costs: the share of a device of each type. full: the errno when it is used up.
 
-    settings: attributes of its devices, each with what takes a value, or refuses it.
+    settings: attributes of its devices, each with a function that accepts a value or refuses it.
     """
 
     def __init__(
@@ -44,10 +44,10 @@ class Sample(MdevParent):
         self._values: dict[str, str] = {}
 
     def types(self) -> Sequence[MdevType]:
-        return [MdevType(one, self._names.get(one, one)) for one in self._costs]
+        return [MdevType(type_id, self._names.get(type_id, type_id)) for type_id in self._costs]
 
     def left(self, type_id: str) -> int:
-        taken = sum(self._costs[one.type_id] for one in self.devices())
+        taken = sum(self._costs[device.type_id] for device in self.devices())
         return (self._budget - taken) // self._costs[type_id]
 
     def probe(self, type_id: str, uuid: str) -> None:
@@ -55,11 +55,11 @@ class Sample(MdevParent):
             refuse(self._full)
 
     def attributes(self, device: MdevDevice) -> Nodes:
-        return {name: self._setting(f"{device.uuid}/{name}", take) for name, take in self._settings.items()}
+        return {name: self._setting(f"{device.uuid}/{name}", accept) for name, accept in self._settings.items()}
 
-    def _setting(self, key: str, take: Callable[[str], None]) -> Node:
+    def _setting(self, key: str, accept: Callable[[str], None]) -> Node:
         def write(text: str) -> None:
-            take(text.strip())
+            accept(text.strip())
             self._values[key] = text
 
         return Node(read=lambda: self._values.get(key, "0\n"), write=write)
@@ -72,5 +72,5 @@ def mtty(**facts: Any) -> Sample:
 
 
 def mdpy() -> Sample:
-    """Displays: four, of whatever size."""
+    """Displays: four of any size."""
     return Sample("mdpy", dict.fromkeys(("mdpy-vga", "mdpy-xga", "mdpy-hd"), 1), 4, full=errno.EUSERS)

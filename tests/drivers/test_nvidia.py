@@ -9,8 +9,8 @@ from collections import Counter
 
 import pytest
 
-from drivers.kit.changes import Change, Refusal, show, show_refusal, thrice
-from drivers.kit.machine import Boot, Machine
+from drivers.kit.changes import Change, Refusal, apply_and_repeat, check_change, check_refusal
+from drivers.kit.isolated_host import Boot, IsolatedHost
 from drivers.nvidia import t4
 
 UUID = "11111111-2222-3333-4444-555555555555"
@@ -31,10 +31,10 @@ CHANGES = {
         [f"create {Q4} on {CARD}"],
         {"type": Q4, "nodedev": "mdev_11111111_2222_3333_4444_555555555555_0000_3b_00_0", "numa_node": 0},
     ),
-    "beside one of the same type": Change(
+    "beside a device of the same type": Change(
         {"uuid": OTHER, "type": Q4}, [f"create {Q4} on {CARD}"], {"parent": CARD}, before=(ACTIVE,)
     ),
-    "beside one of the same size": Change(
+    "beside a device of the same size": Change(
         {"uuid": OTHER, "type": A4}, [f"create {A4} on {CARD}"], {"parent": CARD}, before=(ACTIVE,)
     ),
     "another size, on the other card": Change(
@@ -52,7 +52,9 @@ CHANGES = {
     "stopped": Change(
         {**DEFINED, "active": False}, [f"remove {Q4} on {CARD}"], {"active": False, "defined": True}, before=(DEFINED,)
     ),
-    "away": Change({"uuid": UUID, "type": Q4, "state": "absent"}, [f"remove {Q4} on {CARD}"], None, before=(ACTIVE,)),
+    "removed": Change(
+        {"uuid": UUID, "type": Q4, "state": "absent"}, [f"remove {Q4} on {CARD}"], None, before=(ACTIVE,)
+    ),
 }
 
 REFUSALS = {
@@ -62,46 +64,44 @@ REFUSALS = {
         [f"has 0 of {Q2} left (but 3 of {A4}, 3 of {Q4})"],
         before=(ACTIVE,),
     ),
-    "a name that is not all of the name": Refusal(
-        {"uuid": UUID, "type": "T4-4Q"}, "not_found", ["'T4-4Q'", "GRID T4-4Q"]
-    ),
-    "a card that is not there": Refusal({"uuid": UUID, "type": Q4, "parent": "0000:d8:00.0"}, "not_found", ["d8:00"]),
+    "a part of a name": Refusal({"uuid": UUID, "type": "T4-4Q"}, "not_found", ["'T4-4Q'", "GRID T4-4Q"]),
+    "a card that does not exist": Refusal({"uuid": UUID, "type": Q4, "parent": "0000:d8:00.0"}, "not_found", ["d8:00"]),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_changes(boot: Boot, change: Change) -> None:
-    show(boot(t4(), t4(SECOND, numa_node=1)), change)
+    check_change(boot(t4(), t4(SECOND, numa_node=1)), change)
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
 def test_refusals(boot: Boot, refusal: Refusal) -> None:
-    show_refusal(boot(t4(), t4(SECOND, numa_node=1)), refusal)
+    check_refusal(boot(t4(), t4(SECOND, numa_node=1)), refusal)
 
 
-def left(machine: Machine) -> dict[str, int]:
-    return {one["id"]: one["available_instances"] for one in machine.info()["types"]}
+def left(host: IsolatedHost) -> dict[str, int]:
+    return {mdev_type["id"]: mdev_type["available_instances"] for mdev_type in host.info()["types"]}
 
 
-def test_room_goes_to_one_size(boot: Boot) -> None:
-    machine = boot(t4())
-    assert left(machine) == {A4: 4, Q2: 8, Q4: 4}
-    machine.device(uuid=UUID, type=Q4)
-    assert left(machine) == {A4: 3, Q2: 0, Q4: 3}
-    machine.device(uuid=OTHER, type=A4)
-    assert left(machine) == {A4: 2, Q2: 0, Q4: 2}
-    machine.set(devices=[], purge="all")
-    assert left(machine) == {A4: 4, Q2: 8, Q4: 4}
+def test_a_card_holds_one_size(boot: Boot) -> None:
+    host = boot(t4())
+    assert left(host) == {A4: 4, Q2: 8, Q4: 4}
+    host.device(uuid=UUID, type=Q4)
+    assert left(host) == {A4: 3, Q2: 0, Q4: 3}
+    host.device(uuid=OTHER, type=A4)
+    assert left(host) == {A4: 2, Q2: 0, Q4: 2}
+    host.set(devices=[], purge="all")
+    assert left(host) == {A4: 4, Q2: 8, Q4: 4}
 
 
 def test_a_set_of_two_sizes_takes_two_cards(boot: Boot) -> None:
-    machine = boot(t4(), t4(SECOND))
-    done = thrice(machine, machine.set, devices=[{"type": Q4, "count": 4}, {"type": Q2, "count": 8}])
-    assert Counter((one["parent"], one["type"]) for one in done["devices"]) == {(CARD, Q4): 4, (SECOND, Q2): 8}
-    assert left(machine) == {A4: 0, Q2: 0, Q4: 0}
+    host = boot(t4(), t4(SECOND))
+    done = apply_and_repeat(host, host.set, devices=[{"type": Q4, "count": 4}, {"type": Q2, "count": 8}])
+    assert Counter((device["parent"], device["type"]) for device in done["devices"]) == {(CARD, Q4): 4, (SECOND, Q2): 8}
+    assert left(host) == {A4: 0, Q2: 0, Q4: 0}
 
 
 def test_a_set_of_two_types_of_one_size_takes_one_card(boot: Boot) -> None:
-    machine = boot(t4(), t4(SECOND))
-    done = thrice(machine, machine.set, devices=[{"type": Q4, "count": 2}, {"type": A4, "count": 2}])
-    assert Counter((one["parent"], one["type"]) for one in done["devices"]) == {(CARD, Q4): 2, (CARD, A4): 2}
+    host = boot(t4(), t4(SECOND))
+    done = apply_and_repeat(host, host.set, devices=[{"type": Q4, "count": 2}, {"type": A4, "count": 2}])
+    assert Counter((device["parent"], device["type"]) for device in done["devices"]) == {(CARD, Q4): 2, (CARD, A4): 2}

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from drivers.hostile import Faulty, failing
-from drivers.kit.changes import Change, Refusal, actions, device, show, show_refusal, thrice
-from drivers.kit.machine import Boot, Machine
+from drivers.kit.changes import Change, Refusal, actions, apply_and_repeat, check_change, check_refusal, device
+from drivers.kit.isolated_host import Boot, IsolatedHost
 from drivers.nvidia_sriov import Card
 
 UUID = "11111111-2222-3333-4444-555555555555"
@@ -22,7 +22,7 @@ FIRST, SECOND = "0000:41:00.4", "0000:41:00.5"
 SMALL, MIDDLE, WHOLE = "nvidia-471", "nvidia-472", "nvidia-474"
 PARAMS = "nvidia/vgpu_params"
 
-# Of a card with six functions.
+# The functions of a card with six of them.
 FUNCTIONS = ("00.4", "00.5", "00.6", "00.7", "01.0", "01.1")
 
 
@@ -73,7 +73,7 @@ CHANGES = {
         {"parent": SECOND},
         before=(ACTIVE,),
     ),
-    "away": Change(
+    "removed": Change(
         {"uuid": UUID, "state": "absent"},
         [f"remove {SMALL} on {FIRST}", f"undefine {SMALL} on {FIRST}"],
         None,
@@ -103,36 +103,39 @@ REFUSALS = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_changes(boot: Boot, change: Change) -> None:
-    show(boot(Card("0000:41:00", 3)), change)
+    check_change(boot(Card("0000:41:00", 3)), change)
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
 def test_refusals(boot: Boot, refusal: Refusal) -> None:
-    show_refusal(boot(Card("0000:41:00", 3)), refusal)
+    check_refusal(boot(Card("0000:41:00", 3)), refusal)
 
 
-def left(machine: Machine) -> dict[str, str]:
-    """How many of each type every function has left, a digit a type."""
-    parents = machine.info()["parents"]
-    return {one["address"][8:]: "".join(str(kind["available_instances"]) for kind in one["types"]) for one in parents}
+def left(host: IsolatedHost) -> dict[str, str]:
+    """The available instances of every function, one digit per type."""
+    parents = host.info()["parents"]
+    return {
+        parent["address"][8:]: "".join(str(mdev_type["available_instances"]) for mdev_type in parent["types"])
+        for parent in parents
+    }
 
 
-def test_each_creation_changes_the_room_of_all_functions_of_the_card(boot: Boot) -> None:
-    machine = boot(Card("0000:41:00", 6))
-    assert left(machine) == dict.fromkeys(FUNCTIONS, "111")
-    machine.device(uuid=UUID, type=SMALL, parent=SECOND)
-    assert left(machine) == {**dict.fromkeys(FUNCTIONS, "100"), "00.5": "000"}
-    machine.set(devices=[{"type": SMALL, "count": 4}])
-    # Five are all that the card takes, though one function is free.
-    assert left(machine) == dict.fromkeys(FUNCTIONS, "000")
-    assert "No parent has room" in machine.info()["hints"][0]
-    machine.set(devices=[], purge="all")
-    assert left(machine) == dict.fromkeys(FUNCTIONS, "111")
+def test_each_creation_changes_the_capacity_of_all_functions_of_the_card(boot: Boot) -> None:
+    host = boot(Card("0000:41:00", 6))
+    assert left(host) == dict.fromkeys(FUNCTIONS, "111")
+    host.device(uuid=UUID, type=SMALL, parent=SECOND)
+    assert left(host) == {**dict.fromkeys(FUNCTIONS, "100"), "00.5": "000"}
+    host.set(devices=[{"type": SMALL, "count": 4}])
+    # The card holds five devices, although one function is still free.
+    assert left(host) == dict.fromkeys(FUNCTIONS, "000")
+    assert "No parent has room" in host.info()["hints"][0]
+    host.set(devices=[], purge="all")
+    assert left(host) == dict.fromkeys(FUNCTIONS, "111")
 
 
 SETS: dict[str, tuple[list[dict[str, Any]], dict[tuple[str, str], int]]] = {
-    "as many as a card takes": ([{"type": SMALL, "count": 5}], {("41", SMALL): 5}),
-    "more than a card takes": ([{"type": SMALL, "count": 7}], {("41", SMALL): 5, ("c1", SMALL): 2}),
+    "as many as a card holds": ([{"type": SMALL, "count": 5}], {("41", SMALL): 5}),
+    "more than a card holds": ([{"type": SMALL, "count": 7}], {("41", SMALL): 5, ("c1", SMALL): 2}),
     "two types": ([{"type": SMALL, "count": 2}, {"type": WHOLE}], {("41", SMALL): 2, ("c1", WHOLE): 1}),
     "spread": ([{"type": SMALL, "count": 4, "placement": "spread"}], {("41", SMALL): 2, ("c1", SMALL): 2}),
     "on a NUMA node": ([{"type": SMALL, "count": 2, "numa_node": 0}], {("c1", SMALL): 2}),
@@ -141,71 +144,71 @@ SETS: dict[str, tuple[list[dict[str, Any]], dict[tuple[str, str], int]]] = {
 
 @pytest.mark.parametrize(("devices", "cards"), SETS.values(), ids=SETS)
 def test_sets(boot: Boot, devices: list[dict[str, Any]], cards: dict[tuple[str, str], int]) -> None:
-    machine = boot(Card("0000:41:00", 6), Card("0000:c1:00", 6, numa_node=0))
-    fits = machine.info(want=devices)["want"]
-    assert all(one["fits"] for one in fits)
+    host = boot(Card("0000:41:00", 6), Card("0000:c1:00", 6, numa_node=0))
+    answers = host.info(capacity=devices)["capacity"]
+    assert all(answer["fits"] for answer in answers)
     planned: Counter[tuple[str, str]] = Counter()
-    for one in fits:
-        for each in one["placement"]:
-            planned[each["parent"][5:7], one["type"]] += each["count"]
+    for answer in answers:
+        for placement in answer["placements"]:
+            planned[placement["parent"][5:7], answer["type"]] += placement["count"]
     assert planned == cards
-    done = thrice(machine, machine.set, devices=devices)
-    assert Counter((one["parent"][5:7], one["type"]) for one in done["devices"]) == cards
-    assert {one["uuid"]: one["type"] for one in machine.info()["devices"]} == machine.host.devices()
+    done = apply_and_repeat(host, host.set, devices=devices)
+    assert Counter((device["parent"][5:7], device["type"]) for device in done["devices"]) == cards
+    assert {shown["uuid"]: shown["type"] for shown in host.info()["devices"]} == host.files.devices()
 
 
-def test_a_set_that_no_card_has_room_for_is_known_before_anything_is_written(boot: Boot) -> None:
-    machine = boot(Card("0000:41:00", 6))
-    [fit] = machine.info(want=[{"type": SMALL, "count": 6}])["want"]
-    assert (fit["fits"], fit["fitting"]) == (False, 5)
-    refused = machine.set(devices=[{"type": SMALL, "count": 6}])
+def test_a_set_that_does_not_fit_is_refused_before_anything_is_written(boot: Boot) -> None:
+    host = boot(Card("0000:41:00", 6))
+    [answer] = host.info(capacity=[{"type": SMALL, "count": 6}])["capacity"]
+    assert (answer["fits"], answer["fitting"]) == (False, 5)
+    refused = host.set(devices=[{"type": SMALL, "count": 6}])
     assert refused["error"]["kind"] == "no_room"
     assert "holds at most 5" in refused["msg"]
-    assert machine.host.writes == []
+    assert host.files.writes == []
 
 
-def test_a_guest_that_runs_keeps_its_device_and_its_parameters(boot: Boot) -> None:
-    machine = boot(Card("0000:41:00", 3))
-    machine.device(**DEFINED)
-    pid = machine.give_to_guest(UUID, "web")
-    written = len(machine.host.writes)
+def test_a_running_guest_keeps_its_device_and_parameters(boot: Boot) -> None:
+    host = boot(Card("0000:41:00", 3))
+    host.device(**DEFINED)
+    pid = host.give_to_guest(UUID, "web")
+    written = len(host.files.writes)
     for request in ({"state": "absent"}, {"type": MIDDLE, "recreate": True}, {**DEFINED, "active": False}):
-        refused = machine.device(**{"uuid": UUID, **request})
+        refused = host.device(**{"uuid": UUID, **request})
         assert refused["error"]["kind"] == "in_use"
         assert refused["error"]["used_by"] == [{"pid": pid, "command": "qemu-system-x86_64", "guest": "web"}]
-    assert len(machine.host.writes) == written
-    # The driver does not take parameters now (EPERM): they are for the next start.
-    later = machine.device(**{**DEFINED, "attributes": params("frame_rate_limiter=1")})
+    assert len(host.files.writes) == written
+    # The driver does not accept parameters now (EPERM), so they apply at the next start.
+    later = host.device(**{**DEFINED, "attributes": params("frame_rate_limiter=1")})
     assert actions(later) == [f"define {SMALL} on {FIRST}"]
     assert "takes effect when the device is next started" in str(later["warnings"])
-    refused = machine.device(**{**ACTIVE, "attributes": params("frame_rate_limiter=2")})
+    refused = host.device(**{**ACTIVE, "attributes": params("frame_rate_limiter=2")})
     assert (refused["error"]["kind"], refused["error"]["errno"]) == ("kernel_refused", errno.EPERM)
-    machine.stop_guests()
-    assert machine.device(uuid=UUID, state="absent")["changed"]
-    assert machine.host.devices() == {}
+    host.stop_guests()
+    assert host.device(uuid=UUID, state="absent")["changed"]
+    assert host.files.devices() == {}
 
 
-def test_after_a_boot_the_definition_says_what_was_there(boot: Boot) -> None:
+def test_a_definition_restores_the_device_after_a_boot(boot: Boot) -> None:
     card = Card("0000:41:00", 3)
-    machine = boot(card)
-    machine.device(**DEFINED)
-    machine.host.boot(card)
-    assert machine.host.devices() == {}
-    again = thrice(machine, machine.device, **DEFINED)
+    host = boot(card)
+    host.device(**DEFINED)
+    host.files.boot(card)
+    assert host.files.devices() == {}
+    again = apply_and_repeat(host, host.device, **DEFINED)
     assert actions(again) == [f"create {SMALL} on {FIRST}", f"write frame_rate_limiter=0 to {PARAMS}"]
-    shown = device(machine, UUID)
+    shown = device(host, UUID)
     assert shown is not None
     assert (shown["active"], shown["drift"]) == (True, [])
 
 
-def test_a_function_that_the_driver_refuses_at_the_last_moment_is_left_for_the_next(boot: Boot) -> None:
-    """Somebody else has filled the card, or taken the function, since it was asked: NVIDIA's driver calls that EIO."""
+def test_the_next_function_is_used_if_the_driver_refuses_the_first(boot: Boot) -> None:
+    """If the card or the function was taken in between, NVIDIA's driver answers EIO."""
     create = f"*/{FIRST}/mdev_supported_types/{SMALL}/create"
-    machine = boot(Faulty({create: failing(errno.EIO)}, Card("0000:41:00", 3)))
-    done = machine.device(uuid=UUID, type=SMALL)
+    host = boot(Faulty({create: failing(errno.EIO)}, Card("0000:41:00", 3)))
+    done = host.device(uuid=UUID, type=SMALL)
     assert done["device"]["parent"] == SECOND
-    [rejected] = [one for one in done["rejected_parents"] if one["parent"] == FIRST]
+    [rejected] = [parent for parent in done["rejected_parents"] if parent["parent"] == FIRST]
     assert "EIO (Input/output error)" in rejected["reason"]
-    refused = machine.device(uuid=OTHER, type=SMALL, parent=FIRST)
+    refused = host.device(uuid=OTHER, type=SMALL, parent=FIRST)
     assert (refused["error"]["kind"], refused["error"]["errno"]) == ("kernel_refused", errno.EIO)
     assert "of a type that the card can't take now" in refused["msg"]

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The modules where NVIDIA's driver has no mediated devices: vGPUs that are set on virtual functions."""
+"""The modules on NVIDIA's vendor VFIO framework: vGPU types that are set on virtual functions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from drivers.kit.changes import actions, thrice
-from drivers.kit.machine import Boot, Machine
+from drivers.kit.changes import actions, apply_and_repeat
+from drivers.kit.isolated_host import Boot, IsolatedHost
 from drivers.nvidia_vendor_vfio import SHIPPED, UPSTREAM, Answers, Card
 
 FOUR, FIVE, SIX = (f"0000:41:00.{number}" for number in "456")
@@ -22,29 +22,33 @@ PARAMS = "nvidia/vgpu_params"
 STORED = {"persistent": True}
 
 
-def on(machine: Machine, function: str) -> dict[str, Any] | None:
-    """What mdev_info says of the vGPU on a function."""
-    shown = machine.info()
+def on(host: IsolatedHost, function: str) -> dict[str, Any] | None:
+    """What mdev_info reports about the vGPU on a function."""
+    shown = host.info()
     assert shown["unread"] == []
-    return next((one for one in shown["devices"] if one["parent"] == function), None)
+    return next((vgpu for vgpu in shown["devices"] if vgpu["parent"] == function), None)
 
 
 def params(text: str) -> list[dict[str, str]]:
     return [{"name": PARAMS, "value": text}]
 
 
-def test_functions_are_parents_and_say_what_is_set(boot: Boot) -> None:
+def test_functions_are_parents_and_show_their_type(boot: Boot) -> None:
     card = Card("0000:41:00", 2)
-    machine = boot(card)
-    machine.device(parent=FIVE, type=SMALL)
-    shown = machine.info(xml=True)
+    host = boot(card)
+    host.device(parent=FIVE, type=SMALL)
+    shown = host.info(xml=True)
     assert shown["framework"] == "vendor_vfio"
     free, taken = shown["parents"]
     assert (free["address"], free["physical_function"], free["current_type"]) == (FOUR, "0000:41:00.0", None)
     assert (taken["address"], taken["current_type"], taken["devices"]) == (FIVE, SMALL, [])
-    # The driver hides all types of another size, and on a function that has one all types.
-    assert [(one["id"], one["available_instances"], one["active"]) for one in taken["types"]] == [(SMALL, 0, 1)]
-    assert [(one["id"], one["name"], one["available_instances"]) for one in free["types"]] == [(SMALL, SMALL_NAME, 1)]
+    # The driver hides all types of another size, and all types on a function that has one.
+    assert [
+        (vgpu_type["id"], vgpu_type["available_instances"], vgpu_type["active"]) for vgpu_type in taken["types"]
+    ] == [(SMALL, 0, 1)]
+    assert [(vgpu_type["id"], vgpu_type["name"], vgpu_type["available_instances"]) for vgpu_type in free["types"]] == [
+        (SMALL, SMALL_NAME, 1)
+    ]
     [vgpu] = shown["devices"]
     assert (vgpu["uuid"], vgpu["nodedev"], vgpu["framework"]) == (None, "pci_0000_41_00_5", "vendor_vfio")
     assert (vgpu["type"], vgpu["type_name"], vgpu["active"], vgpu["in_use"]) == (SMALL, SMALL_NAME, True, False)
@@ -117,84 +121,84 @@ def test_changes(
     answers: Answers,
 ) -> None:
     card = Card("0000:41:00", 3, answers=answers)
-    # Another card of the kind, which offers what this one hides.
-    machine = boot(card, Card("0000:c1:00", 1, answers=answers))
-    for one in before:
-        assert not machine.device(**one).get("failed")
-    assert actions(thrice(machine, machine.device, **request_)) == done
+    # A second card of the same model, which offers the types that the first one hides.
+    host = boot(card, Card("0000:c1:00", 1, answers=answers))
+    for request in before:
+        assert not host.device(**request).get("failed")
+    assert actions(apply_and_repeat(host, host.device, **request_)) == done
     assert card.types_set() == types_set
-    assert {one["parent"]: int(one["type"]) for one in machine.info()["devices"] if one["active"]} == types_set
+    assert {vgpu["parent"]: int(vgpu["type"]) for vgpu in host.info()["devices"] if vgpu["active"]} == types_set
 
 
-def test_what_others_have_set_is_the_same_vgpu(boot: Boot) -> None:
+def test_a_type_that_another_program_set_is_the_same_vgpu(boot: Boot) -> None:
     card = Card("0000:41:00", 2)
-    machine = boot(card)
+    host = boot(card)
     card.functions[0].set_by_hand(1148)
-    assert machine.device(parent=FOUR, type=SMALL)["changed"] is False
-    stored = machine.device(parent=FOUR, type=SMALL, **STORED)
+    assert host.device(parent=FOUR, type=SMALL)["changed"] is False
+    stored = host.device(parent=FOUR, type=SMALL, **STORED)
     assert actions(stored) == [f"define {SMALL} on {FOUR}"]
-    assert machine.device(parent=FOUR, type=WHOLE)["error"]["kind"] == "not_found"
-    # Others' vGPUs belong to no set, as long as no entry names their function.
-    assert machine.set(devices=[], purge="owned")["changed"] is False
-    assert actions(machine.set(devices=[{"parent": FOUR, "state": "absent"}])) == [
+    assert host.device(parent=FOUR, type=WHOLE)["error"]["kind"] == "not_found"
+    # vGPUs of other programs belong to no set unless an entry names their function.
+    assert host.set(devices=[], purge="owned")["changed"] is False
+    assert actions(host.set(devices=[{"parent": FOUR, "state": "absent"}])) == [
         f"remove {SMALL} on {FOUR}",
         f"undefine {SMALL} on {FOUR}",
     ]
 
 
-def test_nobody_clears_what_somebody_else_has_set_since(boot: Boot) -> None:
+def test_a_type_that_another_program_set_later_is_not_cleared(boot: Boot) -> None:
     card = Card("0000:41:00", 3)
-    machine = boot(card)
-    machine.set(devices=[{"type": SMALL, "count": 2}])
+    host = boot(card)
+    host.set(devices=[{"type": SMALL, "count": 2}])
     card.functions[0].set_by_hand(0)
     card.functions[1].set_by_hand(0)
     card.functions[0].set_by_hand(1155)
-    assert machine.set(devices=[], purge="owned")["changed"] is False
+    assert host.set(devices=[], purge="owned")["changed"] is False
     assert card.types_set() == {FOUR: 1155}
 
 
-def test_what_was_set_by_another_set_since_is_not_ours(boot: Boot) -> None:
-    """Of the same type, on the same function: a note that was left must not tell otherwise."""
+def test_a_vgpu_that_another_set_created_later_is_not_owned(boot: Boot) -> None:
+    """With the same type on the same function: a leftover note must not prove ownership."""
     card = Card("0000:41:00", 1)
-    machine = boot(card)
-    machine.set(name="first", devices=[{"type": SMALL}])
+    host = boot(card)
+    host.set(name="first", devices=[{"type": SMALL}])
     card.functions[0].set_by_hand(0)
-    machine.set(name="second", devices=[{"type": SMALL}])
-    assert machine.set(name="first", devices=[], purge="owned")["changed"] is False
-    assert machine.set(name="second", devices=[], purge="owned")["changed"] is True
+    host.set(name="second", devices=[{"type": SMALL}])
+    assert host.set(name="first", devices=[], purge="owned")["changed"] is False
+    assert host.set(name="second", devices=[], purge="owned")["changed"] is True
     assert card.types_set() == {}
 
 
-def test_what_could_not_be_set_is_not_remembered(boot: Boot) -> None:
+def test_a_failed_creation_is_not_remembered(boot: Boot) -> None:
     card = Card("0000:41:00", 1)
-    machine = boot(card)
+    host = boot(card)
     card.broken = True
-    refused = machine.device(name="web", type=SMALL)
+    refused = host.device(name="web", type=SMALL)
     assert (refused["error"]["kind"], refused["error"]["errno"]) == ("kernel_refused", errno.EIO)
     assert f"setting vGPU type {SMALL} on {FOUR} failed: the kernel answered EIO" in refused["msg"]
     card.broken = False
     card.functions[0].set_by_hand(1148)
-    assert machine.device(name="web", state="absent")["changed"] is False
+    assert host.device(name="web", state="absent")["changed"] is False
 
 
-def test_a_function_that_others_have_is_not_taken_for_room_that_is_freed(boot: Boot) -> None:
-    machine = boot(Card("0000:41:00", 3))
-    machine.set(devices=[{"type": SMALL}])
-    machine.set(name="others", devices=[{"type": SMALL, "count": 2}])
-    checked = machine.set(devices=[{"name": "web", "type": SMALL, "parents": [FIVE, SIX]}], purge="owned", check=True)
+def test_a_function_of_another_set_does_not_count_as_freed_capacity(boot: Boot) -> None:
+    host = boot(Card("0000:41:00", 3))
+    host.set(devices=[{"type": SMALL}])
+    host.set(name="others", devices=[{"type": SMALL, "count": 2}])
+    checked = host.set(devices=[{"name": "web", "type": SMALL, "parents": [FIVE, SIX]}], purge="owned", check=True)
     assert checked["error"]["kind"] == "no_room"
     assert f"{SIX}: is a virtual function, which holds one device, and has one" in checked["msg"]
 
 
 def test_only_the_unit_sets_types_at_boot(boot: Boot) -> None:
     card = Card("0000:41:00", 1)
-    machine = boot(card)
-    machine.has_mdevctls_rule()
-    refused = machine.device(parent=FOUR, type=SMALL, **STORED)
+    host = boot(card)
+    host.install_mdevctl_rule()
+    refused = host.device(parent=FOUR, type=SMALL, **STORED)
     assert refused["error"]["kind"] == "no_autostart"
     assert "the driver forgets them: vfio-mdev.service is not enabled" in refused["msg"]
     assert card.types_set() == {}
-    assert machine.device(parent=FOUR, type=SMALL, autostart=False, **STORED)["changed"] is True
+    assert host.device(parent=FOUR, type=SMALL, autostart=False, **STORED)["changed"] is True
 
 
 REFUSALS: dict[str, tuple[dict[str, Any], str, list[str], int | None]] = {
@@ -205,9 +209,9 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, list[str], int | None]] = {
         [f"has 0 of {HALF} left (but 1 of {SMALL})"],
         None,
     ),
-    "a type that nobody knows": ({"parent": FIVE, "type": "NVIDIA A100-8C"}, "not_found", [SMALL_NAME], None),
+    "an unknown type": ({"parent": FIVE, "type": "NVIDIA A100-8C"}, "not_found", [SMALL_NAME], None),
     "a card without room": ({"name": "big", "type": WHOLE, "parent": "0000:41:00.0"}, "no_room", [FOUR, FIVE], None),
-    "a parent that is no function": ({"parent": "mtty", "state": "absent"}, "invalid_input", ["'mtty'"], None),
+    "a parent that is not a function": ({"parent": "mtty", "state": "absent"}, "invalid_input", ["'mtty'"], None),
     "parameters that are too long": (
         {"parent": FIVE, "type": SMALL, "attributes": params("x" * 1024)},
         "kernel_refused",
@@ -217,29 +221,29 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, list[str], int | None]] = {
 }
 
 
-@pytest.mark.parametrize(("request_", "kind", "words", "number"), REFUSALS.values(), ids=REFUSALS)
-def test_refusals(boot: Boot, request_: dict[str, Any], kind: str, words: list[str], number: int | None) -> None:
+@pytest.mark.parametrize(("request_", "error_kind", "words", "number"), REFUSALS.values(), ids=REFUSALS)
+def test_refusals(boot: Boot, request_: dict[str, Any], error_kind: str, words: list[str], number: int | None) -> None:
     card = Card("0000:41:00", 2)
-    machine = boot(card, Card("0000:c1:00", 1))
-    machine.device(parent=FOUR, type=SMALL)
-    refused = machine.device(**request_)
-    assert (refused["error"]["kind"], refused["error"].get("errno")) == (kind, number), refused["msg"]
-    assert all(one in refused["msg"] for one in words), refused["msg"]
+    host = boot(card, Card("0000:c1:00", 1))
+    host.device(parent=FOUR, type=SMALL)
+    refused = host.device(**request_)
+    assert (refused["error"]["kind"], refused["error"].get("errno")) == (error_kind, number), refused["msg"]
+    assert all(word in refused["msg"] for word in words), refused["msg"]
     assert card.types_set() == {FOUR: 1148}
 
 
-def test_what_a_guest_uses_stays(boot: Boot) -> None:
+def test_a_vgpu_in_use_stays(boot: Boot) -> None:
     card = Card("0000:41:00", 2)
-    machine = boot(card)
-    machine.set(devices=[{"type": SMALL, "count": 2}])
-    machine.open_as_guest(card.functions[0].group, "web")
-    assert [one["guest"] for one in (on(machine, FOUR) or {})["used_by"]] == ["web"]
+    host = boot(card)
+    host.set(devices=[{"type": SMALL, "count": 2}])
+    host.open_as_guest(card.functions[0].group, "web")
+    assert [user["guest"] for user in (on(host, FOUR) or {})["used_by"]] == ["web"]
     for request_ in ({"state": "absent"}, {"type": SMALL, "active": False, **STORED}):
-        refused = machine.device(parent=FOUR, **request_)
+        refused = host.device(parent=FOUR, **request_)
         assert refused["error"]["kind"] == "in_use"
         assert f"vGPU on {FOUR} is in use by qemu-system-x86_64" in refused["msg"]
-    purged = machine.set(devices=[], purge="owned", on_in_use="skip")
-    assert [one["parent"] for one in purged["skipped"]] == [FOUR]
+    purged = host.set(devices=[], purge="owned", on_in_use="skip")
+    assert [vgpu["parent"] for vgpu in purged["skipped"]] == [FOUR]
     assert card.types_set() == {FOUR: 1148}
 
 
@@ -247,7 +251,7 @@ SETS: dict[str, tuple[list[dict[str, Any]], dict[tuple[str, str], int]]] = {
     "as many as there are functions": ([{"type": SMALL, "count": 4}], {("41", SMALL): 4}),
     "on two cards": ([{"type": SMALL_NAME, "count": 6}], {("41", SMALL): 4, ("c1", SMALL): 2}),
     "spread": ([{"type": SMALL, "count": 4, "placement": "spread"}], {("41", SMALL): 2, ("c1", SMALL): 2}),
-    # All four functions of a card promise one. It has memory for two, which shows when they are made.
+    # All four functions of a card promise one. It has memory for two, which only shows on creation.
     "more than a card has memory for": ([{"type": HALF, "count": 3}], {("41", HALF): 2, ("c1", HALF): 1}),
     "two sizes": ([{"type": SMALL}, {"type": WHOLE}], {("41", SMALL): 1, ("c1", WHOLE): 1}),
 }
@@ -255,65 +259,65 @@ SETS: dict[str, tuple[list[dict[str, Any]], dict[tuple[str, str], int]]] = {
 
 @pytest.mark.parametrize(("devices", "cards"), SETS.values(), ids=SETS)
 def test_sets(boot: Boot, devices: list[dict[str, Any]], cards: dict[tuple[str, str], int]) -> None:
-    machine = boot(Card("0000:41:00", 4), Card("0000:c1:00", 4))
-    done = machine.set(devices=devices)
+    host = boot(Card("0000:41:00", 4), Card("0000:c1:00", 4))
+    done = host.set(devices=devices)
     assert not done.get("failed"), done["msg"]
-    assert Counter((one["parent"][5:7], one["type"]) for one in done["devices"]) == cards
-    assert machine.set(devices=devices)["changed"] is False
-    assert [one["uuids"] for one in done["entries"]] == [[] for _entry in devices]
-    assert sorted(name for one in done["entries"] for name in one["nodedevs"]) == sorted(
-        one["nodedev"] for one in machine.info()["devices"]
+    assert Counter((vgpu["parent"][5:7], vgpu["type"]) for vgpu in done["devices"]) == cards
+    assert host.set(devices=devices)["changed"] is False
+    assert [entry["uuids"] for entry in done["entries"]] == [[] for _entry in devices]
+    assert sorted(name for entry in done["entries"] for name in entry["nodedevs"]) == sorted(
+        vgpu["nodedev"] for vgpu in host.info()["devices"]
     )
 
 
 def test_a_set_that_does_not_fit_leaves_nothing(boot: Boot) -> None:
     card = Card("0000:41:00", 4)
-    machine = boot(card)
-    refused = machine.set(devices=[{"type": HALF, "count": 3}])
+    host = boot(card)
+    refused = host.set(devices=[{"type": HALF, "count": 3}])
     assert refused["error"]["kind"] == "no_room"
-    assert "Taken back by removing 2 new devices" in refused["msg"]
+    assert "Rolled back by removing 2 new devices" in refused["msg"]
     assert card.types_set() == {}
-    assert machine.info()["devices"] == []
+    assert host.info()["devices"] == []
 
 
-def test_a_set_grows_shrinks_and_goes(boot: Boot) -> None:
+def test_a_set_grows_shrinks_and_is_removed(boot: Boot) -> None:
     card = Card("0000:41:00", 4)
-    machine = boot(card)
-    machine.set(name="other", devices=[{"type": SMALL}])
+    host = boot(card)
+    host.set(name="other", devices=[{"type": SMALL}])
     for count in (2, 3, 1):
-        thrice(machine, machine.set, devices=[{"type": SMALL, "count": count}])
+        apply_and_repeat(host, host.set, devices=[{"type": SMALL, "count": count}])
         assert card.types_set() == dict.fromkeys((FOUR, FIVE, SIX, "0000:41:00.7")[: count + 1], 1148)
-    machine.set(devices=[], purge="owned")
+    host.set(devices=[], purge="owned")
     assert card.types_set() == {FOUR: 1148}
 
 
 def test_the_driver_forgets_and_the_unit_sets_again(boot: Boot) -> None:
     card = Card("0000:41:00", 4)
-    machine = boot(card)
+    host = boot(card)
     entries = [
         {"type": SMALL_NAME, "count": 2, "attributes": params("frl=0"), **STORED},
         {"name": "spare", "type": SMALL, "autostart": False, **STORED},
     ]
-    machine.set(devices=entries)
-    machine.device(parent="0000:41:00.7", type=SMALL)
-    started = machine.reboot()
-    assert (started["code"], started["failed"]) == (0, "")
-    assert f"vGPU on {SIX} of type {SMALL}: started" in started["said"]
+    host.set(devices=entries)
+    host.device(parent="0000:41:00.7", type=SMALL)
+    started = host.reboot()
+    assert (started["code"], started["errors"]) == (0, "")
+    assert f"vGPU on {SIX} of type {SMALL}: started" in started["output"]
     assert card.types_set() == {FOUR: 1148, SIX: 1148}
-    again = machine.set(devices=entries)
+    again = host.set(devices=entries)
     assert actions(again) == [f"create {SMALL} on {FIVE}"]
-    # The driver now hides the type on all functions, and its name is known all the same.
-    machine.device(parent="0000:41:00.7", type=SMALL)
-    assert {one["type_name"] for one in machine.info()["devices"]} == {SMALL_NAME}
+    # The driver now hides the type on all functions, but its name is still known.
+    host.device(parent="0000:41:00.7", type=SMALL)
+    assert {vgpu["type_name"] for vgpu in host.info()["devices"]} == {SMALL_NAME}
 
 
-def test_what_can_not_be_set_at_boot_is_told(boot: Boot) -> None:
+def test_a_type_that_cannot_be_set_at_boot_is_reported(boot: Boot) -> None:
     card = Card("0000:41:00", 2)
-    machine = boot(card)
-    machine.device(parent=FOUR, type=SMALL, **STORED)
-    machine.host.drivers = ()
-    late = machine.reboot()
-    assert (late["code"], late["failed"]) == (
+    host = boot(card)
+    host.device(parent=FOUR, type=SMALL, **STORED)
+    host.files.drivers = ()
+    late = host.reboot()
+    assert (late["code"], late["errors"]) == (
         1,
         f"FAILED vGPU on {FOUR} of type {SMALL}: its parent did not appear, waited 0 s\n",
     )

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The modules on s390 crypto adapters: devices made with what they shall have, in order."""
+"""The modules on s390 crypto adapters: devices are created with their attributes in order."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from drivers.kit.changes import Change, Refusal, show, show_refusal, thrice
-from drivers.kit.machine import Boot
+from drivers.kit.changes import Change, Refusal, apply_and_repeat, check_change, check_refusal
+from drivers.kit.isolated_host import Boot
 from drivers.vfio_ap import Adapters, Matrix
 
 UUID = "11111111-2222-3333-4444-555555555555"
@@ -20,21 +20,21 @@ AP = "vfio_ap-passthrough"
 
 
 def shared() -> Adapters:
-    """Adapters 5 and 6, and domains 0x04 and 0x47 of all others, are not the default drivers'."""
+    """Adapters 5 and 6, and domains 0x04 and 0x47 of all adapters, do not belong to the default drivers."""
     return Adapters(set(range(256)) - {5, 6}, set(range(256)) - {0x04, 0x47})
 
 
 def assign(*pairs: str) -> list[dict[str, str]]:
     """ "adapter 5" is attribute assign_adapter with value 5."""
-    words = (one.split() for one in pairs)
-    return [{"name": f"assign_{kind}", "value": value} for kind, value in words]
+    words = (pair.split() for pair in pairs)
+    return [{"name": f"assign_{unit}", "value": value} for unit, value in words]
 
 
-def asked(*pairs: str, uuid: str = UUID, **more: Any) -> dict[str, Any]:
+def request(*pairs: str, uuid: str = UUID, **more: Any) -> dict[str, Any]:
     return {"uuid": uuid, "type": AP, "attributes": assign(*pairs), **more}
 
 
-FIRST = asked("adapter 5", "domain 4")
+FIRST = request("adapter 5", "domain 4")
 
 CHANGES = {
     "a queue": (
@@ -57,7 +57,7 @@ CHANGES = {
     ),
     "numbers as people write them": (
         Change(
-            asked("adapter 0x05", "adapter 06", "domain 0x47"),
+            request("adapter 0x05", "adapter 06", "domain 0x47"),
             [
                 f"create {AP} on matrix",
                 "write 0x05 to assign_adapter",
@@ -70,7 +70,7 @@ CHANGES = {
     ),
     "with control domains": (
         Change(
-            asked("control_domain 4", "domain 4", "adapter 5", persistent=True),
+            request("control_domain 4", "domain 4", "adapter 5", persistent=True),
             [
                 f"create {AP} on matrix",
                 "write 4 to assign_control_domain",
@@ -84,7 +84,7 @@ CHANGES = {
     ),
     "beside another": (
         Change(
-            asked("adapter 5", "domain 0x47", "control_domain 4", uuid=OTHER),
+            request("adapter 5", "domain 0x47", "control_domain 4", uuid=OTHER),
             [
                 f"create {AP} on matrix",
                 "write 5 to assign_adapter",
@@ -96,27 +96,27 @@ CHANGES = {
         ),
         Matrix({5}, {0x47}, {4}),
     ),
-    "away": (Change({"uuid": UUID, "state": "absent"}, [f"remove {AP} on matrix"], None, before=(FIRST,)), None),
+    "removed": (Change({"uuid": UUID, "state": "absent"}, [f"remove {AP} on matrix"], None, before=(FIRST,)), None),
 }
 
 
 @pytest.mark.parametrize(("change", "matrix"), CHANGES.values(), ids=CHANGES)
 def test_changes(boot: Boot, change: Change, matrix: Matrix | None) -> None:
     adapters = shared()
-    show(boot(adapters), change)
+    check_change(boot(adapters), change)
     assert adapters.matrixes.get(change.request["uuid"]) == matrix
 
 
 def refused(number: int, attribute: str, *pairs: str, before: tuple[dict[str, Any], ...] = ()) -> Refusal:
     words = [errno.errorcode[number], f"to 'assign_{attribute}'"]
-    return Refusal(asked(*pairs, uuid=OTHER), "kernel_refused", words, number, before, writes=True)
+    return Refusal(request(*pairs, uuid=OTHER), "kernel_refused", words, number, before, writes=True)
 
 
-# Which write is refused tells the order: of a pair it is the later one.
+# The refused write shows the order: of a pair it is the later one.
 REFUSALS = {
-    "an adapter that no machine has": refused(errno.ENODEV, "adapter", "adapter 256", "domain 4"),
-    "a domain that this machine does not have": refused(errno.ENODEV, "domain", "adapter 5", "domain 0x55"),
-    "a control domain that it does not have": refused(errno.ENODEV, "control_domain", "control_domain 85"),
+    "an adapter that no host has": refused(errno.ENODEV, "adapter", "adapter 256", "domain 4"),
+    "a domain that this host does not have": refused(errno.ENODEV, "domain", "adapter 5", "domain 0x55"),
+    "a control domain that this host does not have": refused(errno.ENODEV, "control_domain", "control_domain 85"),
     "a queue of the default drivers, the domain last": refused(
         errno.EADDRNOTAVAIL, "domain", "adapter 5", "adapter 7", "domain 4", "domain 8"
     ),
@@ -130,30 +130,30 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
-def test_what_does_not_fit_leaves_no_device(boot: Boot, refusal: Refusal) -> None:
+def test_a_refused_device_is_not_left_behind(boot: Boot, refusal: Refusal) -> None:
     adapters = shared()
-    show_refusal(boot(adapters), refusal)
+    check_refusal(boot(adapters), refusal)
     assert adapters.matrixes == ({UUID: Matrix({5}, {4})} if refusal.before else {})
 
 
-def test_a_set_with_one_queue_too_many_leaves_nothing(boot: Boot) -> None:
-    machine = boot(shared())
+def test_a_set_with_one_queue_too_many_is_rolled_back(boot: Boot) -> None:
+    host = boot(shared())
     devices = [
         {"name": name, "type": AP, "attributes": assign(*pairs)}
         for name, pairs in (("one", ("adapter 5", "domain 4")), ("two", ("adapter 6", "adapter 5", "domain 4")))
     ]
-    answer = machine.set(devices=devices)
+    answer = host.set(devices=devices)
     assert (answer["error"]["kind"], answer["error"]["errno"]) == ("kernel_refused", errno.EADDRINUSE)
     assert answer["msg"].startswith("devices[1] (two): ")
-    assert machine.host.devices() == {}
+    assert host.files.devices() == {}
     devices[1]["attributes"] = assign("adapter 6", "domain 4")
-    thrice(machine, machine.set, devices=devices)
+    apply_and_repeat(host, host.set, devices=devices)
 
 
-def test_room(boot: Boot) -> None:
-    machine = boot(shared())
-    machine.device(**FIRST)
-    assert machine.info()["types"][0]["available_instances"] == 65535
+def test_available_instances(boot: Boot) -> None:
+    host = boot(shared())
+    host.device(**FIRST)
+    assert host.info()["types"][0]["available_instances"] == 65535
 
 
 FILES = {
@@ -170,20 +170,20 @@ FILES = {
 
 
 @pytest.mark.parametrize(("matrix", "queues", "control_domains", "masks"), FILES.values(), ids=FILES)
-def test_what_the_driver_tells(
+def test_files_of_the_driver(
     boot: Boot, matrix: Matrix, queues: str, control_domains: str, masks: tuple[str, str, str]
 ) -> None:
     adapters = shared()
-    machine = boot(adapters)
-    machine.device(uuid=UUID, type=AP)
-    folder = machine.host.sys / "devices/vfio_ap/matrix" / UUID
+    host = boot(adapters)
+    host.device(uuid=UUID, type=AP)
+    folder = host.files.sys / "devices/vfio_ap/matrix" / UUID
     adapters.matrixes[UUID] = matrix
-    machine.host.kernel.changed()
+    host.files.kernel.changed()
     assert (folder / "matrix").read_text() == queues
     assert (folder / "control_domains").read_text() == control_domains
     config = ",".join(f"0x{mask:0<64}" for mask in masks) + "\n"
     assert (folder / "ap_config").read_text() == config
     adapters.matrixes[UUID] = Matrix()
-    machine.host.kernel.changed()
+    host.files.kernel.changed()
     (folder / "ap_config").write_text(",".join(mask or "0" for mask in masks))
     assert adapters.matrixes[UUID] == matrix

@@ -9,8 +9,8 @@ import errno
 
 import pytest
 
-from drivers.kit.changes import Change, Refusal, show, show_refusal, thrice
-from drivers.kit.machine import Boot
+from drivers.kit.changes import Change, Refusal, apply_and_repeat, check_change, check_refusal
+from drivers.kit.isolated_host import Boot
 from drivers.kit.nodes import refuse
 from drivers.vfio_ccw import Subchannel
 
@@ -36,7 +36,7 @@ CHANGES = {
     "by its node device's name": Change(
         {**ACTIVE, "parent": "css_0_0_0052"}, [f"create {IO} on {DASD}"], {"parent": DASD}
     ),
-    "on the next that is free": Change(
+    "on the next free subchannel": Change(
         {"uuid": OTHER, "type": IO}, [f"create {IO} on {SECOND}"], {"parent": SECOND}, before=(ACTIVE,)
     ),
     "at the next boot too": Change(
@@ -48,7 +48,7 @@ CHANGES = {
         {"parent": SECOND},
         before=(ACTIVE,),
     ),
-    "away": Change({"uuid": UUID, "state": "absent"}, [f"remove {IO} on {DASD}"], None, before=(ACTIVE,)),
+    "removed": Change({"uuid": UUID, "state": "absent"}, [f"remove {IO} on {DASD}"], None, before=(ACTIVE,)),
 }
 
 REFUSALS = {
@@ -63,23 +63,23 @@ REFUSALS = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_changes(boot: Boot, change: Change) -> None:
-    show(boot(Subchannel(DASD), Subchannel(SECOND)), change)
+    check_change(boot(Subchannel(DASD), Subchannel(SECOND)), change)
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
 def test_refusals(boot: Boot, refusal: Refusal) -> None:
-    show_refusal(boot(Subchannel(DASD), Subchannel(SECOND)), refusal)
+    check_refusal(boot(Subchannel(DASD), Subchannel(SECOND)), refusal)
 
 
 def test_a_set_takes_each_subchannel_once(boot: Boot) -> None:
-    machine = boot(Subchannel(DASD), Subchannel(SECOND))
-    done = thrice(machine, machine.set, devices=[{"type": IO, "count": 2}])
-    assert sorted(one["parent"] for one in done["devices"]) == [DASD, SECOND]
-    assert machine.info()["types"][0]["available_instances"] == 0
+    host = boot(Subchannel(DASD), Subchannel(SECOND))
+    done = apply_and_repeat(host, host.set, devices=[{"type": IO, "count": 2}])
+    assert sorted(device["parent"] for device in done["devices"]) == [DASD, SECOND]
+    assert host.info()["types"][0]["available_instances"] == 0
 
 
 class Taken(Subchannel):
-    """Somebody else takes it between the question and the write."""
+    """A subchannel that another program takes between reading and writing."""
 
     def left(self, type_id: str) -> int:
         return 1
@@ -89,7 +89,7 @@ class Taken(Subchannel):
 
 
 @pytest.mark.parametrize("number", [errno.EUSERS, errno.EPERM], ids=["since Linux 6.1", "before"])
-def test_one_that_is_taken_at_the_last_moment_is_left_for_the_next(boot: Boot, number: int) -> None:
+def test_the_next_subchannel_is_used_if_the_first_is_taken_in_between(boot: Boot, number: int) -> None:
     done = boot(Taken(DASD, full=number), Subchannel(SECOND)).device(uuid=UUID, type=IO)
     assert done["device"]["parent"] == SECOND
     [rejected] = done["rejected_parents"]

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Node device XML of parents and devices, as libvirt writes it.
 
-What libvirt writes is in its src/conf/node_device_conf.c (virNodeDeviceDefFormat) and in its own test data
-(tests/nodedevschemadata: ap_matrix_mdev_types.xml, css_0_0_fffe_mdev_types.xml, pci_0000_02_10_7_mdev_types.xml). Of a
-PCI function it also writes class, groups, NUMA node and link speed, which are left out here: what is here must come in
+Source: libvirt's src/conf/node_device_conf.c (virNodeDeviceDefFormat) and its test data
+(tests/nodedevschemadata: ap_matrix_mdev_types.xml, css_0_0_fffe_mdev_types.xml, pci_0000_02_10_7_mdev_types.xml). For a
+PCI function libvirt also writes class, groups, NUMA node and link speed, which are left out here; the rest must be in
 libvirt's order.
 """
 
@@ -18,32 +18,32 @@ import pytest
 from lxml import etree
 
 from drivers import gvt_g, nvidia
-from drivers.kit.host import Driver
-from drivers.kit.machine import Boot
+from drivers.kit.host_files import Driver
+from drivers.kit.isolated_host import Boot
 from drivers.nvidia_sriov import Card
 from drivers.vfio_ap import Adapters
 from drivers.vfio_ccw import Subchannel
 
 UUID = "11111111-2222-3333-4444-555555555555"
 
-# An element: its name with its attributes, and its text or what is in it.
+# An element: its name with its attributes, and its text or its child elements.
 Element = tuple[str, Union[str, list["Element"]]]
 
 
-def types(*each: list[Element]) -> Element:
-    return ("capability type=mdev_types", [(f"type id={one[0][1]}", one[1:]) for one in each])
+def types(*elements: list[Element]) -> Element:
+    return ("capability type=mdev_types", [(f"type id={element[0][1]}", element[1:]) for element in elements])
 
 
-def kind(type_id: str, name: str | None, api: str, left: int) -> list[Element]:
-    """A type: its id, then what is in the element."""
+def mdev_type(type_id: str, name: str | None, api: str, left: int) -> list[Element]:
+    """A type: its id, then its child elements."""
     named: list[Element] = [("name", name)] if name is not None else []
     return [("id", type_id), *named, ("deviceAPI", api), ("availableInstances", str(left))]
 
 
 def pci(bus: int, slot: int, function: int, product: str, vendor: str, offer: Element) -> Element:
     numbers = {"domain": 0, "bus": bus, "slot": slot, "function": function}
-    where: list[Element] = [(name, str(number)) for name, number in numbers.items()]
-    return ("capability type=pci", [*where, (f"product id={product}", []), (f"vendor id={vendor}", []), offer])
+    address: list[Element] = [(name, str(number)) for name, number in numbers.items()]
+    return ("capability type=pci", [*address, (f"product id={product}", []), (f"vendor id={vendor}", []), offer])
 
 
 PARENTS: dict[str, tuple[Driver, list[Element]]] = {
@@ -56,7 +56,7 @@ PARENTS: dict[str, tuple[Driver, list[Element]]] = {
             ("driver", [("name", "vfio_ap")]),
             (
                 "capability type=ap_matrix",
-                [types(kind("vfio_ap-passthrough", "VFIO AP Passthrough Device", "vfio-ap", 65536))],
+                [types(mdev_type("vfio_ap-passthrough", "VFIO AP Passthrough Device", "vfio-ap", 65536))],
             ),
         ],
     ),
@@ -73,7 +73,7 @@ PARENTS: dict[str, tuple[Driver, list[Element]]] = {
                     ("cssid", "0x0"),
                     ("ssid", "0x0"),
                     ("devno", "0xfffe"),
-                    types(kind("vfio_ccw-io", "I/O subchannel (Non-QDIO)", "vfio-ccw", 1)),
+                    types(mdev_type("vfio_ccw-io", "I/O subchannel (Non-QDIO)", "vfio-ccw", 1)),
                 ],
             ),
         ],
@@ -86,10 +86,10 @@ PARENTS: dict[str, tuple[Driver, list[Element]]] = {
             ("parent", "computer"),
             ("driver", [("name", "i915")]),
             pci(0, 2, 0, "0x5912", "0x8086", types(
-                kind("i915-GVTg_V5_1", None, "vfio-pci", 1),
-                kind("i915-GVTg_V5_2", None, "vfio-pci", 2),
-                kind("i915-GVTg_V5_4", None, "vfio-pci", 5),
-                kind("i915-GVTg_V5_8", None, "vfio-pci", 7),
+                mdev_type("i915-GVTg_V5_1", None, "vfio-pci", 1),
+                mdev_type("i915-GVTg_V5_2", None, "vfio-pci", 2),
+                mdev_type("i915-GVTg_V5_4", None, "vfio-pci", 5),
+                mdev_type("i915-GVTg_V5_8", None, "vfio-pci", 7),
             )),
         ],
     ),
@@ -101,9 +101,9 @@ PARENTS: dict[str, tuple[Driver, list[Element]]] = {
             ("parent", "pci_0000_40_01_1"),
             ("driver", [("name", "nvidia")]),
             pci(0x3B, 0, 0, "0x1eb8", "0x10de", types(
-                kind("nvidia-227", "GRID T4-4A", "vfio-pci", 4),
-                kind("nvidia-231", "GRID T4-2Q", "vfio-pci", 8),
-                kind("nvidia-232", "GRID T4-4Q", "vfio-pci", 4),
+                mdev_type("nvidia-227", "GRID T4-4A", "vfio-pci", 4),
+                mdev_type("nvidia-231", "GRID T4-2Q", "vfio-pci", 8),
+                mdev_type("nvidia-232", "GRID T4-4Q", "vfio-pci", 4),
             )),
         ],
     ),
@@ -115,9 +115,9 @@ PARENTS: dict[str, tuple[Driver, list[Element]]] = {
             ("parent", "pci_0000_40_01_1"),
             ("driver", [("name", "nvidia")]),
             pci(0x41, 0, 4, "0x20f1", "0x10de", types(
-                kind("nvidia-471", "NVIDIA A100-8C", "vfio-pci", 1),
-                kind("nvidia-472", "NVIDIA A100-10C", "vfio-pci", 1),
-                kind("nvidia-474", "NVIDIA A100-40C", "vfio-pci", 1),
+                mdev_type("nvidia-471", "NVIDIA A100-8C", "vfio-pci", 1),
+                mdev_type("nvidia-472", "NVIDIA A100-10C", "vfio-pci", 1),
+                mdev_type("nvidia-474", "NVIDIA A100-40C", "vfio-pci", 1),
             )),
         ],
     ),
@@ -130,9 +130,9 @@ def schema(libvirt_schemas: Path) -> etree.RelaxNG:
 
 
 def structure(element: etree._Element) -> Element:
-    """An element as the tables above write it."""
-    name = " ".join([str(element.tag), *("=".join(map(str, one)) for one in element.attrib.items())])
-    inner = [structure(one) for one in element]
+    """An element in the notation of the tables above."""
+    name = " ".join([str(element.tag), *("=".join(map(str, attribute)) for attribute in element.attrib.items())])
+    inner = [structure(child) for child in element]
     return (name, inner if inner or not (element.text or "").strip() else str(element.text))
 
 
@@ -145,7 +145,7 @@ def test_parents(boot: Boot, schema: etree.RelaxNG, driver: Driver, expected: li
     assert parent["nodedev"] == root.findtext("name")
 
 
-# A device on each parent: type, attributes, and what its node device is called and bound to.
+# A device on each parent: type, attributes, and its parent, node device, driver and path.
 DEVICES = {
     "ap_matrix": (
         Adapters(),
@@ -183,10 +183,10 @@ def test_devices(
     names: tuple[str, str, str, str],
 ) -> None:
     parent, nodedev, mdev_driver, path = names
-    machine = boot(driver)
-    wanted = [{"name": name, "value": value} for name, value in attributes]
-    machine.device(uuid=UUID, type=type_id, attributes=wanted, persistent=True)
-    [device] = machine.info(xml=True)["devices"]
+    host = boot(driver)
+    requested = [{"name": name, "value": value} for name, value in attributes]
+    host.device(uuid=UUID, type=type_id, attributes=requested, persistent=True)
+    [device] = host.info(xml=True)["devices"]
     root = etree.fromstring(device["xml"])
     suffix = parent.replace(":", "_").replace(".", "_")
     group = str(device["iommu_group"])
@@ -208,9 +208,9 @@ def test_devices(
     ]
     assert structure(root) == ("device", expected)
     assert schema.validate(root), schema.error_log
-    # On a machine that has neither the device nor its definition, this XML asks for both.
-    machine.host.boot(driver)
-    machine.definition(parent, UUID).unlink()
-    made = machine.device(xml=device["xml"], persistent=True)
-    assert made["changed"], made
-    assert machine.info(xml=True)["devices"] == [device]
+    # On a host that has neither the device nor its definition, this XML requests both.
+    host.files.boot(driver)
+    host.definition(parent, UUID).unlink()
+    created = host.device(xml=device["xml"], persistent=True)
+    assert created["changed"], created
+    assert host.info(xml=True)["devices"] == [device]

@@ -1,17 +1,18 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""s390 crypto adapters (vfio_ap): one parent, ``matrix``; what a device has is set by attributes, one after the other.
+"""s390 crypto adapters (vfio_ap): one parent, ``matrix``; a device is configured by attributes, one after the other.
 
 Source: drivers/s390/crypto/vfio_ap_ops.c and vfio_ap_drv.c, Documentation/arch/s390/vfio-ap.rst.
 
 - A queue is an adapter and a domain, ``05.0004``. A device has all pairs of its adapters and domains.
 - assign_adapter, assign_domain, assign_control_domain and their unassign_ twins are write-only and take one number,
-  decimal, hexadecimal (0x) or octal (0). Assigning what is assigned, or taking away what is not, does nothing.
-- A number above what the machine has is ENODEV. A pair that belongs to the default drivers (in the product of apmask
-  and aqmask) is EADDRNOTAVAIL, one that another device has is EADDRINUSE; then nothing is assigned. Control domains may
-  be shared. (EBUSY is the answer to a change of the masks that takes a queue from a device, not to these writes.)
-- ``matrix`` reads as one line a pair, "05.0004"; as "05." where there are no domains, as ".0004" where there are no
+  decimal, hexadecimal (0x) or octal (0). Assigning twice, or unassigning a number that is not assigned, does nothing.
+- A number above the host's maximum is ENODEV. A pair that belongs to the default drivers (in the product of apmask
+  and aqmask) is EADDRNOTAVAIL, one that another device has is EADDRINUSE; in both cases nothing is assigned.
+  Control domains may be shared. (EBUSY is the answer to a change of the masks that takes a queue from a device, not to
+  these writes.)
+- ``matrix`` reads as one line per pair, "05.0004"; as "05." if there are no domains, as ".0004" if there are no
   adapters. ``control_domains`` reads as "0004". All numbers are hexadecimal.
 - ``ap_config`` (since Linux 6.10) reads and sets all at once, or nothing: masks of adapters, domains and control
   domains, the leftmost bit being number 0, with commas between.
@@ -31,14 +32,14 @@ from drivers.kit.nodes import Node, Nodes, refuse
 
 # Bits of a mask.
 _BITS = 256
-# The highest number of each kind that the machine has.
-_MOST = {"adapter": 255, "domain": 84, "control_domain": 84}
-_MOST_DEVICES = 65536
+# The highest number of each unit that the host has.
+_MAXIMA = {"adapter": 255, "domain": 84, "control_domain": 84}
+_MAX_DEVICES = 65536
 
 
 @dataclass
 class Matrix:
-    """What one device has."""
+    """The adapters and domains of one device."""
 
     adapters: set[int] = field(default_factory=set)
     domains: set[int] = field(default_factory=set)
@@ -54,9 +55,9 @@ class Matrix:
 
 
 class Adapters(MdevParent):
-    """The AP bus of a machine. default_adapters, default_domains: the bits that are set in apmask and aqmask.
+    """The AP bus of a host. default_adapters, default_domains: the bits that are set in apmask and aqmask.
 
-    hotplug: whether a device can be changed while a guest has it.
+    hotplug: whether a device can be changed while a guest uses it.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Adapters(MdevParent):
         return [MdevType("vfio_ap-passthrough", "VFIO AP Passthrough Device", api="vfio-ap")]
 
     def left(self, type_id: str) -> int:
-        return _MOST_DEVICES - len(self.devices())
+        return _MAX_DEVICES - len(self.devices())
 
     def probe(self, type_id: str, uuid: str) -> None:
         if self.left(type_id) < 1:
@@ -96,22 +97,22 @@ class Adapters(MdevParent):
                 read=lambda: ",".join(map(_mask, matrix.parts)) + "\n", write=lambda text: self._configure(device, text)
             ),
             "matrix": Node(read=lambda: _lines(_matrix(matrix))),
-            "control_domains": Node(read=lambda: _lines(f"{one:04x}" for one in sorted(matrix.control_domains))),
+            "control_domains": Node(read=lambda: _lines(f"{domain:04x}" for domain in sorted(matrix.control_domains))),
         }
-        for (name, most), numbers in zip(_MOST.items(), matrix.parts, strict=True):
-            nodes[f"assign_{name}"] = self._assign(device, numbers, most)
-            nodes[f"unassign_{name}"] = self._unassign(device, numbers, most)
+        for (name, maximum), numbers in zip(_MAXIMA.items(), matrix.parts, strict=True):
+            nodes[f"assign_{name}"] = self._assign(device, numbers, maximum)
+            nodes[f"unassign_{name}"] = self._unassign(device, numbers, maximum)
         return nodes
 
     def _configure(self, device: MdevDevice, text: str) -> None:
         self._refuse_in_use(device)
         masks = text.removesuffix("\n").split(",")
-        if len(masks) != len(_MOST) or not all(re.fullmatch("(0x)?[0-9a-f]{1,64}", one) for one in masks):
+        if len(masks) != len(_MAXIMA) or not all(re.fullmatch("(0x)?[0-9a-f]{1,64}", mask) for mask in masks):
             refuse(errno.EINVAL)
         old, new = self.matrixes[device.uuid], Matrix(*map(_numbers, masks))
         self.matrixes[device.uuid] = new
         problem = self._problem(device.uuid)
-        if any(number > most for part, most in zip(new.parts, _MOST.values(), strict=True) for number in part):
+        if any(number > maximum for part, maximum in zip(new.parts, _MAXIMA.values(), strict=True) for number in part):
             problem = problem or errno.ENODEV
         self.matrixes[device.uuid] = old
         if problem:
@@ -120,9 +121,9 @@ class Adapters(MdevParent):
             part.clear()
             part.update(numbers)
 
-    def _assign(self, device: MdevDevice, numbers: set[int], most: int) -> Node:
+    def _assign(self, device: MdevDevice, numbers: set[int], maximum: int) -> Node:
         def write(text: str) -> None:
-            new = self._checked(device, text, most)
+            new = self._checked(device, text, maximum)
             if new in numbers:
                 return
             numbers.add(new)
@@ -133,22 +134,22 @@ class Adapters(MdevParent):
 
         return Node(write=write)
 
-    def _unassign(self, device: MdevDevice, numbers: set[int], most: int) -> Node:
-        return Node(write=lambda text: numbers.discard(self._checked(device, text, most)))
+    def _unassign(self, device: MdevDevice, numbers: set[int], maximum: int) -> Node:
+        return Node(write=lambda text: numbers.discard(self._checked(device, text, maximum)))
 
-    def _checked(self, device: MdevDevice, text: str, most: int) -> int:
+    def _checked(self, device: MdevDevice, text: str, maximum: int) -> int:
         self._refuse_in_use(device)
-        asked = number(text)
-        return asked if asked <= most else refuse(errno.ENODEV)
+        requested = number(text)
+        return requested if requested <= maximum else refuse(errno.ENODEV)
 
     def _refuse_in_use(self, device: MdevDevice) -> None:
         if not self._hotplug and self.kernel.is_open(device.uuid, device.group):
             refuse(errno.EBUSY)
 
     def _problem(self, uuid: str) -> int:
-        """Why the device can't have what it now would have, as errno."""
+        """The errno if the device cannot have its current queues, otherwise 0."""
         queues = self.matrixes[uuid].queues()
-        if any(one in self._default_adapters and two in self._default_domains for one, two in queues):
+        if any(adapter in self._default_adapters and domain in self._default_domains for adapter, domain in queues):
             return errno.EADDRNOTAVAIL
         if any(queues & other.queues() for name, other in self.matrixes.items() if name != uuid):
             return errno.EADDRINUSE
@@ -157,20 +158,20 @@ class Adapters(MdevParent):
 
 def _matrix(matrix: Matrix) -> list[str]:
     if not matrix.domains:
-        return [f"{one:02x}." for one in sorted(matrix.adapters)]
+        return [f"{adapter:02x}." for adapter in sorted(matrix.adapters)]
     if not matrix.adapters:
-        return [f".{one:04x}" for one in sorted(matrix.domains)]
+        return [f".{domain:04x}" for domain in sorted(matrix.domains)]
     return [f"{adapter:02x}.{domain:04x}" for adapter, domain in sorted(matrix.queues())]
 
 
 def _mask(numbers: Iterable[int]) -> str:
-    return f"0x{sum(1 << (_BITS - 1 - one) for one in numbers):064x}"
+    return f"0x{sum(1 << (_BITS - 1 - number) for number in numbers):064x}"
 
 
 def _numbers(mask: str) -> set[int]:
     bits = f"{int(mask.removeprefix('0x').ljust(_BITS // 4, '0'), 16):0{_BITS}b}"
-    return {place for place, bit in enumerate(bits) if bit == "1"}
+    return {position for position, bit in enumerate(bits) if bit == "1"}
 
 
 def _lines(lines: Iterable[str]) -> str:
-    return "".join(f"{one}\n" for one in lines)
+    return "".join(f"{line}\n" for line in lines)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One device on a real kernel: created, refused, changed, replaced, busy, half removed, gone."""
+"""One device on a real kernel: created, refused, changed, replaced, in use, half removed, removed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from conftest import DEVICES, Host, eventually, sh
 FIRST = "11111111-2222-3333-4444-555555555555"
 SECOND = "22222222-2222-3333-4444-555555555555"
 
-# What the sample drivers offer on an idle host.
+# The room for devices of the sample drivers on an idle host.
 ROOM = {
     "mbochs-large": 4,
     "mbochs-medium": 16,
@@ -28,39 +28,42 @@ ROOM = {
 }
 
 
-def test_an_idle_host_shows_its_parents_and_all_their_room(host: Host) -> None:
+def test_an_idle_host_shows_its_parents_and_all_of_their_room(host: Host) -> None:
     idle = host.info(xml=True)
     assert (idle["framework"], idle["hints"], idle["unread"], idle["devices"]) == ("mdev", [], [], [])
-    assert [one["address"] for one in idle["parents"]] == ["mbochs", "mdpy", "mtty"]
-    assert {one["id"]: one["available_instances"] for one in idle["types"]} == ROOM
+    assert [parent["address"] for parent in idle["parents"]] == ["mbochs", "mdpy", "mtty"]
+    assert {mdev_type["id"]: mdev_type["available_instances"] for mdev_type in idle["types"]} == ROOM
     assert idle["parents"][2]["nodedev"] == "mtty_mtty"
-    assert [one["name"] for one in idle["parents"][2]["types"]] == ["Single port serial", "Dual port serial"]
+    assert [mdev_type["name"] for mdev_type in idle["parents"][2]["types"]] == [
+        "Single port serial",
+        "Dual port serial",
+    ]
 
 
-def test_libvirts_own_tool_takes_our_xml(host: Host) -> None:
+def test_our_xml_is_valid_for_libvirts_own_tool(host: Host) -> None:
     host.device(uuid=FIRST, type="mtty-2", persistent=False)
-    seen = host.info(xml=True)
-    for one in (*seen["parents"], *seen["devices"]):
-        sh("virt-xml-validate - nodedev", one["xml"])
+    info = host.info(xml=True)
+    for item in (*info["parents"], *info["devices"]):
+        sh("virt-xml-validate - nodedev", item["xml"])
 
 
-def test_a_device_by_every_name_that_it_has(host: Host) -> None:
-    done = host.four_times(uuid=FIRST, type="mtty-2", parent="mtty")
-    assert done["device"]["device_api"] == "vfio-pci"
+def test_a_device_by_each_of_its_names(host: Host) -> None:
+    created = host.apply(uuid=FIRST, type="mtty-2", parent="mtty")
+    assert created["device"]["device_api"] == "vfio-pci"
     assert (DEVICES / FIRST).exists()
-    host.four_times(uuid=FIRST.upper(), type="Dual port serial", parent="mtty_mtty", changed=False)
-    host.four_times(uuid=FIRST, type="mtty-2", changed=False)
-    host.four_times(uuid=FIRST, state="absent")
-    host.four_times(uuid=FIRST, state="absent", changed=False)
+    host.apply(uuid=FIRST.upper(), type="Dual port serial", parent="mtty_mtty", changed=False)
+    host.apply(uuid=FIRST, type="mtty-2", changed=False)
+    host.apply(uuid=FIRST, state="absent")
+    host.apply(uuid=FIRST, state="absent", changed=False)
 
 
-def test_a_device_without_a_parent_goes_where_there_is_room(host: Host) -> None:
-    assert host.four_times(uuid=SECOND, type="mdpy-hd")["device"]["parent"] == "mdpy"
-    host.four_times(uuid=SECOND, type="mdpy-hd", parent="mdpy", state="absent")
+def test_a_device_without_a_parent_is_placed_where_there_is_room(host: Host) -> None:
+    assert host.apply(uuid=SECOND, type="mdpy-hd")["device"]["parent"] == "mdpy"
+    host.apply(uuid=SECOND, type="mdpy-hd", parent="mdpy", state="absent")
 
 
 @pytest.mark.parametrize(
-    ("kind", "words", "arguments"),
+    ("error_kind", "words", "arguments"),
     [
         ("mismatch", "exists as type mtty-2 .*on parent mtty, but type mtty-1 on any parent", {"type": "mtty-1"}),
         ("mismatch", "on parent mtty, but type mbochs-small on mbochs", {"type": "mbochs-small", "parent": "mbochs"}),
@@ -68,22 +71,26 @@ def test_a_device_without_a_parent_goes_where_there_is_room(host: Host) -> None:
         ("not_found", r"mtty-1 \('Single port serial'\)", {"uuid": SECOND, "type": "mtty-9"}),
         ("not_found", "Parents here: mbochs, mdpy, mtty", {"uuid": SECOND, "type": "mtty-1", "parent": "0000:41:00.4"}),
         ("invalid_input", "is not a UUID", {"uuid": FIRST + "6", "type": "mtty-2"}),
-        ("invalid_input", "Use state: absent", {"type": "mtty-2", "active": False}),
+        ("invalid_input", "use state=absent", {"type": "mtty-2", "active": False}),
         ("no_autostart", "role vfio.mdev.boot", {"uuid": SECOND, "type": "mtty-2", "persistent": True}),
     ],
 )
-def test_what_is_refused_changes_nothing(host: Host, kind: str, words: str, arguments: dict[str, object]) -> None:
+def test_a_refused_request_changes_nothing(
+    host: Host, error_kind: str, words: str, arguments: dict[str, object]
+) -> None:
     host.device(uuid=FIRST, type="mtty-2", persistent=False)
-    host.refused(kind, words, **{"uuid": FIRST, **arguments})
+    host.expect_refusal(error_kind, words, **{"uuid": FIRST, **arguments})
 
 
 def test_a_full_parent(host: Host) -> None:
     names = ["filler 1", "filler 2", "filler 3", "filler 4"]
     filled = [host.device(name=name, type="mdpy-vga", persistent=False)["device"]["uuid"] for name in names]
     assert len(set(filled)) == 4
-    host.refused("no_room", "mdpy: has 0 of mdpy-hd left and nothing of any other type", uuid=FIRST, type="mdpy-hd")
-    host.four_times(name=names[0], state="absent")
-    host.four_times(uuid=FIRST, type="mdpy-hd")
+    host.expect_refusal(
+        "no_room", "mdpy: has 0 of mdpy-hd left and nothing of any other type", uuid=FIRST, type="mdpy-hd"
+    )
+    host.apply(name=names[0], state="absent")
+    host.apply(uuid=FIRST, type="mdpy-hd")
 
 
 def test_attributes(host: Host) -> None:
@@ -91,11 +98,11 @@ def test_attributes(host: Host) -> None:
         return [{"name": "power/control", "value": value}]
 
     for value in ("on", "auto"):
-        host.four_times(uuid=FIRST, type="mtty-1", attributes=control(value))
+        host.apply(uuid=FIRST, type="mtty-1", attributes=control(value))
         assert (DEVICES / FIRST / "power/control").read_text() == f"{value}\n"
-    host.refused(
+    host.expect_refusal(
         "mismatch",
-        "is read-only",
+        "and read-only",
         uuid=FIRST,
         type="mtty-1",
         attributes=[{"name": "vendor/sample_mdev_dev", "value": "1"}],
@@ -109,59 +116,59 @@ def test_attributes(host: Host) -> None:
         ("vendor/nothing", "1", "'vendor/nothing'.*ENOENT.*the driver has no such attribute.*removed again"),
     ],
 )
-def test_an_attribute_that_fails_takes_the_device_back(host: Host, name: str, value: str, words: str) -> None:
+def test_an_attribute_that_fails_rolls_the_device_back(host: Host, name: str, value: str, words: str) -> None:
     attributes = [{"name": "power/control", "value": "on"}, {"name": name, "value": value}]
-    host.refused("kernel_refused", words, True, uuid=FIRST, type="mtty-1", attributes=attributes)
+    host.expect_refusal("kernel_refused", words, True, uuid=FIRST, type="mtty-1", attributes=attributes)
 
 
-def test_a_file_that_is_no_attribute(host: Host) -> None:
+def test_a_file_that_is_not_an_attribute(host: Host) -> None:
     attributes = [{"name": "remove", "value": "1"}]
-    host.refused("invalid_input", "can't name an attribute", uuid=FIRST, type="mtty-1", attributes=attributes)
+    host.expect_refusal("invalid_input", "can't name an attribute", uuid=FIRST, type="mtty-1", attributes=attributes)
 
 
 def test_recreate(host: Host) -> None:
-    host.four_times(uuid=FIRST, type="mtty-2")
-    host.four_times(uuid=FIRST, type="mtty-1", recreate=True)
-    host.four_times(uuid=FIRST, type="mbochs-small", parent="mbochs", recreate=True)
+    host.apply(uuid=FIRST, type="mtty-2")
+    host.apply(uuid=FIRST, type="mtty-1", recreate=True)
+    host.apply(uuid=FIRST, type="mbochs-small", parent="mbochs", recreate=True)
     bad = [{"name": "power/control", "value": "nonsense"}]
-    words = "Taken back by creating the old device"
-    host.refused("kernel_refused", words, True, uuid=FIRST, type="mtty-1", recreate=True, attributes=bad)
+    words = "Rolled back by creating the old device"
+    host.expect_refusal("kernel_refused", words, True, uuid=FIRST, type="mtty-1", recreate=True, attributes=bad)
 
 
 def test_derived_uuids(host: Host) -> None:
     request = {"type": "mbochs-large", "parent": "mbochs"}
-    derived = host.four_times(**request)["device"]["uuid"]
+    derived = host.apply(**request)["device"]["uuid"]
     assert derived[14] == "8"
-    host.four_times(**request, state="absent")
-    one = host.four_times(name="web-1", type="mbochs-small")["device"]["uuid"]
-    two = host.four_times(name="web-1", name_scope="global", type="mbochs-small")["device"]["uuid"]
-    assert two == "f556d1d2-0255-8dc1-871f-263d1ab13031"
-    assert one != two
-    host.four_times(name="web-1", name_scope="global", state="absent")
+    host.apply(**request, state="absent")
+    of_host = host.apply(name="web-1", type="mbochs-small")["device"]["uuid"]
+    of_all_hosts = host.apply(name="web-1", name_scope="global", type="mbochs-small")["device"]["uuid"]
+    assert of_all_hosts == "f556d1d2-0255-8dc1-871f-263d1ab13031"
+    assert of_host != of_all_hosts
+    host.apply(name="web-1", name_scope="global", state="absent")
 
 
 def test_xml_in_and_out(host: Host) -> None:
     host.device(uuid=FIRST, type="mtty-2", persistent=False)
-    [described] = host.info(uuid=FIRST, xml=True)["devices"]
-    host.four_times(xml=described["xml"], changed=False)
-    host.four_times(xml=described["xml"], state="absent")
+    [described] = host.info(uuids=[FIRST], xml=True)["devices"]
+    host.apply(xml=described["xml"], changed=False)
+    host.apply(xml=described["xml"], state="absent")
     sh("virsh nodedev-create /dev/stdin", described["xml"])
-    host.four_times(uuid=FIRST, type="mtty-2", parent="mtty", changed=False)
+    host.apply(uuid=FIRST, type="mtty-2", parent="mtty", changed=False)
     eventually(lambda: described["nodedev"] in sh("virsh nodedev-list --cap mdev"), True)
-    libvirts = sh(f"virsh nodedev-dumpxml {described['nodedev']}")
-    host.four_times(xml=libvirts, state="absent")
-    host.four_times(xml=libvirts)
+    libvirt_xml = sh(f"virsh nodedev-dumpxml {described['nodedev']}")
+    host.apply(xml=libvirt_xml, state="absent")
+    host.apply(xml=libvirt_xml)
 
 
 def test_xml_without_a_uuid(host: Host) -> None:
     xml = "<device><parent>mtty_mtty</parent><capability type='mdev'><type id='mtty-1'/></capability></device>"
-    made = host.four_times(xml=xml)["device"]["uuid"]
-    assert host.device(type="mtty-1", parent="mtty_mtty", persistent=False)["device"]["uuid"] == made
+    created = host.apply(xml=xml)["device"]["uuid"]
+    assert host.device(type="mtty-1", parent="mtty_mtty", persistent=False)["device"]["uuid"] == created
 
 
-def test_xml_that_is_no_request(host: Host) -> None:
+def test_xml_that_is_not_a_request(host: Host) -> None:
     xml = '<!DOCTYPE device [<!ENTITY x "y">]><device/>'
-    host.refused("invalid_input", "document type declaration", xml=xml)
+    host.expect_refusal("invalid_input", "document type declaration", xml=xml)
 
 
 def test_without_lxml_only_xml_fails(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,30 +193,30 @@ def test_the_lock(host: Host) -> None:
         other.wait()
 
 
-def test_a_busy_device_is_never_touched(host: Host, guest: Callable[[str, str], None]) -> None:
+def test_a_device_in_use_is_never_changed(host: Host, guest: Callable[[str, str], None]) -> None:
     host.device(uuid=FIRST, type="mtty-2", persistent=False)
     guest("web", FIRST)
-    [busy] = host.info(uuid=FIRST)["devices"]
+    [busy] = host.info(uuids=[FIRST])["devices"]
     assert (busy["in_use"], busy["removing"]) == (True, False)
-    assert [(one["guest"], one["command"][:15]) for one in busy["used_by"]] == [("web", "qemu-system-x86")]
+    assert [(user["guest"], user["command"][:15]) for user in busy["used_by"]] == [("web", "qemu-system-x86")]
     for backend in ("sysfs", "mdevctl", "libvirt"):
-        host.refused("in_use", "guest 'web'", uuid=FIRST, state="absent", backend=backend)
-    host.refused("in_use", "guest 'web'", uuid=FIRST, type="mtty-1", recreate=True)
+        host.expect_refusal("in_use", "guest 'web'", uuid=FIRST, state="absent", backend=backend)
+    host.expect_refusal("in_use", "guest 'web'", uuid=FIRST, type="mtty-1", recreate=True)
     stopped = {"active": False, "persistent": True, "autostart": False}
-    host.refused("in_use", "guest 'web'", uuid=FIRST, type="mtty-2", **stopped)
-    host.four_times(uuid=FIRST, type="mtty-2", changed=False)
+    host.expect_refusal("in_use", "guest 'web'", uuid=FIRST, type="mtty-2", **stopped)
+    host.apply(uuid=FIRST, type="mtty-2", changed=False)
 
 
-def test_a_device_that_somebody_half_removed(host: Host, guest: Callable[[str, str], None]) -> None:
+def test_a_half_removed_device(host: Host, guest: Callable[[str, str], None]) -> None:
     host.device(uuid=FIRST, type="mtty-2", persistent=False)
     guest("web", FIRST)
-    # It hangs in the kernel until the guest lets go, whatever one does to it.
+    # The process hangs in the kernel until the guest releases the device, and can't be killed.
     subprocess.Popen(["sh", "-c", f"echo 1 > {DEVICES / FIRST / 'remove'}"])
-    eventually(lambda: [one["removing"] for one in host.info(uuid=FIRST)["devices"]], [True])
-    [half] = host.info(uuid=FIRST)["devices"]
-    assert (half["parent"], [one["guest"] for one in half["used_by"]]) == ("mtty", ["web"])
-    host.refused("removing", "guest 'web'", uuid=FIRST, type="mtty-2")
-    host.refused("removing", "guest 'web'", uuid=FIRST, state="absent")
+    eventually(lambda: [device["removing"] for device in host.info(uuids=[FIRST])["devices"]], [True])
+    [half] = host.info(uuids=[FIRST])["devices"]
+    assert (half["parent"], [user["guest"] for user in half["used_by"]]) == ("mtty", ["web"])
+    host.expect_refusal("removing", "guest 'web'", uuid=FIRST, type="mtty-2")
+    host.expect_refusal("removing", "guest 'web'", uuid=FIRST, state="absent")
     sh("virsh destroy web")
     eventually(lambda: host.info()["devices"], [])
-    host.four_times(uuid=FIRST, type="mtty-2")
+    host.apply(uuid=FIRST, type="mtty-2")

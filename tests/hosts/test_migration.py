@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A destination on a real kernel: prepared, prepared again, committed, rolled back, and killed on the way."""
+"""A migration destination on a real kernel: prepared, prepared again, committed, rolled back, killed at any step."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import run_module
 from conftest import DEVICES, Host, Result, sh
+from run_module import run_module
 
 A, B = "11111111-2222-3333-4444-555555555555", "22222222-2222-3333-4444-555555555555"
 FOREIGN = "33333333-2222-3333-4444-555555555555"
@@ -34,13 +34,18 @@ def no_records(host: Host) -> Iterator[None]:
 
 
 def guest(name: str, *uuids: str, **device: Any) -> Result:
-    """A guest as the source tells of it. Not running, so that old versions of QEMU do."""
+    """A guest as reported by the source. It is not running, so that old versions of QEMU are accepted."""
     return {"name": name, "running": False, "devices": [{"uuid": uuid, **PORT, **device} for uuid in uuids]}
 
 
 def migration(check: bool = False, **arguments: Any) -> Result:
-    given: Result = {"source": "gpu-1", "driver_match": "ignore", "wait": 0, **arguments}
-    return run_module("mdev_migration", check=check, **given)
+    options: Result = {"source": "gpu-1", "driver_match": "ignore", "wait_timeout": 0, **arguments}
+    return run_module("mdev_migration", check=check, **options)
+
+
+def failed_checks(result: Result) -> set[str]:
+    """The checks that are errors."""
+    return {check["check"] for check in result["checks"] if not check["ok"] and check["severity"] == "error"}
 
 
 def active() -> set[str]:
@@ -51,112 +56,111 @@ def records() -> set[str]:
     return {path.name for path in RECORDS.glob("*")}
 
 
-def three_times(**arguments: Any) -> Result:
-    """In check mode, which changes nothing, for real with the same result, and again, which changes nothing."""
+def apply(**arguments: Any) -> Result:
+    """Run in check mode without changes, for real with the same result, and again without changes."""
     before = (active(), records())
     checked = migration(check=True, **arguments)
     assert "msg" not in checked, checked["msg"]
     assert (active(), records()) == before
-    done = migration(**arguments)
-    assert "msg" not in done, done["msg"]
+    applied = migration(**arguments)
+    assert "msg" not in applied, applied["msg"]
     again = migration(**arguments)
-    assert (checked["changed"], done["changed"], again["changed"]) == (True, True, False)
-    assert (checked["actions"], again["actions"]) == (done["actions"], [])
+    assert (checked["changed"], applied["changed"], again["changed"]) == (True, True, False)
+    assert (checked["actions"], again["actions"]) == (applied["actions"], [])
     if arguments.get("state") is None:
-        assert (checked["guests"], again["guests"]) == (done["guests"], done["guests"])
-        assert checked["checks"] == done["checks"]
-    return done
+        assert (checked["guests"], again["guests"]) == (applied["guests"], applied["guests"])
+        assert checked["checks"] == applied["checks"]
+    return applied
 
 
 def test_guests_are_prepared_and_rolled_back(host: Host) -> None:
     host.device(uuid=FOREIGN, type="mtty-2", persistent=False)
     guests = [guest("web", A, B), guest("db", "44444444-2222-3333-4444-555555555555"), guest("none")]
-    done = three_times(guests=guests)
+    prepared = apply(guests=guests)
     assert len(active()) == 4
     assert records() == {"web.json", "db.json", "none.json"}
-    assert done["guests"][0]["uuids"] == {A: A, B: B}
-    host.assert_all_see_the_same()
-    three_times(state="rolled_back")
+    assert prepared["guests"][0]["uuid_map"] == {A: A, B: B}
+    host.assert_tools_agree()
+    apply(state="rolled_back")
     assert active() == {FOREIGN}
     assert records() == set()
-    host.assert_all_see_the_same()
+    host.assert_tools_agree()
 
 
 def test_uuids_of_the_destination(host: Host) -> None:
-    """New ones are no set's, and another choice takes the first one's devices away."""
-    done = three_times(guests=[guest("web", A)], uuids="new")
+    """New UUIDs do not belong to any set, and another choice removes the devices of the first one."""
+    prepared = apply(guests=[guest("web", A)], uuid_policy="new")
     [new] = active()
-    assert done["guests"][0]["uuids"] == {A: new}
+    assert prepared["guests"][0]["uuid_map"] == {A: new}
     host.set(name="tenant-a", devices=[], purge="owned")
     assert active() == {new}
-    three_times(guests=[guest("web", A)], uuids={A: B})
+    apply(guests=[guest("web", A)], uuid_map={A: B})
     assert active() == {B}
 
 
-def test_the_xml_of_a_guest_that_nobody_asked_for(host: Host) -> None:
+def test_the_xml_of_a_guest_that_is_given_as_an_option(host: Host) -> None:
     hostdev = f"<hostdev type='mdev'><source><address uuid='{A}'/></source></hostdev>"
     xml = f"<domain><name>web</name><devices>{hostdev}</devices></domain>"
-    given = {"xml": xml, "persistent_xml": xml, "running": False, "devices": [{"uuid": A, "type": "mtty-1"}]}
-    done = three_times(guests=[given], uuids={A: B})
-    assert done["guests"][0]["xml"] == done["guests"][0]["persistent_xml"] == xml.replace(A, B)
-    unknown = migration(guests=[{**given, "devices": []}])
+    web = {"xml": xml, "persistent_xml": xml, "running": False, "devices": [{"uuid": A, "type": "mtty-1"}]}
+    [prepared] = apply(guests=[web], uuid_map={A: B})["guests"]
+    assert prepared["xml"] == prepared["persistent_xml"] == xml.replace(A, B)
+    unknown = migration(guests=[{**web, "devices": []}])
     assert unknown["error"]["unknown"] == [A]
 
 
-def test_what_was_there_stays_and_is_fresh(host: Host) -> None:
-    """A device that is there may be stale. The kernel gives one that is made anew another inode."""
+def test_an_existing_device_stays_and_is_recreated(host: Host) -> None:
+    """An existing device may be stale. The kernel assigns another inode to a recreated device."""
     host.device(uuid=A, type="mtty-1", autostart=False)
     before = (DEVICES / A).stat().st_ino
-    done = three_times(guests=[guest("web", A)])
-    assert [one["action"] for one in done["actions"]] == ["remove", "create"]
-    fresh = (DEVICES / A).stat().st_ino
-    assert fresh != before
-    three_times(state="rolled_back")
-    assert (DEVICES / A).stat().st_ino == fresh
+    prepared = apply(guests=[guest("web", A)])
+    assert [action["action"] for action in prepared["actions"]] == ["remove", "create"]
+    recreated = (DEVICES / A).stat().st_ino
+    assert recreated != before
+    apply(state="rolled_back")
+    assert (DEVICES / A).stat().st_ino == recreated
     [device] = host.info()["devices"]
     assert (device["active"], device["defined"]) == (True, True)
 
 
-def test_after_an_attempt_devices_are_made_anew(host: Host, guest_starts: Start) -> None:
+def test_devices_are_recreated_after_an_attempt(host: Host, start_guest: Start) -> None:
     migration(guests=[guest("web", A)])
     before = (DEVICES / A).stat().st_ino
-    guest_starts("web", A)
+    start_guest("web", A)
     refused = migration(guests=[guest("web", A)])
-    assert {one["check"] for one in refused["checks"] if not one["ok"] and one["severity"] == "error"} == {
-        "guest",
-        "uuid",
-    }
+    assert failed_checks(refused) == {"guest", "uuid"}
     sh("virsh destroy web")
-    done = three_times(guests=[guest("web", A)])
-    assert [one["check"] for one in done["checks"] if not one["ok"] and one["check"] == "stale"] == ["stale"]
+    prepared = apply(guests=[guest("web", A)])
+    assert [check["check"] for check in prepared["checks"] if not check["ok"] and check["check"] == "stale"] == [
+        "stale"
+    ]
     assert (DEVICES / A).stat().st_ino != before
 
 
 @pytest.fixture
-def guest_starts(guest: Start) -> Start:
-    """Under another name than this module's own guest()."""
+def start_guest(guest: Start) -> Start:
+    """The fixture guest under another name, since this module has its own function guest()."""
     return guest
 
 
-def test_what_came_here_is_committed(host: Host, guest_starts: Start) -> None:
+def test_a_guest_that_arrived_is_committed(host: Host, start_guest: Start) -> None:
     migration(guests=[guest("web", A)])
     missing = migration(state="committed")
     assert missing["error"]["kind"] == "not_migrated"
-    guest_starts("web", A)
+    start_guest("web", A)
     in_use = migration(state="rolled_back")
     assert in_use["error"]["kind"] == "in_use"
-    three_times(state="committed", persistent=True, autostart=False)
+    apply(state="committed", persistent=True, autostart=False)
     assert records() == set()
     [device] = host.info()["devices"]
     assert (device["active"], device["defined"], device["in_use"]) == (True, True, True)
-    assert migration(state="committed", names=["web"])["changed"] is False
-    assert migration(state="committed", names=["db"])["error"]["kind"] == "not_migrated"
+    assert migration(state="committed", guest_names=["web"])["changed"] is False
+    assert migration(state="committed", guest_names=["db"])["error"]["kind"] == "not_migrated"
 
 
-def test_a_guest_with_other_devices_is_not_committed(host: Host, guest_starts: Start) -> None:
+def test_a_guest_with_other_devices_is_not_committed(host: Host, start_guest: Start) -> None:
     host.device(uuid=B, type="mtty-1", persistent=False)
     migration(guests=[guest("web", A)])
-    guest_starts("web", B)
+    start_guest("web", B)
     refused = migration(state="committed")
     assert refused["error"]["kind"] == "not_migrated"
     assert B in refused["msg"]
@@ -164,7 +168,7 @@ def test_a_guest_with_other_devices_is_not_committed(host: Host, guest_starts: S
 
 
 def test_the_files_for_virsh(host: Host, tmp_path: Path) -> None:
-    """They have all that the guest has, its passwords too, and only root can read them."""
+    """The files have the complete guest including its passwords, and only root can read them."""
     devices = f"<hostdev mode='subsystem' type='mdev' model='vfio-pci'><source><address uuid='{A}'/></source></hostdev>"
     secret = "<graphics type='vnc' passwd='s3cret'/>"
     sh(
@@ -173,25 +177,25 @@ def test_the_files_for_virsh(host: Host, tmp_path: Path) -> None:
         f"<devices>{devices}{secret}</devices></domain>",
     )
     folder = tmp_path / "outgoing"
-    asked: Result = {"guests": [{"name": "web", "uuids": {A: B}}], "directory": str(folder)}
+    options: Result = {"guests": [{"name": "web", "uuid_map": {A: B}}], "xml_path": str(folder)}
     try:
-        checked = run_module("mdev_guest_xml", check=True, **asked)
+        checked = run_module("mdev_guest_xml", check=True, **options)
         assert not folder.exists()
-        done, again = run_module("mdev_guest_xml", **asked), run_module("mdev_guest_xml", **asked)
-        assert (checked["changed"], done["changed"], again["changed"]) == (True, True, False)
-        assert checked["files"] == done["files"] == again["files"]
-        for path in (Path(done["files"][0][name]) for name in ("xml", "persistent_xml")):
+        written, again = run_module("mdev_guest_xml", **options), run_module("mdev_guest_xml", **options)
+        assert (checked["changed"], written["changed"], again["changed"]) == (True, True, False)
+        assert checked["files"] == written["files"] == again["files"]
+        for path in (Path(written["files"][0][name]) for name in ("xml", "persistent_xml")):
             assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
             assert B in path.read_text()
             assert A not in path.read_text()
             assert "s3cret" in path.read_text()
-        unmapped = run_module("mdev_guest_xml", **{**asked, "guests": [{"name": "web"}]})
+        unmapped = run_module("mdev_guest_xml", **{**options, "guests": [{"name": "web"}]})
         assert unmapped["error"]["unmapped"] == [A]
-        unknown = run_module("mdev_guest_xml", **{**asked, "guests": [{"name": "no such"}]})
-        assert unknown["error"]["kind"] == "guests_unknown"
-        info = run_module("mdev_guest_info", names=["web"])
-        assert [one["uuid"] for one in info["guests"][0]["devices"]] == [A]
-        assert run_module("mdev_guest_xml", state="absent", **asked)["changed"] is True
+        unknown = run_module("mdev_guest_xml", **{**options, "guests": [{"name": "no such"}]})
+        assert unknown["error"]["kind"] == "libvirt_error"
+        info = run_module("mdev_guest_info", guest_names=["web"])
+        assert [device["uuid"] for device in info["guests"][0]["devices"]] == [A]
+        assert run_module("mdev_guest_xml", state="absent", **options)["changed"] is True
         assert list(folder.iterdir()) == []
     finally:
         sh("virsh undefine web")
@@ -213,14 +217,14 @@ REFUSALS: dict[str, tuple[list[Result], str]] = {
 
 
 @pytest.mark.parametrize(("guests", "check"), REFUSALS.values(), ids=REFUSALS)
-def test_nothing_is_touched_where_something_is_wrong(host: Host, guests: list[Result], check: str) -> None:
+def test_nothing_is_changed_if_a_check_fails(host: Host, guests: list[Result], check: str) -> None:
     host.device(uuid=FOREIGN, type="mtty-2", persistent=False)
     host.device(uuid=B, type="mtty-1", persistent=False)
     before = host.info()
     checked, refused = migration(check=True, guests=guests), migration(guests=guests)
     assert checked["msg"] == refused["msg"]
     assert refused["error"]["kind"] == "not_ready"
-    assert {one["check"] for one in refused["checks"] if not one["ok"] and one["severity"] == "error"} == {check}
+    assert failed_checks(refused) == {check}
     assert host.info()["devices"] == before["devices"]
     assert records() == set()
 
@@ -229,8 +233,9 @@ CRASH = """
 import json, os, signal, sys
 sys.path[:0] = ["/opt/collection/tests"]
 import conftest
-from asking import run_module
-from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.mdev import kernel as _kernel
+from run_module import run_module
+from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.mdev import kernel
+from ansible_collections.vfio.mdev.plugins.module_utils._host.sysfs_writer import SysfsWriter
 left = int(sys.argv[1])
 
 def counted(real):
@@ -242,8 +247,8 @@ def counted(real):
         return real(*arguments, **more)
     return call
 
-_kernel.write = counted(_kernel.write)
-_kernel.Remover.write = counted(_kernel.Remover.write)
+kernel.write = counted(kernel.write)
+SysfsWriter.write = counted(SysfsWriter.write)
 os.rename = counted(os.rename)
 run_module("mdev_migration", **json.loads(sys.argv[2]))
 """
@@ -254,10 +259,10 @@ _STEPS = 7
 
 @pytest.mark.parametrize("step", range(_STEPS + 1))
 def test_killed_at_any_step(host: Host, step: int) -> None:
-    """Steps: two records, a removal, two creations, two records again. A new run, or the way back, ends clean."""
+    """Steps: two records, a removal, two creations, two records again. Both a new run and a rollback complete it."""
     host.device(uuid=A, type="mtty-1", persistent=False)
     arguments: Result = {"source": "gpu-1", "driver_match": "ignore", "guests": [guest("web", A), guest("db", B)]}
-    for after, wanted in ((arguments, {A, B}), ({"state": "rolled_back"}, {A})):
+    for after, expected in ((arguments, {A, B}), ({"state": "rolled_back"}, {A})):
         killed = subprocess.run(
             [sys.executable, "-c", CRASH, str(step), json.dumps(arguments)],
             cwd="/opt/collection/tests",
@@ -269,7 +274,7 @@ def test_killed_at_any_step(host: Host, step: int) -> None:
         )
         assert killed.returncode == (-signal.SIGKILL if step < _STEPS else 0), killed.stderr
         assert "msg" not in migration(**after)
-        assert active() == wanted
+        assert active() == expected
         assert "msg" not in migration(state="rolled_back")
         assert active() == {A}
         assert records() == set()

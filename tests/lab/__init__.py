@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The lab: real Linux hosts with real mediated devices, for tests and benchmarks.
 
-Tests use :mod:`lab.hosts` (bring hosts up, run commands, restore) and :mod:`lab.inventory`.
+Tests use :mod:`lab.hosts` (start hosts, run commands, restore) and :mod:`lab.inventory`.
 """
 
 from __future__ import annotations

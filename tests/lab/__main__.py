@@ -21,7 +21,7 @@ _TIMED_OUT = 124
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the arguments say; the exit code is 1 for the lab's own errors."""
+    """Run the verb that the arguments name. The exit code is 1 for the lab's own errors."""
     options = _parser().parse_args(arguments)
     try:
         result: int = options.do(options)
@@ -42,11 +42,11 @@ def _parser() -> argparse.ArgumentParser:
     build.set_defaults(do=_build)
 
     for name, do, text in (
-        ("up", _up, "start hosts (default: both of trixie), building and booting what is missing"),
-        ("restore", _restore, "put hosts back to the clean booted snapshot"),
-        ("plug", _plug, "put a card with SR-IOV into running hosts"),
-        ("inventory", _inventory, "start hosts where needed and print the path of their Ansible inventory"),
-        ("down", _down, "end hosts (default: all)"),
+        ("up", _up, "start hosts (default: both of trixie); build and boot them first if necessary"),
+        ("restore", _restore, "restore hosts to the clean snapshot taken after boot"),
+        ("plug", _plug, "add a card with SR-IOV to running hosts"),
+        ("inventory", _inventory, "start hosts if necessary and print the path of their Ansible inventory"),
+        ("down", _down, "stop hosts (default: all)"),
     ):
         verb = verbs.add_parser(name, help=text)
         verb.add_argument("--suite", action="append", choices=SUITES, help="may be given twice")
@@ -56,16 +56,16 @@ def _parser() -> argparse.ArgumentParser:
     run = verbs.add_parser("run", help="run a command on a host; its output and exit code are passed on")
     run.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="default 120")
     run.add_argument("name", metavar="HOST", type=_host_name)
-    run.add_argument("command", nargs="+", help="one word is a line for the shell, several are taken literally")
+    run.add_argument("command", nargs="+", help="one argument is a line for the shell, several are passed literally")
     run.set_defaults(do=_run)
 
-    for name, do, text in (("ssh", _ssh, "open a shell on a host"), ("reboot", _reboot, "really reboot a host")):
+    for name, do, text in (("ssh", _ssh, "open a shell on a host"), ("reboot", _reboot, "reboot a host")):
         verb = verbs.add_parser(name, help=text)
         verb.add_argument("name", metavar="HOST", type=_host_name)
         verb.set_defaults(do=do)
 
-    verbs.add_parser("status", help="what is built and what runs").set_defaults(do=_status)
-    verbs.add_parser("packages", help="distribution packages that would be installed").set_defaults(do=_packages)
+    verbs.add_parser("status", help="show which images are built and which hosts run").set_defaults(do=_status)
+    verbs.add_parser("packages", help="list distribution packages that would be installed").set_defaults(do=_packages)
     return parser
 
 
@@ -114,10 +114,10 @@ def _down(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     machine = hosts.find(options.name)
-    words = options.command[0] if len(options.command) == 1 else options.command
+    command = options.command[0] if len(options.command) == 1 else options.command
     client = ssh.command(machine.ssh_port, machine.image.ssh_key, ["-o", "BatchMode=yes"])
     try:
-        return subprocess.run([*client, shell_line(words)], timeout=options.timeout, check=False).returncode
+        return subprocess.run([*client, shell_line(command)], timeout=options.timeout, check=False).returncode
     except subprocess.TimeoutExpired:
         print(
             f"lab: error: not done after {options.timeout:.0f} s; it may still run on {options.name}", file=sys.stderr

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which accelerator really runs the lab's kernel on this machine.
+"""Find the accelerator that really runs the lab's kernel on this machine.
 
-That /dev/kvm opens proves nothing: nested under some hypervisors it opens, and stock kernels crash on it. So the
-image's own kernel and initrd are booted with it, and only the line that our init prints counts.
+An accessible /dev/kvm proves nothing: nested under some hypervisors it opens, but stock kernels crash on it. Therefore
+the image's own kernel and initrd are booted with it, and only the line that our init prints counts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lab.image import Image
 from lab.process import end_group, output
 from lab.progress import say, stage
 
-# What our first process writes to the console of each boot.
+# The line that our init writes to the console at each boot.
 BOOT_MARKER = b"vfio-mdev-lab: init runs"
 _DEADLINE = 15.0
 _KVM = Path("/dev/kvm")
@@ -28,7 +28,7 @@ _KVM = Path("/dev/kvm")
 
 @dataclass(frozen=True)
 class Accelerator:
-    """QEMU's options for an accelerator and the processor model that goes with it."""
+    """QEMU's options for an accelerator and the matching processor model."""
 
     accel: str
     cpu: str
@@ -61,7 +61,7 @@ def choose(image: Image) -> Accelerator:
 
 
 def _runs(image: Image, accelerator: Accelerator) -> bool:
-    """Boot to our init, which powers off at once. Ends as soon as the marker or QEMU's end is seen."""
+    """Boot to our init, which powers off at once. Returns as soon as the marker appears or QEMU ends."""
     console = image.folder / f"probe-{os.getpid()}.console"
     console.write_bytes(b"")
     command = [

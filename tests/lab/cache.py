@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the lab keeps things, and locks so that two of its processes never build or boot the same thing at once."""
+"""The lab's folders, and locks so that two of its processes never build or boot the same thing at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lab.errors import LabError
 from lab.progress import say
 from lab.suites import HostName
 
-# The longest another process may reasonably hold a lock: a cold build and two boots, on a slow machine.
+# The longest time that another process may hold a lock: a full build and two boots on a slow machine.
 LOCK_DEADLINE = 1800.0
 
 
@@ -33,13 +33,13 @@ def images() -> Path:
 
 
 def host_folder(host: HostName) -> Path:
-    """What belongs to the running host: its state, sockets, console log."""
+    """The folder of a running host: its state, sockets, console log."""
     return root() / "hosts" / str(host)
 
 
 @contextlib.contextmanager
 def lock(name: str) -> Iterator[None]:
-    """Hold the lock ``name``. Waits for another holder, at most LOCK_DEADLINE seconds, then raises LabError."""
+    """Hold the lock ``name``. Waits at most LOCK_DEADLINE seconds for another holder, then raises LabError."""
     folder = root() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
@@ -65,6 +65,6 @@ def _acquire(descriptor: int, path: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder of the cache, if it is there."""
+    """Remove a folder of the cache if it exists."""
     if path.is_dir():
         shutil.rmtree(path)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Debian packages into a folder, with mmdebstrap."""
+"""Install Debian packages into a folder with mmdebstrap."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from lab import sources
 from lab.process import run
 
-# Left out of a host's image: nobody reads or loads them there, and unpacking them takes time.
+# Left out of a host's image: nothing reads or loads them there, and unpacking them takes time.
 _LEFT_OUT = (
     "/usr/share/doc/*",
     "/usr/share/info/*",
@@ -28,13 +28,13 @@ _DEADLINE = 900.0
 
 
 def install(suite: str, packages: Sequence[str], target: Path, source_list: str, log: Path) -> None:
-    """A configured minimal system of a suite with these packages, no recommends, no initrd built."""
+    """Install a minimal system of a suite with these packages, without recommends and without an initrd."""
     excludes = [f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT]
     _mmdebstrap("minbase", suite, packages, target, source_list, log, excludes)
 
 
 def unpack(suite: str, packages: Sequence[str], target: Path, source_list: str, log: Path) -> None:
-    """These packages and what they depend on, only unpacked: enough to run a compiler, in seconds."""
+    """Unpack these packages and their dependencies without configuring them: enough for a compiler, in seconds."""
     _mmdebstrap("extract", suite, packages, target, source_list, log, [f"--hook-dir={_MERGED_USR}"])
 
 

@@ -45,24 +45,24 @@ def install(tree: Path, rootfs: Path, log: Path) -> None:
 
 
 def kernel_release(rootfs: Path) -> str:
-    """The release of the one kernel installed in a root folder."""
+    """The release of the only kernel installed in a root folder."""
     releases = sorted(path.name.removeprefix("vmlinuz-") for path in (rootfs / "boot").glob("vmlinuz-*"))
     if len(releases) != 1:
-        raise LabError(f"{rootfs}/boot should hold one kernel, it holds {releases}")
+        raise LabError(f"{rootfs}/boot should contain one kernel, but contains {releases}")
     return releases[0]
 
 
 def _kernel_source(tree: Path) -> Path:
     archives = sorted((tree / "usr/src").glob("linux-source-*.tar.xz"))
     if len(archives) != 1:
-        raise LabError(f"{tree}/usr/src should hold one kernel source, it holds {archives}")
+        raise LabError(f"{tree}/usr/src should contain one kernel source, but contains {archives}")
     return archives[0]
 
 
 def extract_samples(archive: Path, target: Path) -> None:
-    """Take the sample drivers out of the kernel source, reading no further than needed."""
+    """Extract the sample drivers from the kernel source and stop reading after the last one."""
     target.mkdir(parents=True)
-    found = 0
+    extracted = 0
     with tarfile.open(archive, mode="r|xz") as stream:
         for member in stream:
             inside = member.name.partition("/")[2]
@@ -70,8 +70,8 @@ def extract_samples(archive: Path, target: Path) -> None:
                 content = stream.extractfile(member)
                 if content is not None:
                     (target / Path(inside).name).write_bytes(content.read())
-                    found += 1
-            elif found and not inside.startswith(_SAMPLES):
+                    extracted += 1
+            elif extracted and not inside.startswith(_SAMPLES):
                 break
-    if not found:
-        raise LabError(f"{archive} holds no {_SAMPLES}")
+    if not extracted:
+        raise LabError(f"{archive} contains no {_SAMPLES}")

@@ -9,7 +9,7 @@ _DEVICE = """<hostdev mode='subsystem' type='mdev' managed='no' model='vfio-pci'
       <source><address uuid='{uuid}'/></source>
     </hostdev>"""
 
-# mtty is no migratable device for QEMU unless it is told so; a kernel without IOMMUFD tracks no dirty pages.
+# QEMU migrates mtty only with enable-migration=on, and a kernel without IOMMUFD does not track dirty pages.
 _OVERRIDE = """<qemu:device alias='hostdev{number}'><qemu:frontend>
       <qemu:property name='x-device-dirty-page-tracking' type='string' value='off'/>
       <qemu:property name='enable-migration' type='string' value='on'/>

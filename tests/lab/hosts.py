@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bring lab hosts up, restore them, find them, end them. This is the interface for tests and benchmarks."""
+"""Start, restore, look up and stop lab hosts. This is the interface for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ _Result = TypeVar("_Result")
 
 
 def build(suites: Iterable[str]) -> None:
-    """Build the images of these suites, at the same time, unless they are in the cache."""
-    wanted = list(suites)
-    if not all(image.locate(suite).folder.is_dir() for suite in wanted):
+    """Build the images of these suites in parallel, unless they are in the cache."""
+    names = list(suites)
+    if not all(image.locate(suite).folder.is_dir() for suite in names):
         packages.install_missing()
-    _in_parallel(image.ensure, wanted)
+    _in_parallel(image.ensure, names)
 
 
 def up(names: Sequence[HostName]) -> list[Machine]:
-    """Build what is missing, start what does not run; returns when each host answers by ssh."""
+    """Start these hosts and build missing images first. Returns when every host answers by ssh."""
     return _bring_up(names, restart=False)
 
 
 def restore(names: Sequence[HostName]) -> list[Machine]:
-    """Put the hosts back to the clean booted snapshot, whatever state they are in."""
+    """Restore the hosts to the clean snapshot taken after boot, from any state."""
     return _bring_up(names, restart=True)
 
 
 def down(names: Sequence[HostName]) -> None:
-    """End the hosts. What they hold is lost; the snapshots stay."""
+    """Stop the hosts. Their contents are lost; the snapshots stay."""
     for suite in _suites(names):
         with cache.lock(f"suite-{suite}"):
             for name in names:
                 if name.suite == suite:
-                    _end(name, "as asked")
+                    _end(name, "as requested")
 
 
 def plug_card(names: Sequence[HostName]) -> None:
-    """Put a card with SR-IOV into each of these running hosts."""
+    """Add a card with SR-IOV to each of these running hosts."""
     _in_parallel(lambda name: find(name).plug_card(), names)
 
 
 def find(name: HostName) -> Machine:
-    """The running machine of a host. Raises LabError when it does not run with the present recipe."""
+    """The running machine of a host. Raises LabError if it does not run with the current recipe."""
     machine = _known(name)
     if machine is None or not machine.is_running():
         raise LabError(f"{name} does not run; start it with `up --suite {name.suite} --host {name.letter}`")
@@ -91,7 +91,7 @@ def _start(machine: Machine) -> None:
 
 
 def _ready_to_start(suite: str) -> list[Machine]:
-    """Both hosts of a suite; what runs with another recipe, QEMU or accelerator is ended, older images are removed."""
+    """Both hosts of a suite. Stops hosts with another recipe, QEMU or accelerator, and removes older images."""
     built = image.locate(suite)
     accelerator = accel.choose(built)
     noted = ports.recall(suite)
@@ -100,20 +100,20 @@ def _ready_to_start(suite: str) -> list[Machine]:
         if noted is None or not Machine(name, built, accelerator, noted).is_running():
             _end(name, "it belongs to another recipe, QEMU or accelerator")
     image.prune(suite)
-    one_runs = any(qemu.running(qemu.Files(cache.host_folder(name))) for name in names)
-    allotted = noted if noted and one_runs else ports.allot(suite)
+    is_any_running = any(qemu.running(qemu.Files(cache.host_folder(name))) for name in names)
+    allotted = noted if noted and is_any_running else ports.allot(suite)
     return [Machine(name, built, accelerator, allotted) for name in names]
 
 
 def _end(name: HostName, reason: str) -> None:
     files = qemu.Files(cache.host_folder(name))
     if qemu.running(files) is not None:
-        say(f"{name}: ending, {reason}")
+        say(f"{name}: stopping, {reason}")
         qemu.end(files)
 
 
 def _known(name: HostName) -> Machine | None:
-    """The host with the present recipe, if its image is built and it was started once."""
+    """The host with the current recipe, if its image exists and it was started before."""
     built = image.locate(name.suite)
     noted = ports.recall(name.suite)
     if noted is None or not built.folder.is_dir():
@@ -126,7 +126,7 @@ def _suites(names: Iterable[HostName]) -> list[str]:
 
 
 def _in_parallel(work: Callable[..., _Result], items: Sequence[object]) -> list[_Result]:
-    """Do the work for each item in its own thread; the first error is raised when all have ended."""
+    """Do the work for each item in its own thread. When all are done, raise the first error."""
     with concurrent.futures.ThreadPoolExecutor(max(len(items), 1)) as pool:
         pending = [pool.submit(work, item) for item in items]
     return [done.result() for done in pending]

@@ -16,9 +16,9 @@ from lab import cache, debootstrap, drivers, initrd, recipe, sources
 from lab.process import run
 from lab.progress import say, stage
 
-# Far more than is used; the file is sparse.
+# Far more than the system uses; the file is sparse.
 _DISK_SIZE = "4G"
-# Services that wait for something a lab host does not have, or start work at a random moment.
+# Services that wait for something that a lab host does not have, or that start work at a random time.
 _MASKED = (
     "apt-daily-upgrade.timer",
     "apt-daily.timer",
@@ -37,7 +37,7 @@ _MASKED = (
 
 @dataclass(frozen=True)
 class Image:
-    """A built image: a folder that holds all of it."""
+    """A built image: a folder with all its files."""
 
     folder: Path
 
@@ -51,22 +51,22 @@ class Image:
 
     @property
     def disk(self) -> Path:
-        """The raw disk, never written: each host has an overlay on it."""
+        """The raw disk. It is never written: each host has an overlay on it."""
         return self.folder / "disk.raw"
 
     @property
     def ssh_key(self) -> Path:
-        """The private key that opens root on each host of the suite, and with which they open each other."""
+        """The private key for root on each host of the suite. The hosts use it for each other, too."""
         return self.folder / "id_ed25519"
 
 
 def locate(suite: str) -> Image:
-    """Where the image of a suite is, or would be, for the recipe as it is now."""
+    """The image of a suite for the current recipe, whether it is built or not."""
     return Image(cache.images() / f"{suite}-{recipe.fingerprint(suite)}")
 
 
 def ensure(suite: str) -> Image:
-    """The image of a suite, built if it is not in the cache."""
+    """Return the image of a suite. Builds it if it is not in the cache."""
     image = locate(suite)
     if image.folder.is_dir():
         return image
@@ -80,7 +80,7 @@ def ensure(suite: str) -> Image:
 
 
 def _build(suite: str, image: Image) -> None:
-    """Build in a folder of another name, renamed when complete: what has an image's name is an image."""
+    """Build in a folder with another name and rename it at the end, so that only complete images have their name."""
     cache.images().mkdir(parents=True, exist_ok=True)
     work = cache.images() / f"building-{suite}"
     cache.remove_tree(work)
@@ -102,8 +102,8 @@ def _build(suite: str, image: Image) -> None:
         initrd.build(tree, rootfs, release, result.initrd, log)
         _configure(rootfs, result, log)
         run(["mke2fs", "-q", "-t", "ext4", "-m", "0", "-d", rootfs, result.disk, _DISK_SIZE], log=log, deadline=300)
-    for kept in sorted(work.glob("*.log")):
-        shutil.move(kept, result.folder)
+    for log_file in sorted(work.glob("*.log")):
+        shutil.move(log_file, result.folder)
     result.folder.rename(image.folder)
     cache.remove_tree(work)
 
@@ -114,15 +114,15 @@ def _unpack_tree(suite: str, tree: Path, source_list: str, work: Path) -> None:
 
 
 def _configure(rootfs: Path, result: Image, log: Path) -> None:
-    """Make the installed system a lab host: network, keys, services, an identity given at the first boot."""
+    """Turn the installed system into a lab host: network, keys, services, an identity assigned at the first boot."""
     shutil.copytree(recipe.FOLDER / "rootfs", rootfs, dirs_exist_ok=True)
     run(["chroot", rootfs, "systemctl", "enable", "systemd-networkd.service"], log=log, deadline=60)
     run(["chroot", rootfs, "systemctl", "mask", *_MASKED], log=log, deadline=60)
-    # The addresses in there are those of the machine that built the image.
+    # It contains the addresses of the machine that built the image.
     (rootfs / "etc/resolv.conf").write_text("")
     (rootfs / "etc/apt/sources.list").unlink(missing_ok=True)
     (rootfs / "etc/machine-id").write_text("")
-    # Else systemd takes the first boot for the first after an upgrade and rebuilds caches (systemd-update-done(8)).
+    # Otherwise systemd treats the first boot as an upgrade and rebuilds caches (systemd-update-done(8)).
     changed = (rootfs / "usr").stat().st_mtime
     for stamp in (rootfs / "etc/.updated", rootfs / "var/.updated"):
         stamp.write_text("")
@@ -142,7 +142,7 @@ def _write_keys(rootfs: Path, result: Image, log: Path) -> None:
 
 
 def prune(suite: str) -> None:
-    """Remove the images of other recipes of the suite, with the snapshots that lie on them."""
+    """Remove the suite's images of other recipes, with the snapshots on them."""
     current = locate(suite)
     for folder in cache.images().glob(f"{suite}-*"):
         if folder != current.folder:

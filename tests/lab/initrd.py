@@ -20,13 +20,13 @@ _UNPACKERS: Mapping[str, Callable[[bytes], bytes]] = {".xz": lzma.decompress, ".
 
 
 def parse_dependencies(text: str) -> dict[str, list[str]]:
-    """The file modules.dep: path of a module -> paths of what it needs."""
+    """The file modules.dep: path of a module -> paths of its dependencies."""
     pairs = (line.partition(":") for line in text.splitlines())
-    return {path: needs.split() for path, _colon, needs in pairs}
+    return {path: dependencies.split() for path, _colon, dependencies in pairs}
 
 
-def load_order(wanted: Iterable[str], dependencies: Mapping[str, list[str]], builtin: set[str]) -> list[str]:
-    """Paths of the wanted modules and of what they need, in the order to load them.
+def load_order(names: Iterable[str], dependencies: Mapping[str, list[str]], builtin: set[str]) -> list[str]:
+    """Paths of the named modules and their dependencies, in loading order.
 
     Raises LabError for a name that is neither a module nor built into the kernel.
     """
@@ -34,26 +34,26 @@ def load_order(wanted: Iterable[str], dependencies: Mapping[str, list[str]], bui
     order: list[str] = []
 
     def add(path: str) -> None:
-        for need in reversed(dependencies[path]):
-            add(need)
+        for dependency in reversed(dependencies[path]):
+            add(dependency)
         if path not in order:
             order.append(path)
 
-    for name in wanted:
+    for name in names:
         if name in by_name:
             add(by_name[name])
         elif name not in builtin:
-            raise LabError(f"the kernel has no module {name}, which the initrd needs")
+            raise LabError(f"the initrd needs the module {name}, which this kernel does not have")
     return order
 
 
 def module_name(path: str) -> str:
-    """``kernel/fs/ext4/ext4.ko.xz`` is ext4. The kernel makes no difference between - and _."""
+    """``kernel/fs/ext4/ext4.ko.xz`` is ext4. The kernel does not distinguish - and _."""
     return Path(path).name.partition(".")[0].replace("-", "_")
 
 
 def build(tree: Path, rootfs: Path, release: str, target: Path, log: Path) -> None:
-    """Write the initrd, uncompressed: unpacking costs an emulated processor more than reading."""
+    """Write the initrd uncompressed: an emulated processor reads faster than it decompresses."""
     modules = rootfs / "usr/lib/modules" / release
     folder = target.with_suffix(".folder")
     for name in _FOLDERS:

@@ -13,12 +13,12 @@ from typing import Any
 from lab import cache, ssh
 from lab.machine import Machine
 
-# One connection per host serves all tasks of a play; restoring a host closes it at once from the other side.
+# All tasks of a play share one connection per host. Restoring a host closes it at once from the other side.
 _PERSIST = ("ControlMaster=auto", "ControlPersist=60s")
 
 
 def render(machines: Iterable[Machine]) -> dict[str, Any]:
-    """The inventory as a structure: groups lab, lab_SUITE, lab_LETTER."""
+    """The inventory as a dictionary with the groups lab, lab_SUITE, lab_LETTER."""
     hosts = list(machines)
     groups: dict[str, dict[str, Any]] = {}
     for machine in hosts:
@@ -47,12 +47,12 @@ def _variables(machine: Machine) -> dict[str, Any]:
 
 
 def path() -> Path:
-    """Where the inventory is."""
+    """The path of the inventory."""
     return cache.root() / "inventory.yml"
 
 
 def write(machines: Iterable[Machine]) -> Path:
-    """Write the inventory and say where. JSON is YAML too."""
+    """Write the inventory and return its path. JSON is valid YAML."""
     place = path()
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(json.dumps(render(machines), indent=2) + "\n")

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One host of the lab as a machine: booted once, then restored from its snapshot."""
+"""A lab host as a virtual machine: booted once, then restored from its snapshot."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ state=$(timeout 300 systemctl is-system-running --wait || true)
 udevadm settle --timeout=60
 for driver in mtty mdpy mbochs; do test -d /sys/class/mdev_bus/$driver; done
 """
-# Where the kernel finds the card: behind the only port.
+# The kernel finds the card behind the only port.
 _SEE_CARD = "timeout 60 sh -c 'until test -e /sys/bus/pci/devices/0000:01:00.0/driver; do sleep 0.2; done'"
-# Ask libvirt once what QEMU can do: it remembers the answer, and the first guest starts sooner.
+# Query QEMU's capabilities once: libvirt caches them, and the first guest starts sooner.
 _WARM = "timeout 120 virsh -c qemu:///system domcapabilities --virttype qemu --machine q35 >/dev/null; sync"
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A host with what is needed to start it."""
+    """A host with everything that its start needs."""
 
     name: HostName
     image: Image
@@ -73,25 +73,25 @@ class Machine:
 
     @property
     def _ready_mark(self) -> Path:
-        """Written last: a disk without it has no snapshot to rely on."""
+        """Written last: a disk without this file has no reliable snapshot."""
         return self._snapshot_folder / "ready"
 
     def is_running(self) -> bool:
-        """Whether it runs now, with the image and the machine that it should have."""
+        """Whether the host runs, with the current image and machine."""
         return qemu.has_open(self.files, self.wiring.disk)
 
     def is_saved(self) -> bool:
         return self._ready_mark.exists()
 
     def start(self) -> None:
-        """Start from the snapshot, which is made first by a boot where there is none."""
+        """Start from the snapshot. If there is none, boot first and save one."""
         if self.is_saved():
             self._start(load=True)
             return
         self._boot()
 
     def answer(self, peer_is_up: bool) -> None:
-        """Prove that ssh works, set the clock to now, and see the peer on the shared network if it is up."""
+        """Check that ssh works, set the clock, and reach the peer on the shared network if it is up."""
         see_peer = (
             f"timeout 20 bash -c 'until : < /dev/tcp/{self.name.peer.lan_address}/22; do sleep 0.1; done' 2>/dev/null"
             if peer_is_up
@@ -101,53 +101,51 @@ class Machine:
         while True:
             script = f"date --utc --set=@{time.time():.2f} >/dev/null; {see_peer}"
             done = self.run(script, timeout=_ANSWER_DEADLINE)
-            # Only ssh itself uses this code: it did not get through, or not yet.
+            # Only ssh itself uses this code: it could not connect, or not yet.
             if done.returncode != ssh.FAILED or time.monotonic() > end or not self.is_running():
                 break
             time.sleep(0.2)
         if done.returncode != 0:
             raise LabError(
-                f"{self.name} answers, but exit code {done.returncode} came back from setting its clock and reaching "
-                f"{self.name.peer} at {self.name.peer.lan_address}: {done.stderr.strip()}"
+                f"{self.name} answers, but setting its clock and reaching {self.name.peer} at "
+                f"{self.name.peer.lan_address} failed with exit code {done.returncode}: {done.stderr.strip()}"
             )
 
     def run(self, command: str | Sequence[str], timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
-        """Run a command as root, output captured, exit code not judged.
+        """Run a command as root and capture its output. Any exit code is accepted.
 
-        A string is a line for the shell; a sequence is one command and its arguments, taken literally.
+        A string is a line for the shell; a sequence is a command and its arguments, passed literally.
         Raises LabError after ``timeout`` seconds.
         """
         return ssh.run(self.ssh_port, self.image.ssh_key, shell_line(command), timeout)
 
     def plug_card(self) -> None:
-        """Put a card with SR-IOV into the running host; returns when its driver has it."""
+        """Add a card with SR-IOV to the running host. Returns when its driver is bound."""
         qemu.plug_card(self.files)
         done = self.run(_SEE_CARD, timeout=90)
         if done.returncode != 0:
-            raise LabError(f"{self.name} got a card with SR-IOV, but its driver does not see it: {done.stderr.strip()}")
+            raise LabError(f"{self.name} has a new card with SR-IOV, but no driver binds to it: {done.stderr.strip()}")
 
     def end(self) -> None:
         qemu.end(self.files)
 
     def reboot(self) -> None:
-        """A real reboot; returns when systemd has finished the new boot. Raises LabError after BOOT_DEADLINE."""
-        told = self.files.console.stat().st_size
+        """Reboot the host. Returns when systemd has finished the boot. Raises LabError after BOOT_DEADLINE."""
+        console_size = self.files.console.stat().st_size
         end = time.monotonic() + BOOT_DEADLINE
         with stage(f"{self.name}: rebooting"):
             self.run("systemctl reboot", timeout=60)
-            # Not by ssh: a connection to a host that goes down hangs until it is given up.
-            while BOOT_MARKER not in self.files.console.read_bytes()[told:]:
+            # Watch the console, because an ssh connection to a host that shuts down hangs until its timeout.
+            while BOOT_MARKER not in self.files.console.read_bytes()[console_size:]:
                 if time.monotonic() > end:
-                    raise LabError(
-                        f"{self.name} did not boot anew in {BOOT_DEADLINE:.0f} s\n{tail(self.files.console)}"
-                    )
+                    raise LabError(f"{self.name} did not reboot in {BOOT_DEADLINE:.0f} s\n{tail(self.files.console)}")
                 time.sleep(0.2)
             ssh.wait_for_banner(self.ssh_port, end - time.monotonic(), self.is_running)
             self._settle()
 
     def _start(self, load: bool) -> None:
-        words = qemu.command(self.name, self.image, self.accelerator, self.wiring)
-        qemu.start(words, self.files, load)
+        command = qemu.command(self.name, self.image, self.accelerator, self.wiring)
+        qemu.start(command, self.files, load)
 
     def _boot(self) -> None:
         cache.remove_tree(self._snapshot_folder)
@@ -171,7 +169,7 @@ class Machine:
     def _settle(self) -> None:
         done = self.run(_SETTLE, timeout=BOOT_DEADLINE)
         if done.returncode != 0:
-            raise LabError(f"{self.name} booted, but not as it should: {done.stdout.strip()} {done.stderr.strip()}")
+            raise LabError(f"{self.name} booted with errors: {done.stdout.strip()} {done.stderr.strip()}")
 
 
 def shell_line(command: str | Sequence[str]) -> str:

@@ -20,7 +20,7 @@ NEEDED = (
     "qemu-system-x86",
     "qemu-utils",
 )
-# Debian 12 was released before trixie's keys were made; its updated keyring package has them.
+# Debian 12 is older than trixie's keys; its updated keyring package contains them.
 _NEWEST_KEYS = "/usr/share/keyrings/debian-archive-trixie-stable.gpg"
 
 
@@ -31,7 +31,7 @@ def parse_installed(status: str) -> set[str]:
 
 
 def missing(also: Iterable[str] = ()) -> list[str]:
-    """The packages that would be installed on this machine. also: what others need beside the lab."""
+    """The packages that would be installed on this machine. also: packages that others need."""
     installed = parse_installed(output(["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Package}\\n"], deadline=60))
     listed_keys = (
         output(["dpkg-query", "-L", "debian-archive-keyring"], deadline=60)
@@ -44,18 +44,18 @@ def missing(also: Iterable[str] = ()) -> list[str]:
 
 
 def install_missing(also: Iterable[str] = ()) -> None:
-    """Install what is missing with apt-get, saying so first."""
-    wanted = missing(also)
-    if not wanted:
+    """Install missing packages with apt-get after listing them."""
+    names = missing(also)
+    if not names:
         return
-    say(f"these distribution packages are missing on this machine and are installed now: {' '.join(wanted)}")
+    say(f"installing missing distribution packages on this machine: {' '.join(names)}")
     cache.root().mkdir(parents=True, exist_ok=True)
     log = cache.root() / "apt.log"
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     with stage("installing packages"):
         run(["apt-get", "update"], log=log, deadline=300, environment=quiet)
         run(
-            ["apt-get", "install", "--yes", "--no-install-recommends", *wanted],
+            ["apt-get", "install", "--yes", "--no-install-recommends", *names],
             log=log,
             deadline=900,
             environment=quiet,

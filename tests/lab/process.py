@@ -26,14 +26,14 @@ def run(
     stdin: str = "",
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Run a command to its end, output appended to ``log``.
+    """Run a command to its end and append its output to ``log``.
 
-    Raises LabError when it fails or is not done after ``deadline`` seconds; the text ends with the log's last lines.
+    Raises LabError if it fails or is not done after ``deadline`` seconds. The text ends with the last lines of the log.
     """
-    words = [str(word) for word in command]
+    arguments = [str(argument) for argument in command]
     with log.open("ab") as output:
         process = subprocess.Popen(
-            words,
+            arguments,
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -43,31 +43,31 @@ def run(
         try:
             process.communicate(stdin.encode(), timeout=deadline)
         except subprocess.TimeoutExpired:
-            raise LabError(f"{words[0]} was not done after {deadline:.0f} s and was ended.\n{tail(log)}") from None
+            raise LabError(f"{arguments[0]} was stopped: not done after {deadline:.0f} s.\n{tail(log)}") from None
         finally:
             end_group(process)
     if process.returncode != 0:
-        raise LabError(f"{' '.join(words)[:300]} failed with exit code {process.returncode}.\n{tail(log)}")
+        raise LabError(f"{' '.join(arguments)[:300]} failed with exit code {process.returncode}.\n{tail(log)}")
 
 
 def output(command: Sequence[str | Path], *, deadline: float) -> str:
-    """The standard output of a short command. Raises LabError when it fails."""
-    words = [str(word) for word in command]
+    """Return the standard output of a short command. Raises LabError if it fails."""
+    arguments = [str(argument) for argument in command]
     try:
         done = subprocess.run(
-            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=deadline, check=False
+            arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=deadline, check=False
         )
     except FileNotFoundError as error:
-        raise LabError(f"{words[0]} is not installed on this machine: {error}") from error
+        raise LabError(f"{arguments[0]} is not installed on this machine: {error}") from error
     except subprocess.TimeoutExpired as error:
-        raise LabError(f"{' '.join(words)} was not done after {deadline:.0f} s.") from error
+        raise LabError(f"{' '.join(arguments)} was not done after {deadline:.0f} s.") from error
     if done.returncode != 0:
-        raise LabError(f"{' '.join(words)} failed with exit code {done.returncode}: {done.stderr.strip()}")
+        raise LabError(f"{' '.join(arguments)} failed with exit code {done.returncode}: {done.stderr.strip()}")
     return done.stdout
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process started as leader of its own session, and its children. Nothing happens when it ended before."""
+    """End a process that leads its own session, and its children. Does nothing if it has ended already."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         if process.poll() is not None:
             return
@@ -79,7 +79,7 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def tail(log: Path) -> str:
-    """The last lines of a log, for an error's text."""
+    """The last lines of a log for the text of an error."""
     if not log.exists():
         return f"({log} was not written)"
     lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Say what is being done, while it is being done."""
+"""Progress messages."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import threading
 import time
 from collections.abc import Iterator
 
-# Seconds between two signs of life of one long stage.
+# Seconds between two messages about a long stage.
 HEARTBEAT = 15.0
 
 _print_lock = threading.Lock()
 
 
 def say(text: str) -> None:
-    """Print one line on stderr, so that stdout carries results only."""
+    """Print a line on stderr, so that stdout contains results only."""
     with _print_lock:
         print(f"lab: {text}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def stage(text: str) -> Iterator[None]:
-    """Announce a stage, beat while it lasts, and say how many seconds it took."""
+    """Announce a stage, report while it runs, and print how many seconds it took."""
     started = time.monotonic()
     ended = threading.Event()
 
     def beat() -> None:
         while not ended.wait(HEARTBEAT):
-            say(f"{text}: still at it after {time.monotonic() - started:.0f} s")
+            say(f"{text}: still running after {time.monotonic() - started:.0f} s")
 
     say(f"{text} ...")
     heart = threading.Thread(target=beat, daemon=True)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One QEMU process: its command line, its start, its end."""
+"""A QEMU process: its command line, start and end."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ MEMORY_MIB = 1280
 PROCESSORS = 2
 SNAPSHOT = "ready"
 CONTROL_MAC = "52:54:00:99:00:01"
-# Loading a snapshot is a matter of a second; a machine under load may take longer.
+# Loading a snapshot takes about a second, and longer on a busy machine.
 _START_DEADLINE = 90.0
 _MONITOR_DEADLINE = 60.0
 _END_DEADLINE = 10.0
 
-# A card with SR-IOV for a running machine: QEMU's NVMe controller, which no snapshot can hold.
-# It wants two queues and an interrupt vector for each virtual function.
+# A card with SR-IOV for a running machine: QEMU's NVMe controller, which snapshots cannot include.
+# It needs two queues and an interrupt vector for each virtual function.
 _CARD_PORT = "port1"
 _CARD_SUBSYSTEM = "nvme-subsys"
 _CARD: dict[str, str | int] = {
@@ -47,7 +47,7 @@ _CARD: dict[str, str | int] = {
 
 @dataclass(frozen=True)
 class Files:
-    """Where a running QEMU's files are. They belong to the host, whatever image it runs."""
+    """The files of a running QEMU. They belong to the host and do not depend on its image."""
 
     folder: Path
 
@@ -66,7 +66,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Wiring:
-    """What may differ between two starts of the same machine: where its disk and files are, which ports it uses."""
+    """Settings that may differ between two starts of a machine: the paths of its disk and files, and its ports."""
 
     disk: Path
     files: Files
@@ -75,8 +75,8 @@ class Wiring:
     peer_lan_port: int
 
 
-# Guests of a lab host are emulated. Where libvirt finds KVM, each look at it has the kernel patch its own scheduler.
-# Emulated processors may run into a half patched instruction: "Oops: int3" in __schedule, then a panic (seen on 6.12).
+# Guests of a lab host are emulated. With KVM, each of libvirt's probes makes the kernel patch its own scheduler, and
+# emulated processors may hit a half patched instruction: "Oops: int3" in __schedule, then a panic (observed on 6.12).
 _NO_MODULES = ("kvm", "kvm_amd", "kvm_intel")
 _ANY_WIRING = Wiring(Path("disk"), Files(Path("folder")), 1, 2, 3)
 
@@ -105,20 +105,20 @@ def command(host: HostName, image: Image, accelerator: Accelerator, wiring: Wiri
         *("-device", f"virtio-net-pci,netdev=lan,mac={host.lan_mac},romfile="),
         *("-device", f"pcie-root-port,id={_CARD_PORT},chassis=1", "-device", f"nvme-subsys,id={_CARD_SUBSYSTEM}"),
         *("-chardev", f"file,id=console,path={wiring.files.console},append=on", "-serial", "chardev:console"),
-        # Named relative to the folder that QEMU is started in: a socket's path may hold 107 characters only.
+        # Relative to the folder in which QEMU is started: the path of a socket is limited to 107 characters.
         *("-qmp", f"unix:{wiring.files.monitor.name},server=on,wait=off"),
         *("-pidfile", str(wiring.files.pid_file)),
     ]
 
 
 def key(host: HostName, image: Image, accelerator: Accelerator) -> str:
-    """By this a booted snapshot is known: it fits the same QEMU with the same machine only."""
-    words = [qemu_version(), *command(host, image, accelerator, _ANY_WIRING)]
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:12]
+    """The key of a booted snapshot, which works only with the same QEMU and the same machine."""
+    parts = [qemu_version(), *command(host, image, accelerator, _ANY_WIRING)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
-def start(words: list[str], files: Files, load: bool) -> int:
-    """Start QEMU, from the snapshot if ``load``; returns its pid once the machine runs."""
+def start(arguments: list[str], files: Files, load: bool) -> int:
+    """Start QEMU, from the snapshot if ``load``. Returns its pid when the machine runs."""
     files.folder.mkdir(parents=True, exist_ok=True)
     files.console.write_bytes(b"")
     files.monitor.unlink(missing_ok=True)
@@ -127,7 +127,7 @@ def start(words: list[str], files: Files, load: bool) -> int:
     with log.open("wb") as output:
         try:
             done = subprocess.run(
-                [*words, *snapshot],
+                [*arguments, *snapshot],
                 cwd=files.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -148,28 +148,28 @@ def start(words: list[str], files: Files, load: bool) -> int:
 
 def running(files: Files) -> int | None:
     """The pid of the machine's QEMU, or None."""
-    found = _find_process(files)
-    return found[0] if found else None
+    process = _find_process(files)
+    return process[0] if process else None
 
 
 def has_open(files: Files, disk: Path) -> bool:
     """Whether the machine's QEMU runs and was started on this disk."""
-    found = _find_process(files)
-    return found is not None and any(word.startswith(f"file={disk},") for word in found[1])
+    process = _find_process(files)
+    return process is not None and any(argument.startswith(f"file={disk},") for argument in process[1])
 
 
 def _find_process(files: Files) -> tuple[int, list[str]] | None:
-    """Pid and command line. A recorded pid that belongs to something else by now does not count."""
+    """Pid and command line. Ignores a recorded pid that now belongs to another process."""
     try:
         pid = int(files.pid_file.read_text())
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except (FileNotFoundError, ProcessLookupError, ValueError):
         return None
-    return (pid, words) if str(files.pid_file) in words else None
+    return (pid, arguments) if str(files.pid_file) in arguments else None
 
 
 def save(files: Files) -> None:
-    """Save the machine, memory and disk, as the snapshot."""
+    """Save memory and disk of the machine as the snapshot."""
     with connect(files.monitor, _MONITOR_DEADLINE) as monitor:
         complaint = monitor.human(f"savevm {SNAPSHOT}")
     if complaint:
@@ -177,18 +177,18 @@ def save(files: Files) -> None:
 
 
 def plug_card(files: Files) -> None:
-    """Put a card with SR-IOV into the machine. It stays over reboots, and goes with the next restored snapshot."""
+    """Add a card with SR-IOV to the machine. It survives reboots; restoring the snapshot removes it."""
     with connect(files.monitor, _MONITOR_DEADLINE) as monitor:
         monitor.execute("device_add", **_CARD)
 
 
 def end(files: Files) -> None:
-    """End the machine's QEMU: by its monitor, then by signals to its recorded pid. Nothing happens if none runs."""
-    for ask in (_quit, _terminate, _kill):
+    """End the machine's QEMU: by its monitor, then by signals to its recorded pid. Does nothing if none runs."""
+    for stop in (_quit, _terminate, _kill):
         pid = running(files)
         if pid is None:
             break
-        ask(files, pid)
+        stop(files, pid)
         _wait_for_end(files)
     if running(files) is not None:
         raise LabError(f"QEMU with pid {running(files)} did not end, not even by SIGKILL; see `ps` for its state.")
@@ -201,7 +201,7 @@ def _quit(files: Files, _pid: int) -> None:
         with connect(files.monitor, _END_DEADLINE) as monitor:
             monitor.execute("quit")
     except (OSError, LabError):
-        # Signals come next.
+        # The signals follow.
         return
 
 

@@ -23,7 +23,7 @@ class Monitor:
         self._stream = stream
 
     def execute(self, command: str, **arguments: object) -> Any:
-        """Run one command and give back its result. Raises LabError with QEMU's own words."""
+        """Run a command and return its result. Raises LabError with QEMU's own message."""
         self._stream.write(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
         while True:
             answer = self._read()
@@ -33,7 +33,7 @@ class Monitor:
                 return answer["return"]
 
     def human(self, line: str) -> str:
-        """Run a line of the human monitor; its only sign of failure is that it prints something."""
+        """Run a line of the human monitor and return its output. Any output means that the line failed."""
         return str(self.execute("human-monitor-command", **{"command-line": line})).strip()
 
     def _read(self) -> dict[str, Any]:
@@ -46,7 +46,7 @@ class Monitor:
 
 @contextlib.contextmanager
 def connect(path: Path, deadline: float) -> Iterator[Monitor]:
-    """Connect to a monitor socket; each answer must come within ``deadline`` seconds. Raises LabError or OSError."""
+    """Connect to a monitor socket. Each answer must arrive within ``deadline`` seconds. Raises LabError or OSError."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(deadline)
         _connect(connection, path)
@@ -58,7 +58,7 @@ def connect(path: Path, deadline: float) -> Iterator[Monitor]:
 
 
 def _connect(connection: socket.socket, path: Path) -> None:
-    """A socket's address holds 107 characters at most, a cache folder's path may be longer: go through its folder."""
+    """Connect through the folder: a socket's address is limited to 107 characters, and cache paths may be longer."""
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
     try:
         connection.connect(f"/proc/self/fd/{folder}/{path.name}")

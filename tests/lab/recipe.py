@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host's image is made of, and the hash by which a built image is known."""
+"""The contents of a host's image, and the hash that identifies a built image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "recipe"
-# The code that decides what is in an image.
+# The code that determines the contents of an image.
 _BUILD_CODE = ("debootstrap.py", "drivers.py", "image.py", "initrd.py", "recipe.py", "sources.py")
 
 
@@ -21,7 +21,7 @@ def names(file: str) -> list[str]:
 
 
 def fingerprint(suite: str) -> str:
-    """The hash of everything of ours that goes into the image of a suite: 12 hexadecimal digits."""
+    """The hash of all our files that go into the image of a suite: 12 hexadecimal digits."""
     code = (Path(__file__).parent / name for name in _BUILD_CODE)
     recipe = (path for path in FOLDER.rglob("*") if path.is_file())
     return digest(suite, [*code, *recipe])

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """This machine's own apt configuration, turned into the sources of another Debian suite.
 
-apt itself reads the source files, whatever their format, and says which of them carry the Debian archive:
+apt itself reads the source files in any format and reports which of them contain the Debian archive:
 the signed Release file of an archive names its Origin and Label (apt-get(8), indextargets).
 """
 
@@ -23,7 +23,7 @@ _FORMAT = "$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(REPO_URI)|$(SOURCESENTRY)"
 _APT_HELPER = Path("/usr/lib/apt/apt-helper")
 _ARCHIVE_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _KEYRING_PATTERN = re.compile(r"signed-by\s*[:=]\s*(/[^\s\],]+)", re.IGNORECASE)
-# Options of apt that decide how the archive is reached; everything else is left to apt's defaults.
+# Options of apt that control the access to the archive; all other options keep apt's defaults.
 _REACHING = re.compile(r"^Acquire::(https?|Retries|ForceIPv[46]|Check-Valid-Until|Check-Date)\b")
 
 
@@ -37,17 +37,17 @@ class Archive:
 
 
 def parse_targets(text: str) -> list[Archive]:
-    """The Debian archives in the output of ``apt-get indextargets``; what other origins offer is left out."""
-    found: dict[str, Archive] = {}
+    """The Debian archives in the output of ``apt-get indextargets``, without those of other origins."""
+    archives: dict[str, Archive] = {}
     for line in text.splitlines():
         origin, label, component, uri, entry = line.split("|")
         if origin == "Debian" and label in ("Debian", "Debian-Security") and component == "main":
-            found.setdefault(label, Archive(label, uri.rstrip("/"), Path(entry.rpartition(":")[0])))
-    return list(found.values())
+            archives.setdefault(label, Archive(label, uri.rstrip("/"), Path(entry.rpartition(":")[0])))
+    return list(archives.values())
 
 
 def read_archives() -> list[Archive]:
-    """The Debian archives of this machine. Raises LabError when apt knows none."""
+    """The Debian archives of this machine. Raises LabError if apt knows none."""
     text = output(["apt-get", "indextargets", "--format", _FORMAT, "Created-By: Packages"], deadline=60)
     archives = parse_targets(text)
     if not any(archive.label == "Debian" for archive in archives):
@@ -59,7 +59,7 @@ def read_archives() -> list[Archive]:
 
 
 def keyrings(archives: Iterable[Archive]) -> list[Path]:
-    """The key files that the machine's own sources name, and Debian's own."""
+    """The key files that the machine's sources name, and Debian's own key file."""
     named = [
         Path(match)
         for archive in archives
@@ -70,7 +70,7 @@ def keyrings(archives: Iterable[Archive]) -> list[Path]:
 
 
 def pockets(archives: Iterable[Archive], suite: str) -> list[tuple[str, str]]:
-    """Pairs (URI, release) of everything that may exist for a suite, the suite itself first."""
+    """Pairs (URI, release) of all pockets that may exist for a suite, the suite itself first."""
     releases = {"Debian": (suite, f"{suite}-updates"), "Debian-Security": (f"{suite}-security",)}
     return [
         (archive.uri, release)
@@ -87,15 +87,15 @@ def source_lines(reachable: Iterable[tuple[str, str]], keys: Sequence[Path]) -> 
 
 
 def sources_for(suite: str) -> str:
-    """The sources.list to build a suite from. Raises LabError when the machine's archive does not have it."""
+    """The sources.list to build a suite from. Raises LabError if the machine's archive does not have the suite."""
     archives = read_archives()
     candidates = pockets(archives, suite)
     reachable = [pocket for pocket in candidates if _is_reachable(*pocket)]
     if candidates[0] not in reachable:
         uri, release = candidates[0]
         raise LabError(
-            f"this machine's Debian archive {uri} has no {release} (dists/{release}/InRelease could not be fetched). "
-            "The lab needs an archive that carries trixie and bookworm."
+            f"this machine's Debian archive {uri} has no {release} (dists/{release}/InRelease is not available). "
+            "The lab needs an archive with trixie and bookworm."
         )
     return source_lines(reachable, keyrings(archives))
 
@@ -107,12 +107,12 @@ def _is_reachable(uri: str, release: str) -> bool:
                 [_APT_HELPER, "download-file", f"{uri}/dists/{release}/InRelease", f"{folder}/InRelease"], deadline=60
             )
         except LabError as error:
-            say(f"{release} is left out, its InRelease could not be fetched: {str(error).splitlines()[-1]}")
+            say(f"{release} is left out because its InRelease could not be downloaded: {str(error).splitlines()[-1]}")
             return False
     return True
 
 
 def reaching_options() -> list[str]:
-    """This machine's apt options about how an archive is reached (proxy, date checks), one line each."""
+    """This machine's apt options for the access to an archive (proxy, date checks), one line per option."""
     lines = output(["apt-config", "dump"], deadline=60).splitlines()
     return [line.rstrip(";") for line in lines if _REACHING.match(line) and not line.endswith('"";')]

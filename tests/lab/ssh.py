@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reach a lab host by ssh."""
+"""Connect to a lab host by ssh."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lab.errors import LabError
 _LOCAL = "127.0.0.1"
 # The exit code of the ssh client for its own failures, ssh(1).
 FAILED = 255
-# Known hosts are of no use on 127.0.0.1, and a host that reboots must not hold the client for minutes.
+# Known hosts are useless on 127.0.0.1, and a host that reboots must not block the client for minutes.
 OPTIONS = (
     "StrictHostKeyChecking=no",
     "UserKnownHostsFile=/dev/null",
@@ -35,16 +35,16 @@ def arguments(options: Sequence[str] = OPTIONS) -> list[str]:
 
 
 def command(port: int, key: Path, extra: Sequence[str] = ()) -> list[str]:
-    """The ssh client's command line for a host, without the remote command. The user's own configuration is ignored."""
+    """The ssh command line for a host, without the remote command. It ignores the user's own configuration."""
     return ["ssh", "-F", "none", "-i", str(key), "-p", str(port), *arguments(), *extra, f"root@{_LOCAL}"]
 
 
 def run(
     port: int, key: Path, script: str, deadline: float, data: str = "", extra: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run a shell command line on a host, output captured; its exit code is not judged. extra: options of ssh.
+    """Run a shell command line on a host and capture its output. Any exit code is accepted. extra: options of ssh.
 
-    Raises LabError when it is not done within ``deadline`` seconds (the remote process may then go on).
+    Raises LabError if it is not done within ``deadline`` seconds (the remote process may continue).
     """
     try:
         return subprocess.run(
@@ -60,15 +60,15 @@ def run(
 
 
 def wait_for_banner(port: int, deadline: float, alive: Callable[[], bool]) -> None:
-    """Wait until an ssh server greets on the port. Raises LabError at the deadline or when ``alive`` says no."""
+    """Wait until an ssh server answers on the port. Raises LabError at the deadline or if ``alive`` returns False."""
     end = time.monotonic() + deadline
     while time.monotonic() < end:
         if _greets(port):
             return
         if not alive():
-            raise LabError("QEMU ended while its ssh was waited for")
+            raise LabError("QEMU ended before its ssh server answered")
         time.sleep(0.2)
-    raise LabError(f"no ssh server greeted on 127.0.0.1:{port} within {deadline:.0f} s")
+    raise LabError(f"no ssh server answered on 127.0.0.1:{port} within {deadline:.0f} s")
 
 
 def _greets(port: int) -> bool:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which distribution releases and which hosts the lab has."""
+"""The distribution releases and hosts of the lab."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LETTERS = ("a", "b")
 
 @dataclass(frozen=True, order=True)
 class HostName:
-    """One host of the lab: its suite and its letter. Written ``trixie_a``; the guest itself is called ``a``."""
+    """A host of the lab: its suite and letter. Written ``trixie_a``; the host name inside is ``a``."""
 
     suite: str
     letter: str
@@ -42,7 +42,7 @@ class HostName:
 
     @property
     def machine_id(self) -> str:
-        """What the host has in /etc/machine-id: fixed, so that derived values are the same in each run."""
+        """The contents of /etc/machine-id on the host: fixed, so that derived values are the same in each run."""
         return hashlib.sha256(f"vfio.mdev lab host {self}".encode()).hexdigest()[:32]
 
 
@@ -50,7 +50,7 @@ ALL_HOSTS = tuple(HostName(suite, letter) for suite in SUITES for letter in LETT
 
 
 def parse_host(text: str) -> HostName:
-    """``trixie_a`` as a HostName. Raises LabError for a host that the lab does not have."""
+    """Convert ``trixie_a`` to a HostName. Raises LabError for a host that the lab does not have."""
     for host in ALL_HOSTS:
         if str(host) == text:
             return host
@@ -64,7 +64,7 @@ def select(suites: Sequence[str], letters: Sequence[str]) -> list[HostName]:
     return [host for host in ALL_HOSTS if host.suite in suites and host.letter in letters]
 
 
-def _check(what: str, given: Iterable[str], known: Sequence[str]) -> None:
+def _check(label: str, given: Iterable[str], known: Sequence[str]) -> None:
     unknown = sorted(set(given) - set(known))
     if unknown:
-        raise LabError(f"unknown {what} {', '.join(unknown)}; the lab has {', '.join(known)}")
+        raise LabError(f"unknown {label} {', '.join(unknown)}; the lab has {', '.join(known)}")

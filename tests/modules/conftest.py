@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Hosts for the modules: trees of files, and drivers that answer."""
+"""Hosts for the modules: trees of plain files, and stand-in drivers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import run_module
-from drivers.kit.asked import Asked, Build
-from drivers.kit.host import Driver
+from drivers.kit.host_files import Driver
 from drivers.kit.mount import mounted
+from drivers.kit.stand_in_host import MakeHost, StandInHost
+from run_module import run_module
 from tree import Tree
 
 Run = Callable[..., dict[str, Any]]
@@ -30,21 +30,21 @@ def tree(tmp_path: Path) -> Tree:
 @pytest.fixture
 def info(tree: Tree) -> Run:
     def run(**arguments: Any) -> dict[str, Any]:
-        places = {"sysfs_path": str(tree.sys), "definitions_path": str(tree.root / "etc/mdevctl.d")}
-        return run_module("mdev_info", **{**places, **arguments})
+        paths = {"sysfs_path": str(tree.sys), "definitions_path": str(tree.root / "etc/mdevctl.d")}
+        return run_module("mdev_info", **{**paths, **arguments})
 
     return run
 
 
 @pytest.fixture
-def on_host(tmp_path: Path) -> Iterator[Build]:
+def make_host(tmp_path: Path) -> Iterator[MakeHost]:
     with ExitStack() as stack:
 
-        def build(*drivers: Driver) -> Asked:
+        def make(*drivers: Driver) -> StandInHost:
             (tmp_path / "host").mkdir()
             (tmp_path / "definitions").mkdir()
-            host = stack.enter_context(mounted(tmp_path / "host", *drivers))
-            places = {"sysfs_path": str(host.sys), "definitions_path": str(tmp_path / "definitions")}
-            return Asked(host, partial(run_module, **places))
+            files = stack.enter_context(mounted(tmp_path / "host", *drivers))
+            paths = {"sysfs_path": str(files.sys), "definitions_path": str(tmp_path / "definitions")}
+            return StandInHost(files, partial(run_module, **paths))
 
-        yield build
+        yield make

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A card with SR-IOV that answers: its folder in sysfs is a file system in user space (FUSE), all else plain files.
+"""A stand-in card with SR-IOV: its folder in sysfs is a file system in user space (FUSE), the rest are plain files.
 
-Rules: sriov_numvfs_store() in the kernel's drivers/pci/iov.c. The same number is taken, another only from zero, none
-without a driver, and a driver may enable fewer than it was asked for without an error.
+Rules: sriov_numvfs_store() in the kernel's drivers/pci/iov.c. The current number is accepted, another one only from
+zero, none without a driver, and a driver may enable fewer than requested without an error.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FOLDER = "sys/devices/pci0000:40"
 
 
 class PhysicalFunction(mfusepy.Operations):
-    """The card. Tests change what it does by its fields, while it is mounted."""
+    """The card. Tests change its behavior through its fields while it is mounted."""
 
     use_ns = True
 
@@ -40,8 +40,8 @@ class PhysicalFunction(mfusepy.Operations):
         self.total = total
         self.enabled = 0
         self.driver: str | None = "nvidia"
-        # How many the driver enables at most, whatever it is asked for.
-        self.most = total
+        # The largest number that the driver enables, whatever is requested.
+        self.maximum = total
         self.refusal: int | None = None
         self.written: list[str] = []
         self.blocked = threading.Event()
@@ -77,24 +77,24 @@ class PhysicalFunction(mfusepy.Operations):
             raise mfusepy.FuseOSError(errno.ENOENT)
         if number and self.enabled:
             raise mfusepy.FuseOSError(errno.EBUSY)
-        self._change(min(number, self.most))
+        self._change(min(number, self.maximum))
 
     def _change(self, number: int) -> None:
-        """Functions come with their driver, as parents with one type each, and go with all that is on them."""
-        for one in range(number):
-            folder = f"{_FOLDER}/{self.function(one)}"
-            self.tree.link(f"sys/class/mdev_bus/{self.function(one)}", folder)
+        """Add functions as parents with one type each, or remove them with everything on them."""
+        for index in range(number):
+            folder = f"{_FOLDER}/{self.function(index)}"
+            self.tree.link(f"sys/class/mdev_bus/{self.function(index)}", folder)
             self.tree.link(f"{folder}/physfn", f"{_FOLDER}/{CARD}")
             self.tree.link(f"{folder}/subsystem", "sys/bus/pci")
-            self.tree.link(f"sys/bus/pci/devices/{self.function(one)}", folder)
+            self.tree.link(f"sys/bus/pci/devices/{self.function(index)}", folder)
             self.tree.type(folder, "nvidia-471", "1")
-        for one in range(number, self.enabled):
-            (self.tree.sys / "class/mdev_bus" / self.function(one)).unlink()
-            (self.tree.sys / "bus/pci/devices" / self.function(one)).unlink()
-            shutil.rmtree(self.tree.root / _FOLDER / self.function(one))
+        for index in range(number, self.enabled):
+            (self.tree.sys / "class/mdev_bus" / self.function(index)).unlink()
+            (self.tree.sys / "bus/pci/devices" / self.function(index)).unlink()
+            shutil.rmtree(self.tree.root / _FOLDER / self.function(index))
         self.enabled = number
 
-    # What FUSE asks.
+    # Called by FUSE.
 
     def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
         name = path.strip("/")
@@ -122,12 +122,12 @@ class PhysicalFunction(mfusepy.Operations):
         return len(data)
 
     def truncate(self, path: str, length: int, fh: int | None = None) -> None:
-        """As echo does before it writes."""
+        """Called by echo before it writes."""
 
 
 @contextmanager
 def sriov_card(tree: Tree, vendor: str = "0x1234", total: int = 4) -> Iterator[PhysicalFunction]:
-    """A card on this host, as long as the block runs."""
+    """A card on this host while the block runs."""
     folder = tree.root / _FOLDER / CARD
     folder.mkdir(parents=True)
     tree.link(f"sys/bus/pci/devices/{CARD}", f"{_FOLDER}/{CARD}")
@@ -148,7 +148,7 @@ def sriov_card(tree: Tree, vendor: str = "0x1234", total: int = 4) -> Iterator[P
 
 
 def manager(tree: Tree, script: str) -> Path:
-    """NVIDIA's tool, as a shell script. $numvfs is the file of the card that it is called for."""
+    """A stand-in for NVIDIA's sriov-manage as a shell script. $numvfs is the file of the card that it is called for."""
     path = tree.write(
         "usr/lib/nvidia/sriov-manage",
         f'#!/bin/sh\nset -u\nnumvfs="{tree.sys}/bus/pci/devices/$2/sriov_numvfs"\n{script}\n',

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""mdev_info against files as drivers leave them: it tells what is there, names what is not, and never fails."""
+"""mdev_info on incomplete and odd files: it shows what exists, names what is missing, and never fails."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VF = "0000:41:00.4"
 
 
 def unread(result: dict[str, Any]) -> dict[str, str]:
-    return {os.path.basename(one["path"]): one["error"] for one in result["unread"]}
+    return {os.path.basename(file["path"]): file["error"] for file in result["unread"]}
 
 
 def test_a_host_without_mdevs(info: Any) -> None:
@@ -130,20 +130,20 @@ def test_odd_files_of_a_type(
 
 def test_a_file_that_is_a_folder_and_a_huge_one(tree: Tree, info: Any) -> None:
     folder = tree.parent("mtty", "mtty", mtty_1="24")
-    place = tree.root / folder / "mdev_supported_types/mtty-1"
-    (place / "device_api").unlink()
-    (place / "device_api").mkdir()
-    (place / "description").write_bytes(b"x" * 10_000_000)
+    type_folder = tree.root / folder / "mdev_supported_types/mtty-1"
+    (type_folder / "device_api").unlink()
+    (type_folder / "device_api").mkdir()
+    (type_folder / "description").write_bytes(b"x" * 10_000_000)
     result = info()
     assert unread(result) == {"device_api": "EISDIR (Is a directory)"}
     assert len(result["parents"][0]["types"][0]["description"]) == 65536
 
 
-def test_a_parent_that_went_away(tree: Tree, info: Any) -> None:
+def test_a_parent_that_disappeared(tree: Tree, info: Any) -> None:
     tree.parent("mtty", "mtty", mtty_1="24")
     tree.link("sys/class/mdev_bus/mdpy", "sys/devices/nowhere")
     result = info()
-    assert [one["address"] for one in result["parents"]] == ["mtty"]
+    assert [parent["address"] for parent in result["parents"]] == ["mtty"]
     assert unread(result) == {"mdpy": "ENOENT (No such file or directory)"}
 
 
@@ -152,11 +152,11 @@ def test_a_parent_without_types(tree: Tree, info: Any) -> None:
     result = info()
     assert result["parents"][0]["types"] == []
     assert unread(result) == {"mdev_supported_types": "ENOENT (No such file or directory)"}
-    assert any("offers no types" in one for one in result["hints"])
+    assert any("offers no types" in hint for hint in result["hints"])
 
 
 def test_a_half_removed_device(tree: Tree, info: Any) -> None:
-    """All that the kernel leaves is the folder with the link to the group."""
+    """The kernel only leaves the folder with the link to the group."""
     folder = tree.parent("mtty", "mtty", mtty_1="23")
     tree.link(f"{folder}/{UUID}/iommu_group", "sys/kernel/iommu_groups/0")
     group = tree.write("dev/vfio/0", "")
@@ -166,10 +166,10 @@ def test_a_half_removed_device(tree: Tree, info: Any) -> None:
     assert device["active"] is False
     assert (device["type"], device["xml"]) == (None, None)
     assert device["in_use"] is True
-    assert [one["pid"] for one in device["used_by"]] == [os.getpid()]
+    assert [user["pid"] for user in device["used_by"]] == [os.getpid()]
 
 
-def test_a_device_that_is_just_being_made_is_not_called_half_removed(tree: Tree, info: Any) -> None:
+def test_a_device_that_is_being_created_is_not_reported_as_half_removed(tree: Tree, info: Any) -> None:
     folder = tree.parent("mtty", "mtty", mtty_1="23")
     tree.link(f"{folder}/{UUID}/iommu_group", "sys/kernel/iommu_groups/0")
     finish = threading.Timer(0.03, tree.link, (f"{folder}/{UUID}/mdev_type", f"{folder}/mdev_supported_types/mtty-1"))
@@ -182,19 +182,19 @@ def test_a_device_that_is_just_being_made_is_not_called_half_removed(tree: Tree,
 def test_users_by_group_and_by_device_node(tree: Tree, info: Any) -> None:
     folder = tree.parent("mtty", "mtty", mtty_1="22")
     tree.device(folder, UUID, "mtty-1", group=0)
-    place = tree.device(folder, OTHER, "mtty-1")
-    (tree.root / place / "vfio-dev/vfio3").mkdir(parents=True)
+    other = tree.device(folder, OTHER, "mtty-1")
+    (tree.root / other / "vfio-dev/vfio3").mkdir(parents=True)
     node = tree.write("dev/vfio/devices/vfio3", "")
     with node.open():
-        devices = {one["uuid"]: one for one in info()["devices"]}
+        devices = {device["uuid"]: device for device in info()["devices"]}
     assert devices[UUID]["in_use"] is False
     assert devices[OTHER]["in_use"] is True
     assert devices[OTHER]["used_by"][0]["guest"] is None
     assert info(gather=["devices"])["devices"][0]["in_use"] is None
 
 
-def test_a_handle_that_stands_for_the_name_alone_is_no_use(tree: Tree, info: Any) -> None:
-    """udev has one for a moment after each new device."""
+def test_an_o_path_handle_is_not_a_use(tree: Tree, info: Any) -> None:
+    """udev holds one for a moment after each new device."""
     tree.device(tree.parent("mtty", "mtty", mtty_1="22"), UUID, "mtty-1", group=0)
     handle = os.open(tree.root / "dev/vfio/0", os.O_PATH)
     assert info()["devices"][0]["in_use"] is False
@@ -203,7 +203,7 @@ def test_a_handle_that_stands_for_the_name_alone_is_no_use(tree: Tree, info: Any
         assert info()["devices"][0]["in_use"] is True
 
 
-def test_a_host_whose_processes_cannot_be_seen(tree: Tree, info: Any) -> None:
+def test_a_host_without_proc(tree: Tree, info: Any) -> None:
     folder = tree.parent("mtty", "mtty", mtty_1="22")
     tree.device(folder, UUID, "mtty-1", group=0)
     (tree.root / "proc" / str(os.getpid())).unlink()
@@ -213,16 +213,16 @@ def test_a_host_whose_processes_cannot_be_seen(tree: Tree, info: Any) -> None:
     assert unread(result) == {"proc": "ENOENT (No such file or directory)"}
 
 
-def test_devices_that_come_and_go_while_it_reads(tree: Tree, info: Any) -> None:
+def test_devices_that_appear_and_disappear_while_reading(tree: Tree, info: Any) -> None:
     folder = tree.parent("mtty", "mtty", mtty_1="20")
     stop = threading.Event()
 
     def churn() -> None:
         while not stop.is_set():
-            place = tree.root / tree.device(folder, UUID, "mtty-1")
-            for path in (place / "mdev_type", place / "driver", tree.root / "sys/bus/mdev/devices" / UUID):
+            device = tree.root / tree.device(folder, UUID, "mtty-1")
+            for path in (device / "mdev_type", device / "driver", tree.root / "sys/bus/mdev/devices" / UUID):
                 path.unlink()
-            place.rmdir()
+            device.rmdir()
 
     thread = threading.Thread(target=churn)
     thread.start()
@@ -244,25 +244,28 @@ def test_definitions_beside_the_kernel(tree: Tree, info: Any) -> None:
     tree.write(f"etc/mdevctl.d/gone/{OTHER}", '{"mdev_type": "mtty-1", "start": "manual", "attrs": []}')
     broken = tree.write("etc/mdevctl.d/mtty/77777777-2222-3333-4444-555555555555", "")
     result = info()
-    facts = [(one["parent"], one["uuid"], one["active"], one["defined"], one["autostart"]) for one in result["devices"]]
-    assert facts == [
+    devices = result["devices"]
+    assert [
+        (device["parent"], device["uuid"], device["active"], device["defined"], device["autostart"])
+        for device in devices
+    ] == [
         ("gone", OTHER, False, True, False),
         ("mtty", UUID, True, True, True),
         ("mtty", OTHER, False, True, True),
     ]
-    gone, mine, idle = result["devices"]
-    assert [one["field"] for one in gone["drift"]] == ["defined"]
-    assert mine["drift"] == [{"field": "type", "wanted": "mtty-2", "actual": "mtty-1"}]
-    assert [one["field"] for one in idle["drift"]] == ["active", "defined"]
-    assert mine["attributes"] == [{"name": "a", "value": "1"}]
-    assert [one["path"] for one in result["broken_definitions"]] == [str(broken)]
-    assert any("is no definition" in one for one in result["hints"])
+    without_parent, active, inactive = devices
+    assert [drift["field"] for drift in without_parent["drift"]] == ["defined"]
+    assert active["drift"] == [{"field": "type", "wanted": "mtty-2", "actual": "mtty-1"}]
+    assert [drift["field"] for drift in inactive["drift"]] == ["active", "defined"]
+    assert active["attributes"] == [{"name": "a", "value": "1"}]
+    assert [definition["path"] for definition in result["broken_definitions"]] == [str(broken)]
+    assert any("is not a valid definition" in hint for hint in result["hints"])
     assert result["types"][0]["defined"] == 2
 
 
 def test_filters_that_match_nothing_are_hints(tree: Tree, info: Any) -> None:
     tree.parent("mtty", "mtty", mtty_1="22")
-    result = info(parent=["0000:41:00.0"], type=["x"], uuid=[UUID])
+    result = info(parents=["0000:41:00.0"], types=["x"], uuids=[UUID])
     assert result["hints"] == [
         "Nothing on this host matches parent '0000:41:00.0'.",
         "Nothing on this host matches type 'x'.",
@@ -273,19 +276,19 @@ def test_filters_that_match_nothing_are_hints(tree: Tree, info: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"uuid": ["zz"]}, "'zz' is not a UUID"),
-        ({"parent": ["../x"]}, "can't name a parent"),
+        ({"uuids": ["zz"]}, "'zz' is not a UUID"),
+        ({"parents": ["../x"]}, "can't name a parent"),
         ({"sysfs_path": "/nowhere"}, "'/nowhere' is not a folder"),
     ],
 )
-def test_bad_questions(info: Any, arguments: dict[str, Any], words: str) -> None:
+def test_invalid_arguments(info: Any, arguments: dict[str, Any], words: str) -> None:
     result = info(**arguments)
     assert result["failed"]
     assert words in result["msg"]
     assert result["error"]["kind"] == "invalid_input"
 
 
-def test_parts_that_are_left_out_are_null(info: Any) -> None:
+def test_parts_that_are_not_gathered_are_null(info: Any) -> None:
     result = info(gather=["types"])
     assert (result["parents"], result["types"], result["devices"]) == (None, [], None)
 
@@ -302,7 +305,7 @@ def test_vfs_off(tree: Tree, info: Any) -> None:
     for name, text in {"class": "0x030200", "vendor": "0x10de", "sriov_numvfs": "0", "sriov_totalvfs": "16"}.items():
         tree.write(f"{card}/{name}", f"{text}\n")
     tree.link(f"{card}/driver", "sys/bus/pci/drivers/nvidia")
-    assert "0 of 16 virtual functions enabled" in info()["hints"][0]
+    assert "0 of 16 virtual functions (SR-IOV) enabled" in info()["hints"][0]
 
 
 def test_nothing_is_written(tree: Tree, info: Any) -> None:
@@ -314,4 +317,4 @@ def test_nothing_is_written(tree: Tree, info: Any) -> None:
 
 
 def snapshot(root: Path) -> dict[str, float]:
-    return {str(one): one.lstat().st_mtime for one in root.rglob("*")}
+    return {str(path): path.lstat().st_mtime for path in root.rglob("*")}

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Role provision's packages on the families of distributions, with stand-ins for their package managers."""
+"""Packages of the provision role on each OS family, with stand-ins for the package managers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[2]
 
-# Hosts by name: their family, and what the command that asks for packages answers there.
+# Hosts by name: their OS family, and the exit code and output of the package query.
 HOSTS = {
     "debian": ("Debian", 0, "installedinstalled"),
     "redhat": ("RedHat", 0, "mdevctl-1.3.0-2.el9.x86_64 python3-lxml-4.6.5-3.el9.x86_64"),
@@ -43,7 +43,7 @@ PLAY = """
 
 
 def stand_ins(folder: Path, code: int, output: str) -> None:
-    """Programs that note how they are called. What asks answers, what installs says that it did."""
+    """Create programs that log their calls. Query commands print the output, install commands succeed."""
     folder.mkdir()
     for name in ("dpkg-query", "rpm", "zypper"):
         answer = "echo done" if name == "zypper" else f"printf '%s' '{output}'; exit {code}"
@@ -52,20 +52,20 @@ def stand_ins(folder: Path, code: int, output: str) -> None:
 
 
 @dataclass(frozen=True)
-class Played:
-    """What ansible-playbook printed, and where the stand-ins are."""
+class PlayResult:
+    """The output of ansible-playbook, and the folder of the stand-ins."""
 
     options: tuple[str, ...]
     printed: str
     folder: Path
 
     def calls(self, name: str) -> list[str]:
-        """How the stand-ins of a host were called."""
+        """The calls of the stand-ins of a host."""
         return (self.folder / name / "called").read_text().splitlines()
 
 
 @pytest.fixture(scope="module", params=[(), ("--check",)], ids=["real", "check"])
-def played(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Played:
+def played(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> PlayResult:
     folder = tmp_path_factory.mktemp("packages")
     (folder / "ansible_collections/vfio").mkdir(parents=True)
     (folder / "ansible_collections/vfio/mdev").symlink_to(CHECKOUT)
@@ -84,10 +84,10 @@ def played(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
         text=True,
         timeout=120,
     )
-    return Played(request.param, done.stdout + done.stderr, folder)
+    return PlayResult(request.param, done.stdout + done.stderr, folder)
 
 
-def test_each_family_is_asked_by_its_names_and_only_what_is_missing_is_installed(played: Played) -> None:
+def test_only_missing_packages_are_installed_with_the_names_of_the_family(played: PlayResult) -> None:
     recap = dict(re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+) .* failed=0", played.printed, re.MULTILINE))
     assert recap == {"debian": "0", "redhat": "0", "suse": "0", "suse-bare": "1"}, played.printed
     rpm = "rpm --query --whatprovides mdevctl python3-lxml"
@@ -99,7 +99,7 @@ def test_each_family_is_asked_by_its_names_and_only_what_is_missing_is_installed
     assert played.calls("suse-bare") == [rpm, " ".join([zypper, *dry_run, "mdevctl python3-lxml"])]
 
 
-def test_another_family_is_told_what_to_do(played: Played) -> None:
+def test_an_unknown_family_fails_with_instructions(played: PlayResult) -> None:
     assert re.search(r"^unknown +: .* failed=1 ", played.printed, re.MULTILINE)
     assert "family Archlinux" in played.printed
     assert "set provision_packages to []" in re.sub(r"\s+", " ", played.printed)

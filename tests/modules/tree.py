@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A host's file systems as plain files below one folder: what reading needs, with nothing behind it that answers."""
+"""A host's file systems as plain files below one folder, enough for reading."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Optional
 
 
 class Tree:
-    """Builds /sys, /dev, /proc and /etc of a host, piece by piece."""
+    """Builds /sys, /dev, /proc and /etc of a host step by step."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.sys = root / "sys"
         self.sys.mkdir()
-        # Only this process: what else runs on a tester's machine is not of this host.
+        # Only this process: other processes of the tester's machine are not part of this host.
         (root / "proc").mkdir()
         (root / "proc" / str(os.getpid())).symlink_to(f"/proc/{os.getpid()}")
         self.write("etc/machine-id", "0123456789abcdef0123456789abcdef\n")
@@ -30,35 +30,35 @@ class Tree:
         return file
 
     def link(self, path: str, target: str) -> None:
-        """A symbolic link below the root to another place below it; relative, as sysfs makes them."""
+        """A symbolic link between two paths below the root; relative, as in sysfs."""
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.symlink_to(os.path.relpath(self.root / target, file.parent))
 
     def parent(self, name: str, subsystem: str = "pci", **types: str) -> str:
-        """A parent with types: name=left. Returns its folder."""
+        """Add a parent with types: name=available instances. Returns its folder."""
         folder = f"sys/devices/{subsystem}/{name}"
         self.link(f"sys/class/mdev_bus/{name}", folder)
         (self.root / "sys/bus" / subsystem).mkdir(parents=True, exist_ok=True)
         (self.root / folder).mkdir(parents=True)
         self.link(f"{folder}/subsystem", f"sys/bus/{subsystem}")
-        for type_id, left in types.items():
-            self.type(folder, type_id.replace("_", "-"), left)
+        for type_id, instances in types.items():
+            self.type(folder, type_id.replace("_", "-"), instances)
         return folder
 
-    def type(self, folder: str, type_id: str, left: str) -> str:
-        place = f"{folder}/mdev_supported_types/{type_id}"
-        self.write(f"{place}/name", f"Name of {type_id}\n")
-        self.write(f"{place}/device_api", "vfio-pci\n")
-        self.write(f"{place}/available_instances", f"{left}\n")
-        return place
+    def type(self, folder: str, type_id: str, instances: str) -> str:
+        path = f"{folder}/mdev_supported_types/{type_id}"
+        self.write(f"{path}/name", f"Name of {type_id}\n")
+        self.write(f"{path}/device_api", "vfio-pci\n")
+        self.write(f"{path}/available_instances", f"{instances}\n")
+        return path
 
     def device(self, folder: str, uuid: str, type_id: str, group: Optional[int] = None) -> str:
-        place = f"{folder}/{uuid}"
-        self.link(f"{place}/mdev_type", f"{folder}/mdev_supported_types/{type_id}")
-        self.link(f"{place}/driver", "sys/bus/mdev/drivers/some_driver")
-        self.link(f"sys/bus/mdev/devices/{uuid}", place)
+        path = f"{folder}/{uuid}"
+        self.link(f"{path}/mdev_type", f"{folder}/mdev_supported_types/{type_id}")
+        self.link(f"{path}/driver", "sys/bus/mdev/drivers/some_driver")
+        self.link(f"sys/bus/mdev/devices/{uuid}", path)
         if group is not None:
-            self.link(f"{place}/iommu_group", f"sys/kernel/iommu_groups/{group}")
+            self.link(f"{path}/iommu_group", f"sys/kernel/iommu_groups/{group}")
             self.write(f"dev/vfio/{group}", "")
-        return place
+        return path

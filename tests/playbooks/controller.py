@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hosts for the playbooks: real ones for Ansible, whose modules answer what was recorded."""
+"""Hosts for the playbooks: real hosts for Ansible, whose modules return recorded results."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ CHECKOUT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Controller:
-    """Where ansible-playbook is run."""
+    """Runs ansible-playbook in a folder."""
 
     folder: Path
 
-    def play(self, playbook: str, answers: Mapping[str, Mapping[str, Any]], *words: str, **extra: str) -> str:
-        """Runs a playbook of the collection on hosts whose mdev_info answers this. Returns what it printed."""
-        given = ["-e", json.dumps(extra)]
-        done = self._run(["ansible-playbook", "-i", str(self._inventory(answers)), playbook, *given, *words])
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+    def play(self, playbook: str, answers: Mapping[str, Mapping[str, Any]], *options: str, **extra: str) -> str:
+        """Run a playbook of the collection on hosts whose mdev_info returns these answers. Return its output."""
+        variables = ["-e", json.dumps(extra)]
+        inventory = str(self._inventory(answers))
+        completed = self._run(["ansible-playbook", "-i", inventory, playbook, *variables, *options])
+        assert completed.returncode == 0, completed.stdout + completed.stderr
+        return completed.stdout
 
     def _inventory(self, answers: Mapping[str, Mapping[str, Any]]) -> Path:
         hosts = {name: self._host(number, answer) for number, (name, answer) in enumerate(answers.items())}
@@ -38,7 +39,7 @@ class Controller:
         return place
 
     def _host(self, number: int, answer: Mapping[str, Any]) -> dict[str, Any]:
-        """Its Python does not run the module, but prints what was recorded. Port 1 refuses whoever comes."""
+        """Its Python does not run the module, but prints the recorded result. Port 1 refuses all connections."""
         if answer.get("unreachable"):
             return {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_python_interpreter": "/usr/bin/python3"}
         if "module_stderr" in answer:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A fleet of what people own, as mdev_info answers on each host. The answers are made by the module's own parts."""
+"""The results of mdev_info on a fleet of different hosts, built with the module's own functions."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
+from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.mdev.framework import MDEV
+from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.registry import host_framework
+from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.vendor_vfio.framework import VENDOR_VFIO
 from ansible_collections.vfio.mdev.plugins.module_utils._info.hints import hints
-from ansible_collections.vfio.mdev.plugins.module_utils._model.addresses import device_nodedev, parent_nodedev
+from ansible_collections.vfio.mdev.plugins.module_utils._model.addresses import parent_nodedev
 from ansible_collections.vfio.mdev.plugins.module_utils._model.device_state import states
+from ansible_collections.vfio.mdev.plugins.module_utils._model.framework import Framework
 from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import (
-    VENDOR_VFIO,
     Attribute,
     BrokenDefinition,
     Card,
@@ -26,7 +29,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import 
     Unread,
     User,
 )
-from ansible_collections.vfio.mdev.plugins.module_utils._planning.drift import disagreement
+from ansible_collections.vfio.mdev.plugins.module_utils._planning.drift import find_drift
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import (
     device_result,
     parent_result,
@@ -37,27 +40,27 @@ Answer = dict[str, Any]
 
 
 def answer(inventory: Inventory, hardware: Hardware | None = None) -> Answer:
-    """What mdev_info returns for this inventory."""
+    """The result of mdev_info for this inventory."""
     return {
         "changed": False,
-        "framework": inventory.framework,
+        "framework": host_framework(inventory),
         "hints": hints(inventory, hardware or Hardware()),
-        "broken_definitions": [{"path": one.path, "problem": one.problem} for one in inventory.broken],
-        "unread": [{"path": one.path, "error": one.error} for one in inventory.unread],
-        "parents": [parent_result(one, inventory) for one in inventory.parents],
+        "broken_definitions": [{"path": broken.path, "problem": broken.problem} for broken in inventory.broken],
+        "unread": [{"path": unread.path, "error": unread.error} for unread in inventory.unread],
+        "parents": [parent_result(offering, inventory) for offering in inventory.parents],
         "types": type_results(inventory),
-        "devices": [device_result(one, inventory, disagreement(one, inventory)) for one in states(inventory)],
-        "want": [],
+        "devices": [device_result(state, inventory, find_drift(state, inventory)) for state in states(inventory)],
+        "capacity": [],
     }
 
 
 def unreachable() -> Answer:
-    """What is registered for a host that ssh does not reach."""
+    """The registered result of a host that ssh can't reach."""
     return {"changed": False, "unreachable": True, "msg": "Task failed: Failed to connect to the host via ssh"}
 
 
 def failed() -> Answer:
-    """What is registered for a host whose Python is not there."""
+    """The registered result of a host without Python."""
     return {
         "changed": False,
         "failed": False,
@@ -71,43 +74,57 @@ def guest(name: str, pid: int = 4711) -> User:
     return User(pid, "qemu-system-x86_64", name)
 
 
-def parent(address: str, *types: Type, subsystem: str = "pci", **more: Any) -> Parent:
-    nodedev = parent_nodedev(subsystem, address)
-    return Parent(address, subsystem, nodedev, f"/sys/devices/{address}", types=types, **more)
+def parent(
+    address: str, *types: Type, subsystem: str = "pci", framework: Framework = MDEV, **properties: Any
+) -> Parent:
+    return Parent(
+        address=address,
+        subsystem=subsystem,
+        nodedev=parent_nodedev(subsystem, address),
+        path=f"/sys/devices/{address}",
+        framework=framework,
+        types=types,
+        **properties,
+    )
 
 
-def device(number: int, on: Parent, type_id: str | None, *users: User, **more: Any) -> Device:
-    name = number_uuid(number)
+def device(number: int, on_parent: Parent, type_id: str | None, *users: User, **properties: Any) -> Device:
+    key, framework = number_uuid(number), on_parent.framework
+    device_id = framework.device_id(key, on_parent.address)
     return Device(
-        name,
-        on.address,
-        f"{on.path}/{name}",
-        device_nodedev(name, on.address),
-        on.nodedev,
-        type_id,
+        id=device_id,
+        parent=on_parent.address,
+        path=framework.device_path(on_parent.path, device_id),
+        nodedev=framework.nodedev(device_id, on_parent.address),
+        parent_nodedev=on_parent.nodedev,
+        framework=framework,
+        key=key,
+        type_id=type_id,
         users=users,
         driver="vfio_mdev",
-        **more,
+        **properties,
     )
 
 
 def number_uuid(number: int) -> str:
-    """A UUID that looks like one and is always the same."""
+    """A UUID that is always the same for a number."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, str(number)))
 
 
-def defined(one: Device, autostart: bool = True, **changed: Any) -> Definition:
-    return replace(Definition(one.uuid, one.parent, one.type_id or "", autostart), **changed)
+def defined(active: Device, autostart: bool = True, **changed: Any) -> Definition:
+    """The definition of an active device."""
+    definition = Definition(active.id, active.parent, active.type_id or "", active.framework, autostart=autostart)
+    return replace(definition, **changed)
 
 
-# NVIDIA A100 with SR-IOV: a function takes one device, and all functions of a card share its memory.
+# NVIDIA A100 with SR-IOV: a function holds one device, and all functions of a card share its memory.
 
 _A100 = {"nvidia-468": "NVIDIA A100-4C", "nvidia-471": "NVIDIA A100-8C", "nvidia-474": "NVIDIA A100-40C"}
 
 
 def a100(card: str, numa_node: int, room: dict[str, int], functions: int = 16) -> list[Parent]:
-    """The functions of a card, which all say the same."""
-    types = [Type(one, name, None, "vfio-pci", room.get(one, 0)) for one, name in _A100.items()]
+    """The functions of a card, which all report the same room."""
+    types = [Type(type_id, name, None, "vfio-pci", room.get(type_id, 0)) for type_id, name in _A100.items()]
     return [
         parent(
             f"0000:{card}:{number // 8:02x}.{number % 8}",
@@ -120,35 +137,35 @@ def a100(card: str, numa_node: int, room: dict[str, int], functions: int = 16) -
     ]
 
 
-def without_room(one: Parent) -> Parent:
-    return replace(one, types=tuple(replace(kind, available_instances=0) for kind in one.types))
+def without_room(with_room: Parent) -> Parent:
+    return replace(with_room, types=tuple(replace(offer, available_instances=0) for offer in with_room.types))
 
 
 def gpu_1() -> Answer:
     """A card that is full with five guests, and one that is empty."""
-    full = [without_room(one) for one in a100("41", 0, {})]
+    full = [without_room(function) for function in a100("41", 0, {})]
     empty = a100("c1", 1, dict.fromkeys(_A100, 1))
-    made = [device(n, full[n], "nvidia-471", guest(f"web-{n + 1}", 4711 + n), iommu_group=100 + n) for n in range(5)]
-    return answer(Inventory((*full, *empty), tuple(made), tuple(defined(one) for one in made)))
+    devices = [device(n, full[n], "nvidia-471", guest(f"web-{n + 1}", 4711 + n), iommu_group=100 + n) for n in range(5)]
+    return answer(Inventory((*full, *empty), tuple(devices), tuple(defined(active) for active in devices)))
 
 
 def gpu_2() -> Answer:
-    """What goes wrong: a device that did not come up, one half removed, one of another type, a file that is none."""
+    """Problems: a device that did not start, one half removed, one of another type, a file that is not a definition."""
     functions = a100("41", 0, {"nvidia-468": 1})
-    taken = [without_room(one) for one in functions[:4]]
+    taken = [without_room(function) for function in functions[:4]]
     parents = (*taken, *functions[4:])
-    made = [
+    devices = [
         device(20, taken[0], "nvidia-468", guest("train-1"), iommu_group=90),
         device(21, taken[1], None, guest("train-2", 4800), removing=True, iommu_group=91),
         device(22, taken[2], "nvidia-468", iommu_group=92),
     ]
     definitions = (
-        defined(made[0]),
-        defined(made[2], type_id="nvidia-471"),
-        Definition(number_uuid(23), taken[3].address, "nvidia-468", True),
+        defined(devices[0]),
+        defined(devices[2], type_id="nvidia-471"),
+        Definition(number_uuid(23), taken[3].address, "nvidia-468", MDEV, autostart=True),
     )
     broken = BrokenDefinition("/etc/mdevctl.d/0000:41:00.4/README", "its name is no UUID")
-    return answer(Inventory(parents, tuple(made), definitions, (broken,)))
+    return answer(Inventory(parents, tuple(devices), definitions, (broken,)))
 
 
 def gpu_3() -> Answer:
@@ -161,11 +178,11 @@ def gpu_3() -> Answer:
     first, second = (parent(f"0000:{bus}:00.0", *types, driver="nvidia", numa_node=0) for bus in ("3b", "af"))
     full = without_room(second)
     params = Attribute("nvidia/vgpu_params", "frame_rate_limiter=0")
-    made = [device(30 + n, first, "nvidia-231", guest(f"desktop-{n + 1}", 900 + n)) for n in range(4)]
-    made += [device(34, first, "nvidia-231")]
-    made += [device(40 + n, full, "nvidia-232", guest(f"cad-{n + 1}", 950 + n)) for n in range(4)]
-    definitions = [defined(one, attributes=(params,)) for one in made]
-    return answer(Inventory((first, full), tuple(made), tuple(definitions)))
+    devices = [device(30 + n, first, "nvidia-231", guest(f"desktop-{n + 1}", 900 + n)) for n in range(4)]
+    devices += [device(34, first, "nvidia-231")]
+    devices += [device(40 + n, full, "nvidia-232", guest(f"cad-{n + 1}", 950 + n)) for n in range(4)]
+    definitions = [defined(active, attributes=(params,)) for active in devices]
+    return answer(Inventory((first, full), tuple(devices), tuple(definitions)))
 
 
 def gpu_10() -> Answer:
@@ -180,12 +197,12 @@ def gpu_10() -> Answer:
         )
         for number, left in ((4, 0), (5, 1))
     )
-    vgpu = replace(device(70, taken, "1148", guest("render-1")), framework=VENDOR_VFIO, nodedev=taken.nodedev)
+    vgpu = device(70, taken, "1148", guest("render-1"))
     return answer(Inventory((taken, free), (vgpu,)))
 
 
 def lab() -> Answer:
-    """The kernel's samples, one device of which a test program holds; a type of which nobody knows the room."""
+    """The kernel's sample drivers, with a device that a test program holds, and a type without a known room."""
     mtty = parent(
         "mtty",
         Type("mtty-1", "Single port serial", None, "vfio-pci", 19),
@@ -194,7 +211,7 @@ def lab() -> Answer:
         driver=None,
     )
     odd = parent("odd", Type("odd-1", None, None, None, None), subsystem="virtual")
-    made = (
+    devices = (
         device(50, mtty, "mtty-1", User(77, "vfio-test")),
         device(51, mtty, "mtty-2"),
         device(52, mtty, "mtty-2"),
@@ -202,7 +219,7 @@ def lab() -> Answer:
     unread = Unread(
         "/sys/class/mdev_bus/odd/mdev_supported_types/odd-1/available_instances", "EIO (Input/output error)"
     )
-    return answer(Inventory((mtty, odd), made, unread=(unread,)))
+    return answer(Inventory((mtty, odd), devices, unread=(unread,)))
 
 
 def mainframe() -> Answer:
@@ -210,15 +227,16 @@ def mainframe() -> Answer:
     matrix = parent("matrix", Type("vfio_ap-passthrough", "VFIO AP Passthrough Device", None, "vfio-ap", 65534))
     disk = parent("0.0.0052", Type("vfio_ccw-io", "I/O subchannel (Non-QDIO)", None, "vfio-ccw", 0), subsystem="css")
     adapters = (Attribute("assign_adapter", "0x05"), Attribute("assign_domain", "0x00ab"))
-    made = [
+    devices = [
         device(60, matrix, "vfio_ap-passthrough", guest("bank-1"), attributes=adapters),
         device(61, disk, "vfio_ccw-io", guest("bank-1")),
     ]
-    return answer(Inventory((disk, matrix), tuple(made), (defined(made[0], attributes=adapters), defined(made[1]))))
+    definitions = (defined(devices[0], attributes=adapters), defined(devices[1]))
+    return answer(Inventory((disk, matrix), tuple(devices), definitions))
 
 
 def fleet() -> dict[str, Answer]:
-    """All of it, by the names of hosts."""
+    """The results by host name."""
     card = Card("0000:17:00.0", "0x10de", "nvidia", False, 0, 16)
     return {
         "gpu-1": gpu_1(),

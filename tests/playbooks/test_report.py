@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report, written by the real playbook and read in a real browser."""
+"""The report, written by the real playbook and rendered by a real browser."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from fleet import fleet, number_uuid
 
 SMALL = {"lab": fleet()["lab"]}
 
-# Colours of all visible texts, each with what is behind it.
+# The colours of all visible texts, each with its background.
 COLOURS = """[...document.querySelectorAll("body *")]
-    .filter(one => [...one.childNodes].some(node => node.nodeType === 3 && node.data.trim()))
-    .map(one => {
-        let behind = one;
+    .filter(element => [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim()))
+    .map(element => {
+        let behind = element;
         while (behind.parentElement && getComputedStyle(behind).backgroundColor === "rgba(0, 0, 0, 0)")
             behind = behind.parentElement;
-        return [getComputedStyle(one).color, getComputedStyle(behind).backgroundColor, one.outerHTML.slice(0, 80)];
+        const background = getComputedStyle(behind).backgroundColor;
+        return [getComputedStyle(element).color, background, element.outerHTML.slice(0, 80)];
     })"""
-OPEN_ALL = "document.querySelectorAll('details').forEach(one => one.open = true)"
+OPEN_ALL = "document.querySelectorAll('details').forEach(line => line.open = true)"
 
 
 @pytest.fixture(scope="module")
@@ -48,26 +49,26 @@ def page(tab: Page, report: Path) -> Page:
 
 
 def lines(page: Page, heading: str) -> list[str]:
-    """The lines that open in the section with this id on its heading."""
-    found = f"document.querySelectorAll('section[aria-labelledby={heading}] summary')"
-    texts: list[str] = page.read(f"[...{found}].map(one => one.innerText)")
+    """The expandable lines of the section with this heading id."""
+    summaries = f"document.querySelectorAll('section[aria-labelledby={heading}] summary')"
+    texts: list[str] = page.read(f"[...{summaries}].map(summary => summary.innerText)")
     return texts
 
 
 def cells(page: Page, heading: str) -> list[list[str]]:
-    """The rows of the table in the section with this id on its heading."""
+    """The rows of the table in the section with this heading id."""
     rows = f"[...document.querySelector('section[aria-labelledby={heading}]').querySelectorAll('tbody tr')]"
-    found: list[list[str]] = page.read(f"{rows}.map(row => [...row.cells].map(cell => cell.innerText))")
-    return found
+    texts: list[list[str]] = page.read(f"{rows}.map(row => [...row.cells].map(cell => cell.innerText))")
+    return texts
 
 
 def line(host: str) -> str:
-    """The line of a host, as JavaScript finds it."""
-    return f"[...document.querySelectorAll('summary')].find(one => one.querySelector('.name').innerText === '{host}')"
+    """A JavaScript expression for the line of a host."""
+    return f"[...document.querySelectorAll('summary')].find(line => line.querySelector('.name').innerText === '{host}')"
 
 
-def test_the_fleet_in_numbers(page: Page) -> None:
-    tiles = page.read("[...document.querySelectorAll('.tiles > div')].map(one => one.innerText.split('\\n'))")
+def test_totals(page: Page) -> None:
+    tiles = page.read("[...document.querySelectorAll('.tiles > div')].map(tile => tile.innerText.split('\\n'))")
     assert tiles == [
         ["Hosts", "9", "7 answered"],
         ["Parents", "56", "32 with room"],
@@ -91,28 +92,28 @@ def test_every_host_has_a_line(page: Page) -> None:
     assert words["gpu-2"][-4:] == ["2", "drifted", "2", "problems"]
 
 
-def test_bars_are_as_long_as_their_numbers_say(page: Page) -> None:
+def test_lengths_of_bars_match_their_numbers(page: Page) -> None:
     """gpu-3 has 8 devices in use, 1 idle and room for 3."""
-    numbers = page.read(f"[...{line('gpu-3')}.querySelectorAll('.number')].map(one => one.innerText.match(/\\d+/)[0])")
-    assert numbers == ["2", "8", "1", "3", "9"]
-    widths = page.read(
-        f"['.bar', '.used', '.idle'].map(one => {line('gpu-3')}.querySelector(one).getBoundingClientRect().width)"
+    numbers = page.read(
+        f"[...{line('gpu-3')}.querySelectorAll('.number')].map(cell => cell.innerText.match(/\\d+/)[0])"
     )
-    whole, used, idle = widths
-    assert whole > 100
-    assert [round(used / whole, 2), round(idle / whole, 2)] == [0.67, 0.08]
+    assert numbers == ["2", "8", "1", "3", "9"]
+    width = f"{line('gpu-3')}.querySelector(selector).getBoundingClientRect().width"
+    total, used, idle = page.read(f"['.bar', '.used', '.idle'].map(selector => {width})")
+    assert total > 100
+    assert [round(used / total, 2), round(idle / total, 2)] == [0.67, 0.08]
 
 
 def test_a_line_opens_with_the_keyboard(page: Page) -> None:
     table = "document.getElementById('host-gpu-1').querySelector('table')"
     assert page.read(f"{table}.checkVisibility({{contentVisibilityAuto: true}})") is False
     page.read(f"{line('gpu-1')}.focus()")
-    for kind in ("keyDown", "keyUp"):
-        page.call("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", windowsVirtualKeyCode=13, text="\r")
+    for event in ("keyDown", "keyUp"):
+        page.call("Input.dispatchKeyEvent", type=event, key="Enter", code="Enter", windowsVirtualKeyCode=13, text="\r")
     assert page.read(f"{table}.checkVisibility({{contentVisibilityAuto: true}})") is True
     rows = page.read(f"[...{table}.querySelectorAll('tbody tr')].map(row => row.innerText.split(/[\\n\\t]+/))")
     assert rows[0] == [
-        "5 functions alike",
+        "5 identical functions",
         "0000:41:00.4 to 0000:41:01.0",
         "on card 0000:41:00.0",
         "2 types without room",
@@ -136,7 +137,7 @@ def test_types_users_drift_and_notes(page: Page) -> None:
         ["gpu-2", number_uuid(23), "0000:41:00.7", "active", "true", "false"],
     ]
     notes = cells(page, "notes")
-    assert [one[:2] for one in notes] == [
+    assert [note[:2] for note in notes] == [
         ["away", "unreachable"],
         ["gpu-2", "broken definition"],
         ["gpu-2", "half removed"],
@@ -148,14 +149,14 @@ def test_types_users_drift_and_notes(page: Page) -> None:
     assert "python9' was not found" in notes[4][2]
 
 
-def test_the_page_is_all_there_is(page: Page, report: Path) -> None:
-    """Nothing is fetched, nothing runs, and the browser has nothing to complain of."""
+def test_the_page_is_self_contained(page: Page, report: Path) -> None:
+    """Nothing is fetched, no script runs, and the browser logs no complaints."""
     page.look(width=1280, dark=True)
     page.read(OPEN_ALL)
-    asked = [one["params"]["request"]["url"] for one in page.events if one["method"] == "Network.requestWillBeSent"]
-    assert asked == [report.resolve().as_uri()]
+    requests = [event["params"] for event in page.events if event["method"] == "Network.requestWillBeSent"]
+    assert [request["request"]["url"] for request in requests] == [report.resolve().as_uri()]
     complaints = {"Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"}
-    assert [one for one in page.events if one["method"] in complaints] == []
+    assert [event for event in page.events if event["method"] in complaints] == []
     assert page.read("document.scripts.length") == 0
 
 
@@ -167,8 +168,8 @@ def test_light_and_dark(page: Page) -> None:
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_texts_can_be_read(page: Page, dark: bool) -> None:
-    """Contrast of at least 4.5, the AA of WCAG 2.2."""
+def test_texts_have_enough_contrast(page: Page, dark: bool) -> None:
+    """At least 4.5, level AA of WCAG 2.2."""
     page.look(width=1280, dark=dark)
     page.read(OPEN_ALL)
     texts = page.read(COLOURS)
@@ -176,18 +177,18 @@ def test_texts_can_be_read(page: Page, dark: bool) -> None:
     assert [text for front, behind, text in texts if contrast(front, behind) < 4.5] == []
 
 
-@pytest.mark.parametrize(("width", "whole"), [(1280, ".lines, .scroll, .inside"), (1000, ".lines"), (390, ".lines")])
-def test_nothing_sticks_out(page: Page, width: int, whole: str) -> None:
-    """On a phone tables may be scrolled, within their frames."""
+@pytest.mark.parametrize(("width", "frames"), [(1280, ".lines, .scroll, .inside"), (1000, ".lines"), (390, ".lines")])
+def test_nothing_overflows(page: Page, width: int, frames: str) -> None:
+    """On a phone, tables may be scrolled within their frames."""
     page.look(width=width)
     page.read(OPEN_ALL)
     assert page.read("document.documentElement.scrollWidth") == width
-    wider = "filter(one => one.scrollWidth > one.clientWidth).length"
-    assert page.read(f"[...document.querySelectorAll('{whole}')].{wider}") == 0
+    wider = "filter(element => element.scrollWidth > element.clientWidth).length"
+    assert page.read(f"[...document.querySelectorAll('{frames}')].{wider}") == 0
 
 
-def test_what_hosts_say_is_text(controller: Controller, tab: Page) -> None:
-    """No answer becomes HTML, or a template."""
+def test_results_of_hosts_are_shown_as_text(controller: Controller, tab: Page) -> None:
+    """No result becomes HTML or a template."""
     names = ("gpu-2", "gpu-3", "lab", "no-python")
     answers = {f"{name} <i class=hostile>": hostile(fleet()[name]) for name in names}
     controller.play("vfio.mdev.report", answers, report_file="hostile.html")
@@ -204,21 +205,21 @@ HOSTILE = "</code><b class=hostile title='\"'>{{ 6 * 7 }}</b><script class=hosti
 
 
 def hostile(answer: Any) -> Any:
-    """The same answer with markup in every text but the words of our own."""
+    """The same result with markup in every text except our own words."""
     if isinstance(answer, dict):
-        return {key: one if key in ("framework", "vfs") else hostile(one) for key, one in answer.items()}
+        return {key: value if key in ("framework", "vfs") else hostile(value) for key, value in answer.items()}
     if isinstance(answer, list):
-        return [hostile(one) for one in answer]
+        return [hostile(value) for value in answer]
     return answer + HOSTILE if isinstance(answer, str) else answer
 
 
-def test_it_is_written_where_the_command_is_run_and_only_where_it_differs(controller: Controller) -> None:
-    place = controller.folder / "vfio-mdev-report.html"
+def test_the_page_is_written_to_the_current_folder_and_only_if_it_differs(controller: Controller) -> None:
+    path = controller.folder / "vfio-mdev-report.html"
     checked = controller.play("vfio.mdev.report", SMALL, "--check", report_time="")
     assert "changed=1" in checked
-    assert not place.exists()
+    assert not path.exists()
     assert "changed=1" in controller.play("vfio.mdev.report", SMALL, report_time="")
-    assert "<time>" not in place.read_text()
+    assert "<time>" not in path.read_text()
     assert "changed=0" in controller.play("vfio.mdev.report", SMALL, report_time="")
 
 
@@ -229,6 +230,6 @@ def luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def contrast(one: str, other: str) -> float:
-    darker, lighter = sorted((luminance(one), luminance(other)))
+def contrast(front: str, behind: str) -> float:
+    darker, lighter = sorted((luminance(front), luminance(behind)))
     return (lighter + 0.05) / (darker + 0.05)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The files that a host needs to start its devices at boot without Ansible: systemd units, and this package."""
+"""Installs the files that start devices at boot without Ansible: systemd units, and a copy of this package."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from typing import TYPE_CHECKING, Optional
 
 from .._host.atomic_files import write_whole
 from .._host.autostart import is_enabled
-from .._host.paths import HostPaths
+from .._host.paths import Host
 from .._host.reader import errno_text, read_bytes
-from .._model.errors import BackendFailed, FilesRefused, InvalidInput
+from .._model.errors import BackendFailed, FileError, InvalidInput
 from . import enable_vfs, start_devices
 from .units import PACKAGE, UNITS, Program, UnitFile
 
 if TYPE_CHECKING:
-    # Its place in Python 3.9 and 3.10; it moves in 3.14.
+    # Where Python 3.9 and 3.10 have it. It moves in 3.14.
     from importlib.abc import Traversable
 
-# What the units run. Imported here, so that Ansible brings it and all that it needs to the host.
+# The programs that the units run. Importing them makes Ansible copy them and all their imports to the host.
 _PROGRAMS = (start_devices, enable_vfs)
 _FILE_MODE = 0o644
-# The oldest Python that reads the core (ansible-core 2.19 asks no less of a managed host).
+# The oldest Python that can run the core.
 _OLDEST_PYTHON = (3, 9)
 
 
 @dataclass(frozen=True)
 class FileChange:
-    """One file: its content before and after; None where there is no file."""
+    """One file: its content before and after. None if there is no file."""
 
     path: str
     before: Optional[bytes]
@@ -44,7 +44,7 @@ class FileChange:
 
 @dataclass(frozen=True)
 class BootPlan:
-    """What to write and remove, and which units systemd is to start at boot from now on, or no more."""
+    """The files to write and remove, and the units to enable and disable."""
 
     files: tuple[FileChange, ...]
     enable: tuple[str, ...] = ()
@@ -56,62 +56,62 @@ class BootPlan:
         return bool(self.files or self.enable or self.disable)
 
 
-def plan_boot(paths: HostPaths, program: Program, units: Sequence[UnitFile]) -> BootPlan:
-    """What it takes to have these units, and none other of ours. Without units nothing of the program stays."""
+def plan_boot(host: Host, program: Program, units: Sequence[UnitFile]) -> BootPlan:
+    """The changes that leave exactly these units of ours. Without units, the programs are removed too."""
     if units:
         _require_python(program.python)
-    package = os.path.join(paths.beside(program.folder.lstrip("/")), PACKAGE)
-    wanted = {os.path.join(package, name): data for name, data in _sources().items()} if units else {}
-    # Units come after what they need, and go before it.
-    wanted.update((_unit_path(paths, one.name), one.text.encode()) for one in units)
-    left_over = [path for path in (*_unit_files(paths), *_files_in(package)) if path not in wanted]
-    changes = [FileChange(path, _content(path), data) for path, data in wanted.items()]
+    package = os.path.join(host.beside(program.path.lstrip("/")), PACKAGE)
+    contents = {os.path.join(package, name): data for name, data in _sources().items()} if units else {}
+    # Units are written after the files that they need, and removed before them.
+    contents.update((_unit_path(host, unit.name), unit.text.encode()) for unit in units)
+    left_over = [path for path in (*_unit_files(host), *_files_in(package)) if path not in contents]
+    changes = [FileChange(path, _content(path), data) for path, data in contents.items()]
     changes += [FileChange(path, _content(path), None) for path in left_over]
-    names = [one.name for one in units]
+    names = [unit.name for unit in units]
     return BootPlan(
-        files=tuple(one for one in changes if one.before != one.after),
-        enable=tuple(one for one in names if not is_enabled(paths, one)),
-        disable=tuple(one for one in UNITS if one not in names and is_enabled(paths, one)),
+        files=tuple(change for change in changes if change.before != change.after),
+        enable=tuple(name for name in names if not is_enabled(host, name)),
+        disable=tuple(name for name in UNITS if name not in names and is_enabled(host, name)),
     )
 
 
-def apply_boot(paths: HostPaths, program: Program, plan: BootPlan) -> None:
-    """Makes it so. A unit is enabled after all that it needs is there, and disabled before."""
+def apply_boot(host: Host, program: Program, plan: BootPlan) -> None:
+    """Applies the plan. Units are enabled after their files are written, and disabled before they are removed."""
     if plan.disable:
         _systemctl("disable", *plan.disable)
-    apply_changes(paths, program.folder, plan.files)
+    apply_changes(host, program.path, plan.files)
     if plan.enable:
         _systemctl("enable", *plan.enable)
     if plan.files:
-        # So that systemd knows units as they are now, or that they are gone.
+        # systemd reads changed units, and notices that removed ones are gone.
         _systemctl("daemon-reload")
 
 
-def _unit_path(paths: HostPaths, name: str) -> str:
-    return paths.beside("etc", "systemd", "system", name)
+def _unit_path(host: Host, name: str) -> str:
+    return host.beside("etc", "systemd", "system", name)
 
 
-def _unit_files(paths: HostPaths) -> list[str]:
-    return [path for path in (_unit_path(paths, one) for one in UNITS) if os.path.lexists(path)]
+def _unit_files(host: Host) -> list[str]:
+    return [path for path in (_unit_path(host, name) for name in UNITS) if os.path.lexists(path)]
 
 
-def _systemctl(*words: str) -> None:
+def _systemctl(*arguments: str) -> None:
     try:
-        done = subprocess.run(["systemctl", *words], check=False, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(["systemctl", *arguments], check=False, capture_output=True, text=True, timeout=120)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BackendFailed(
-            f"systemctl {' '.join(words)} failed: {error}. The unit needs systemd", backend="systemd"
+            f"systemctl {' '.join(arguments)} failed: {error}. The boot units require systemd", backend="systemd"
         ) from error
     if done.returncode != 0:
         raise BackendFailed(
-            f"systemctl {' '.join(words)} failed with exit code {done.returncode}: {done.stderr.strip()}",
+            f"systemctl {' '.join(arguments)} failed with exit code {done.returncode}: {done.stderr.strip()}",
             backend="systemd",
             answer=done.stderr.strip(),
         )
 
 
-def apply_changes(paths: HostPaths, folder: str, changes: Sequence[FileChange]) -> None:
-    """Writes and removes files; a folder of ours that is empty then goes too."""
+def apply_changes(host: Host, program_path: str, changes: Sequence[FileChange]) -> None:
+    """Writes and removes files. Folders of ours that are empty then are removed too."""
     for change in changes:
         try:
             if change.after is None:
@@ -119,17 +119,17 @@ def apply_changes(paths: HostPaths, folder: str, changes: Sequence[FileChange]) 
             else:
                 write_whole(change.path, change.after, _FILE_MODE)
         except OSError as error:
-            tried = "removing" if change.after is None else "writing"
-            raise FilesRefused(
-                f"{tried} {change.path} failed: {errno_text(error)}. Run it again when that is solved: "
-                "what was written before is complete in itself",
+            action = "removing" if change.after is None else "writing"
+            raise FileError(
+                f"{action} {change.path} failed: {errno_text(error)}. Solve this and run the task again. "
+                "All files that were written before are complete",
                 path_tried=change.path,
                 errno=error.errno,
             ) from error
-    _forget_empty(paths.beside(folder.lstrip("/")))
+    _remove_empty(host.beside(program_path.lstrip("/")))
 
 
-def _forget_empty(folder: str) -> None:
+def _remove_empty(folder: str) -> None:
     package = os.path.join(folder, PACKAGE)
     if os.path.isdir(package) and not _files_in(package):
         shutil.rmtree(package)
@@ -138,16 +138,16 @@ def _forget_empty(folder: str) -> None:
 
 
 def _sources() -> dict[str, bytes]:
-    """The core's files by their paths below it, from wherever it was loaded: a folder, or Ansible's archive."""
+    """The files of the core by their relative paths. It can be loaded from a folder or from Ansible's archive."""
     core = _PROGRAMS[0].__name__.rsplit(".", 2)[0]
     return {"__init__.py": b"", **_sources_below(files(core), "")}
 
 
-def _sources_below(folder: Traversable, place: str) -> dict[str, bytes]:
-    """Every folder gets an __init__.py: the checkout's packages have none, and Ansible's archive has empty ones."""
+def _sources_below(folder: Traversable, prefix: str) -> dict[str, bytes]:
+    """Each folder gets an empty __init__.py, as in Ansible's archive: the packages of the collection have none."""
     sources: dict[str, bytes] = {}
     for entry in folder.iterdir():
-        path = place + entry.name
+        path = prefix + entry.name
         if entry.name.endswith(".py"):
             sources[path] = entry.read_bytes()
         elif entry.is_dir() and entry.name != "__pycache__":
@@ -156,12 +156,12 @@ def _sources_below(folder: Traversable, place: str) -> dict[str, bytes]:
 
 
 def _files_in(folder: str) -> list[str]:
-    """All files below the folder but what Python compiled from them."""
+    """All files in the folder and below, except those that Python compiled."""
     return sorted(
-        os.path.join(place, name)
-        for place, _folders, names in os.walk(folder)
+        os.path.join(path, name)
+        for path, _folders, names in os.walk(folder)
         for name in names
-        if os.path.basename(place) != "__pycache__"
+        if os.path.basename(path) != "__pycache__"
     )
 
 
@@ -178,10 +178,10 @@ def _require_python(python: str) -> None:
         done = subprocess.run([python, "-I", "-c", program], check=False, capture_output=True, timeout=30)
     except OSError as error:
         raise InvalidInput(
-            f"python '{python}' can't be run: {errno_text(error)}. Give the path of a Python 3.9 or newer on the host",
+            f"python '{python}' can't be run: {errno_text(error)}. Give the path of Python 3.9 or newer on the host",
             option="python",
         ) from error
     if done.returncode != 0:
         raise InvalidInput(
-            f"python '{python}' is older than 3.9. Give the path of a newer one on the host", option="python"
+            f"python '{python}' is older than 3.9. Give the path of Python 3.9 or newer on the host", option="python"
         )

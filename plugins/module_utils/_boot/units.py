@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The systemd units of a host's boot, as text. Pure.
+"""The texts of the systemd units that run at boot. Pure.
 
-The order is: driver, virtual functions, whatever the host's own units do with these (MIG), devices, libvirt.
+The order at boot: driver, virtual functions, units of the host that configure these (MIG), devices, libvirt.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._host.autostart import DEVICES_UNIT
-from .._sriov.plan import WantedVfs
+from .._sriov.plan import VfsRequest
 
 VFS_UNIT = "vfio-mdev-vfs.service"
 UNITS = (VFS_UNIT, DEVICES_UNIT)
 
-# The package's name on the host, below the program's folder.
+# The name of the package on the host, in the program's folder.
 PACKAGE = "vfio_mdev"
 
-# After the deadline: for a driver that takes long to create devices.
+# Extra time after the deadline, for drivers that create devices slowly.
 _SPARE_SECONDS = 60
 _AFTER = ("local-fs.target", "systemd-modules-load.service", "systemd-udevd.service")
 # Guests that start at boot need their devices.
 _LIBVIRT = ("libvirtd.service", "virtqemud.service", "virtnodedevd.service", "libvirt-guests.service")
 
 _TEXT = """\
-# Written by the Ansible collection vfio.mdev, role boot. Changes are overwritten: use a drop-in.
+# Written by the Ansible collection vfio.mdev, role boot. Changes will be overwritten: use a drop-in instead.
 [Unit]
 Description={description}
 After={after}
@@ -37,8 +37,8 @@ Before={before}
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-Environment=PYTHONPATH={folder}
-ExecStart={python} -m {package}.{command} --wait {wait_seconds}{arguments}
+Environment=PYTHONPATH={path}
+ExecStart={python} -m {package}.{command} --wait {wait_timeout}{arguments}
 TimeoutStartSec={timeout}
 
 [Install]
@@ -48,11 +48,16 @@ WantedBy=multi-user.target
 
 @dataclass(frozen=True)
 class Program:
-    """What the units run: this package, put on the host. wait_seconds: for what comes late, all together."""
+    """The programs that the units run.
 
-    folder: str
+    path:         the folder on the host that has this package
+    python:       the Python that runs it
+    wait_timeout: seconds to wait for drivers, cards and parents, for all together
+    """
+
+    path: str
     python: str
-    wait_seconds: int
+    wait_timeout: int
 
 
 @dataclass(frozen=True)
@@ -63,19 +68,29 @@ class UnitFile:
     text: str
 
 
-def devices_unit(program: Program, after: Sequence[str] = ()) -> UnitFile:
-    """Starts what is defined with autostart. after: units that must be done before."""
+def devices_unit(program: Program, after_units: Sequence[str] = ()) -> UnitFile:
+    """The unit that starts devices. after_units: units that must finish first."""
     description = "Start mediated devices that are defined with autostart"
-    return UnitFile(DEVICES_UNIT, _text(program, description, "_boot.start_devices", (), after, _LIBVIRT))
+    return UnitFile(DEVICES_UNIT, _text(program, description, "_boot.start_devices", (), after_units, _LIBVIRT))
 
 
 def vfs_unit(
-    program: Program, cards: Sequence[WantedVfs], tool: str, after: Sequence[str] = (), before: Sequence[str] = ()
+    program: Program,
+    cards: Sequence[VfsRequest],
+    backend: str,
+    after_units: Sequence[str] = (),
+    before_units: Sequence[str] = (),
 ) -> UnitFile:
-    """Enables the virtual functions of cards. after: units that bring the driver. before: units that need functions."""
-    words = ("--tool", tool, *(str(one) for one in cards))
+    """The unit that enables virtual functions.
+
+    after_units:  units that load the driver
+    before_units: units that need the functions
+    """
+    arguments = ("--backend", backend, *(str(card) for card in cards))
     description = "Enable the virtual functions that mediated devices need"
-    return UnitFile(VFS_UNIT, _text(program, description, "_boot.enable_vfs", words, after, (DEVICES_UNIT, *before)))
+    return UnitFile(
+        VFS_UNIT, _text(program, description, "_boot.enable_vfs", arguments, after_units, (DEVICES_UNIT, *before_units))
+    )
 
 
 def _text(
@@ -83,18 +98,18 @@ def _text(
     description: str,
     command: str,
     arguments: Sequence[str],
-    after: Sequence[str],
-    before: Sequence[str],
+    after_units: Sequence[str],
+    before_units: Sequence[str],
 ) -> str:
     return _TEXT.format(
         description=description,
-        after=" ".join((*_AFTER, *after)),
-        before=" ".join(before),
-        folder=program.folder,
+        after=" ".join((*_AFTER, *after_units)),
+        before=" ".join(before_units),
+        path=program.path,
         python=program.python,
         package=PACKAGE,
         command=command,
-        wait_seconds=program.wait_seconds,
-        arguments="".join(f" {one}" for one in arguments),
-        timeout=program.wait_seconds + _SPARE_SECONDS,
+        wait_timeout=program.wait_timeout,
+        arguments="".join(f" {argument}" for argument in arguments),
+        timeout=program.wait_timeout + _SPARE_SECONDS,
     )

@@ -2,41 +2,49 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""All that a host holds, of all frameworks, read in one go: parents, devices, who uses them, definitions on disk."""
+"""The frameworks that exist, and all that a host holds of them, read in one go. A new one is added here.
+
+Who acts is another page (backends.py): whoever only reads does not load it.
+"""
 
 from __future__ import annotations
 
-from .._host.definitions import DefinitionFiles
-from .._host.paths import HostPaths
+from .._host.paths import Host
 from .._host.reader import Reader
 from .._host.users import with_users
 from .._model.addresses import address_key
 from .._model.inventory import Device, Inventory
-from .mdev.reader import SysfsReader
-from .vendor_vfio.reader import VendorReader
+from .base import HostFramework
+from .mdev.framework import MDEV
+from .vendor_vfio.framework import VENDOR_VFIO
+
+# A host that has several is called by the first.
+FRAMEWORKS: tuple[HostFramework, ...] = (MDEV, VENDOR_VFIO)
+
+NO_FRAMEWORK = "none"
 
 
-def read_inventory(paths: HostPaths, files: DefinitionFiles, users: bool = True) -> Inventory:
+def host_framework(inventory: Inventory) -> str:
+    """How this host slices its devices: the name of the first framework that has parents here, or none."""
+    names = {parent.framework.name for parent in inventory.parents}
+    return next((framework.name for framework in FRAMEWORKS if framework.name in names), NO_FRAMEWORK)
+
+
+def read_inventory(host: Host, users: bool = True) -> Inventory:
     """Parents, types, devices and definitions; with users, also the processes that hold devices."""
     reader = Reader()
-    mdevs, vgpus = _by_framework(paths, reader)
-    devices = (*mdevs.devices, *vgpus.devices)
-    definitions, broken = files.read(reader)
+    parts = [framework.read(host, reader) for framework in FRAMEWORKS]
+    devices = tuple(device for part in parts for device in part.devices)
+    parents = (parent for part in parts for parent in part.parents)
     return Inventory(
-        parents=tuple(sorted((*mdevs.parents, *vgpus.parents), key=lambda one: address_key(one.address))),
-        devices=with_users(paths, reader, devices) if users else devices,
-        definitions=(*definitions, *vgpus.definitions),
-        broken=(*broken, *vgpus.broken),
+        parents=tuple(sorted(parents, key=lambda parent: address_key(parent.address))),
+        devices=with_users(host, reader, devices) if users else devices,
+        definitions=tuple(definition for part in parts for definition in part.definitions),
+        broken=tuple(broken for part in parts for broken in part.broken),
         unread=tuple(reader.unread),
     )
 
 
-def read_devices(paths: HostPaths) -> tuple[Device, ...]:
-    """All devices with the processes that hold them, and nothing else."""
-    reader = Reader()
-    return with_users(paths, reader, tuple(device for one in _by_framework(paths, reader) for device in one.devices))
-
-
-def _by_framework(paths: HostPaths, reader: Reader) -> tuple[Inventory, Inventory]:
-    """Mediated devices with their parents, and vGPUs with theirs."""
-    return SysfsReader(paths, reader).inventory(), VendorReader(paths, reader).inventory()
+def read_devices(host: Host) -> tuple[Device, ...]:
+    """All devices with the processes that hold them."""
+    return read_inventory(host).devices

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Union
 
 from .._model.device_state import State
-from .._model.errors import GuestsUnknown
+from .._model.errors import LibvirtError
 from .._model.inventory import Inventory
 from .._model.versions import Versions
 from .._xml.domain import DomainFunction, DomainMdev, parse_domain
@@ -24,7 +24,7 @@ def guest_results(virsh: Virsh, names: Sequence[str], inventory: Inventory) -> l
     here = virsh.names("--all")
     unknown = [name for name in names if name not in here]
     if unknown:
-        raise GuestsUnknown(
+        raise LibvirtError(
             f"no guest {', '.join(unknown)} is on this host. Guests here: {', '.join(sorted(here)) or 'none'}",
             guests=unknown,
         )
@@ -34,7 +34,7 @@ def guest_results(virsh: Virsh, names: Sequence[str], inventory: Inventory) -> l
 def _guest(virsh: Virsh, name: str, inventory: Inventory) -> Result:
     state = virsh.state(name)
     domain = parse_domain(virsh.xml(name))
-    vgpus = [one for one in domain.functions if inventory.has_vendor_parent(one.function)]
+    vgpus = [one for one in domain.functions if inventory.gives_functions(one.function)]
     return {
         "name": name,
         "state": state,

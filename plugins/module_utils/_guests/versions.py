@@ -10,17 +10,17 @@ import os
 import re
 from typing import Optional
 
-from .._host.paths import HostPaths
+from .._host.paths import Host
 from .._host.reader import Reader
 from .._model.versions import Versions
 from .virsh import Virsh
 
 
-def read_versions(paths: HostPaths, virsh: Virsh) -> Versions:
+def read_versions(host: Host, virsh: Virsh) -> Versions:
     """All versions. A driver's is that of its module (modinfo(8)); built-in drivers have none."""
     libvirt, qemu = virsh.versions()
-    release = Reader().text(paths.beside("proc", "sys", "kernel", "osrelease"), optional=True)
-    return Versions(_kernel(release or ""), libvirt, qemu, _drivers(paths))
+    release = Reader().text(host.beside("proc", "sys", "kernel", "osrelease"), optional=True)
+    return Versions(_kernel(release or ""), libvirt, qemu, _drivers(host))
 
 
 def _kernel(release: str) -> Optional[str]:
@@ -28,8 +28,8 @@ def _kernel(release: str) -> Optional[str]:
     return found.group() if found else None
 
 
-def _drivers(paths: HostPaths) -> dict[str, str]:
-    mdev, pci = (os.path.join(paths.sys, "bus", bus, "drivers") for bus in ("mdev", "pci"))
+def _drivers(host: Host) -> dict[str, str]:
+    mdev, pci = (os.path.join(host.sys, "bus", bus, "drivers") for bus in ("mdev", "pci"))
     reader = Reader()
     folders = {name: os.path.join(mdev, name) for name in reader.names(mdev, optional=True)}
     # Under its own VFIO framework NVIDIA's driver is that of the functions themselves.

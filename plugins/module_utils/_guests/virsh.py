@@ -12,7 +12,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import Optional
 
-from .._model.errors import GuestsUnknown
+from .._model.errors import LibvirtError
 
 _SECONDS = 120.0
 # What 'virsh version' prints in the C locale.
@@ -64,11 +64,11 @@ class Virsh:
                 check=False,
             )
         except FileNotFoundError as error:
-            raise GuestsUnknown(
+            raise LibvirtError(
                 f"{tried} could not be run: virsh is not on this host. Install libvirt's clients"
             ) from error
         except subprocess.TimeoutExpired as error:
-            raise GuestsUnknown(f"{tried} did not answer in {_SECONDS:.0f} s. Is libvirt's daemon well?") from error
+            raise LibvirtError(f"{tried} did not answer in {_SECONDS:.0f} s. Is libvirt's daemon well?") from error
         if done.returncode != 0:
-            raise GuestsUnknown(f"{tried} failed: {done.stderr.strip()}", exit_code=done.returncode)
+            raise LibvirtError(f"{tried} failed: {done.stderr.strip()}", exit_code=done.returncode)
         return done.stdout

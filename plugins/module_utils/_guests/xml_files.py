@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 from .._host.atomic_files import remove_file, write_whole
 from .._host.reader import errno_text
-from .._model.errors import FilesRefused
+from .._model.errors import FileError
 from .._xml.domain import guest_file_name, remap_domain
 from .virsh import Virsh
 
@@ -78,5 +78,5 @@ class GuestFiles:
             raise _refused("reading", path, error) from error
 
 
-def _refused(verb: str, path: str, error: OSError) -> FilesRefused:
-    return FilesRefused(f"{verb} {path} failed with {errno_text(error)}", path_tried=path, errno=error.errno)
+def _refused(verb: str, path: str, error: OSError) -> FileError:
+    return FileError(f"{verb} {path} failed with {errno_text(error)}", path_tried=path, errno=error.errno)

@@ -11,7 +11,7 @@ import re
 from typing import Optional
 
 from .._model.errors import NoAutostart
-from .paths import HostPaths
+from .paths import Host
 from .reader import read_bytes
 
 _WANTED_BY = "etc/systemd/system/multi-user.target.wants"
@@ -20,28 +20,28 @@ _RULE_FOLDERS = ("etc/udev/rules.d", "usr/lib/udev/rules.d", "lib/udev/rules.d")
 _PROGRAM = re.compile(r"(/[\w./-]*/mdevctl)\b")
 
 
-def starter(paths: HostPaths) -> Optional[str]:
+def starter(host: Host) -> Optional[str]:
     """In words who starts definitions at boot. None where nothing does."""
-    if is_enabled(paths, DEVICES_UNIT):
+    if is_enabled(host, DEVICES_UNIT):
         return DEVICES_UNIT
     for folder in _RULE_FOLDERS:
-        path = paths.beside(folder, _RULE)
+        path = host.beside(folder, _RULE)
         try:
             text = read_bytes(path).decode("utf-8", "replace")
         except OSError:
             continue
-        return f"mdevctl's udev rule {path}" if _rule_works(text, paths) else None
+        return f"mdevctl's udev rule {path}" if _rule_works(text, host) else None
     return None
 
 
-def is_enabled(paths: HostPaths, unit: str) -> bool:
+def is_enabled(host: Host, unit: str) -> bool:
     """Whether systemd starts a unit of ours at boot."""
-    return os.path.lexists(paths.beside(_WANTED_BY, unit))
+    return os.path.lexists(host.beside(_WANTED_BY, unit))
 
 
-def require_starter(paths: HostPaths) -> None:
+def require_starter(host: Host) -> None:
     """Refuses to promise a start at boot where nothing would do it."""
-    if starter(paths) is None:
+    if starter(host) is None:
         raise NoAutostart(
             f"nothing on this host starts defined devices at boot: {DEVICES_UNIT} is not enabled, and mdevctl's udev "
             "rule is missing or runs a command that is not there (as on Debian and Ubuntu). Nothing was changed. "
@@ -51,9 +51,9 @@ def require_starter(paths: HostPaths) -> None:
         )
 
 
-def require_unit(paths: HostPaths) -> None:
+def require_unit(host: Host) -> None:
     """Refuses to promise that a vGPU is set at boot where our unit does not do it. mdevctl does not know of them."""
-    if not is_enabled(paths, DEVICES_UNIT):
+    if not is_enabled(host, DEVICES_UNIT):
         raise NoAutostart(
             f"nothing on this host sets vGPU types at boot, and the driver forgets them: {DEVICES_UNIT} is not "
             "enabled. Nothing was changed. Install the unit with role vfio.mdev.boot, or set autostart: false, "
@@ -62,10 +62,10 @@ def require_unit(paths: HostPaths) -> None:
         )
 
 
-def _rule_works(text: str, paths: HostPaths) -> bool:
+def _rule_works(text: str, host: Host) -> bool:
     """Debian and Ubuntu ship a rule that runs /usr/sbin/mdevctl, and the command in /usr/bin (mdevctl issue 82)."""
     programs = set(_PROGRAM.findall(text))
-    return bool(programs) and all(os.access(paths.beside(one.lstrip("/")), os.X_OK) for one in programs)
+    return bool(programs) and all(os.access(host.beside(one.lstrip("/")), os.X_OK) for one in programs)
 
 
 DEVICES_UNIT = "vfio-mdev.service"

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from .._model.addresses import address_key, is_uuid
 from .._model.definition_text import BrokenDefinitionError, definition_text, parse_definition
-from .._model.errors import FilesRefused
-from .._model.inventory import MDEV, BrokenDefinition, Definition
+from .._model.errors import FileError
+from .._model.framework import Framework
+from .._model.inventory import BrokenDefinition, Definition
 from .atomic_files import remove_file, write_whole
 from .reader import Reader, errno_text, read_bytes
 
@@ -29,7 +30,7 @@ class DefinitionFiles:
     """The folder of definitions of one framework on one host."""
 
     folder: str
-    framework: str = MDEV
+    framework: Framework
 
     def read(self, reader: Reader) -> tuple[tuple[Definition, ...], tuple[BrokenDefinition, ...]]:
         """All definitions by parent and UUID, and the files that are none. Hidden files are somebody's temporaries."""
@@ -79,11 +80,11 @@ class DefinitionFiles:
             raise _refused("removing", path, error) from error
 
     def _path(self, definition: Definition) -> str:
-        return os.path.join(self.folder, definition.parent, definition.uuid)
+        return os.path.join(self.folder, definition.parent, definition.key)
 
 
-def _refused(tried: str, path: str, error: OSError) -> FilesRefused:
-    return FilesRefused(
+def _refused(tried: str, path: str, error: OSError) -> FileError:
+    return FileError(
         f"{tried} definition {path} failed: {errno_text(error)}. The definition is as it was before",
         definition=path,
         errno=error.errno,

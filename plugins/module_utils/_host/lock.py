@@ -17,24 +17,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .._model.errors import LockTimeout
-from .paths import HostPaths
+from .paths import Host
 from .reader import Reader
 
 _POLL_SECONDS = 0.05
 
 
 @contextmanager
-def host_lock(paths: HostPaths, seconds: float) -> Iterator[None]:
+def host_lock(host: Host, seconds: float) -> Iterator[None]:
     """Holds the lock while the block runs. Waits for at most ``seconds``."""
-    handle = os.open(paths.sys, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    handle = os.open(host.sys, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        _acquire(handle, paths, seconds)
+        _acquire(handle, host, seconds)
         yield
     finally:
         os.close(handle)
 
 
-def _acquire(handle: int, paths: HostPaths, seconds: float) -> None:
+def _acquire(handle: int, host: Host, seconds: float) -> None:
     end = time.monotonic() + seconds
     while True:
         try:
@@ -44,17 +44,17 @@ def _acquire(handle: int, paths: HostPaths, seconds: float) -> None:
             if time.monotonic() >= end:
                 raise LockTimeout(
                     f"waited {seconds:g} s for the lock on this host's mediated devices, held by "
-                    f"{_owner(handle, paths)}. Nothing was changed. Another run works on this host: "
+                    f"{_owner(handle, host)}. Nothing was changed. Another run works on this host: "
                     "try again when it is done, or raise lock_timeout",
                     lock_timeout=seconds,
                 ) from error
         time.sleep(_POLL_SECONDS)
 
 
-def _owner(handle: int, paths: HostPaths) -> str:
+def _owner(handle: int, host: Host) -> str:
     """Who has the lock, from /proc/locks (proc(5)): '7: FLOCK ADVISORY WRITE 1234 00:16:1 0 EOF'."""
     inode = os.fstat(handle).st_ino
-    for line in (Reader().text(paths.beside("proc", "locks"), optional=True) or "").splitlines():
+    for line in (Reader().text(host.beside("proc", "locks"), optional=True) or "").splitlines():
         words = line.split()
         if "FLOCK" in words and len(words) > 5 and words[5].endswith(f":{inode}") and "->" not in words:
             return f"process {words[4]}"

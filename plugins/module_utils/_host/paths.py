@@ -2,33 +2,45 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where the host's file systems are mounted."""
+"""The host: where its file systems are mounted, and where its definitions are."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .._model.errors import InvalidInput
 
+DEFINITIONS_PATH = "/etc/mdevctl.d"
+
 
 @dataclass(frozen=True)
-class HostPaths:
-    """Where the host's file systems are mounted.
+class Host:
+    """Where things are on a host.
 
-    Everything follows from sysfs: a host that is managed from a container has them all below one folder
-    (/host/sys, /host/proc, /host/dev, /host/etc).
+    Nearly everything follows from sysfs: a host that is managed from a container has all its file systems below one
+    folder (/host/sys, /host/proc, /host/dev, /host/etc).
+
+    definitions_path: the folder with mdevctl's definitions; those of other frameworks are in folders beside it
     """
 
     sys: str = "/sys"
+    definitions_path: str = DEFINITIONS_PATH
 
     def __post_init__(self) -> None:
         if not os.path.isdir(self.sys):
             raise InvalidInput(
                 f"sysfs_path '{self.sys}' is not a folder: give the place where the host's sysfs is mounted, "
-                "/sys as a rule",
+                "usually /sys",
                 sysfs_path=self.sys,
             )
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> Host:
+        """The host that a module's parameters describe."""
+        return cls(params["sysfs_path"], params.get("definitions_path", DEFINITIONS_PATH))
 
     @property
     def root(self) -> str:

@@ -10,7 +10,7 @@ import os
 
 from .._model.addresses import address_key
 from .._model.inventory import Card, Hardware
-from .paths import HostPaths
+from .paths import Host
 from .reader import Reader
 
 # PCI base class 03 is a display controller (PCI Code and ID Assignment Specification).
@@ -21,31 +21,31 @@ _DISPLAY_CLASS = "0x03"
 _MODULES = ("mdev", "nvidia", "nvidia_vgpu_vfio", "i915", "kvmgt", "vfio_ap", "vfio_ccw")
 
 
-def read_hardware(paths: HostPaths) -> Hardware:
+def read_hardware(host: Host) -> Hardware:
     """Cards, loaded modules and s390 buses. What can't be read is left out: hints are help, not results."""
     reader = Reader()
     return Hardware(
-        cards=tuple(_cards(paths, reader)),
-        modules=frozenset(one for one in _MODULES if os.path.isdir(os.path.join(paths.sys, "module", one))),
-        css=os.path.isdir(os.path.join(paths.sys, "bus", "css", "devices")),
-        ap=os.path.isdir(os.path.join(paths.sys, "bus", "ap", "devices")),
+        cards=tuple(_cards(host, reader)),
+        modules=frozenset(one for one in _MODULES if os.path.isdir(os.path.join(host.sys, "module", one))),
+        css=os.path.isdir(os.path.join(host.sys, "bus", "css", "devices")),
+        ap=os.path.isdir(os.path.join(host.sys, "bus", "ap", "devices")),
     )
 
 
-def _cards(paths: HostPaths, reader: Reader) -> list[Card]:
-    folder = os.path.join(paths.sys, "bus", "pci", "devices")
+def _cards(host: Host, reader: Reader) -> list[Card]:
+    folder = os.path.join(host.sys, "bus", "pci", "devices")
     cards = []
     for address in sorted(reader.names(folder, optional=True), key=address_key):
         device = os.path.join(folder, address)
         kind = reader.text(os.path.join(device, "class"), optional=True) or ""
         if kind.startswith(_DISPLAY_CLASS):
-            cards.append(read_card(paths, address))
+            cards.append(read_card(host, address))
     return cards
 
 
-def read_card(paths: HostPaths, address: str) -> Card:
+def read_card(host: Host, address: str) -> Card:
     """One PCI device, whatever it is. What it does not have is empty or None."""
-    device = os.path.join(paths.sys, "bus", "pci", "devices", address)
+    device = os.path.join(host.sys, "bus", "pci", "devices", address)
     reader = Reader()
     return Card(
         address=address,

@@ -16,7 +16,7 @@ from typing import Optional
 
 from .._model.errors import NotFound
 from .._model.inventory import Unread
-from .paths import HostPaths
+from .paths import Host
 
 # sysfs gives at most a page per attribute; a driver that sends more is broken and gets cut.
 _PAGE_BYTES = 4096
@@ -100,9 +100,9 @@ def read_bytes(path: str) -> bytes:
         os.close(handle)
 
 
-def machine_id(paths: HostPaths) -> str:
+def machine_id(host: Host) -> str:
     """The host's identity, from /etc/machine-id (systemd's machine-id(5): 32 hexadecimal digits)."""
-    path = paths.beside("etc", "machine-id")
+    path = host.beside("etc", "machine-id")
     text = Reader().text(path)
     if text is None or len(text) != 32 or any(digit not in "0123456789abcdef" for digit in text.lower()):
         raise NotFound(

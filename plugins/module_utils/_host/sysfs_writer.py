@@ -32,7 +32,7 @@ def write(path: str, text: str) -> None:
         raise OSError(errno.EIO, f"only {written} of {len(data)} bytes were taken")
 
 
-def waited_for(condition: Callable[[], bool], seconds: float) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
     """Whether the condition came true in time."""
     end = time.monotonic() + seconds
     while not condition():
@@ -53,7 +53,7 @@ class _Child:
     answers: int
 
 
-class Remover:
+class SysfsWriter:
     """One process serves all removals of a run, since starting one costs more than a removal. It ends with this object.
 
     It keeps nothing of ours open: neither the pipes that Ansible waits for, nor the lock, nor a VFIO group.
@@ -61,7 +61,7 @@ class Remover:
 
     def __init__(self) -> None:
         self._child: Optional[_Child] = None
-        self._end: Optional[weakref.finalize[[_Child], Remover]] = None
+        self._end: Optional[weakref.finalize[[_Child], SysfsWriter]] = None
 
     def write(self, path: str, seconds: float, text: str = "1") -> Optional[int]:
         """Writes to the file. Returns the errno, 0 for success, None when time is up and the write still blocks."""

@@ -19,9 +19,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Optional
 
-from .._model.errors import KernelRefused, in_use_error
+from .._model.errors import KernelRefused
 from .._model.inventory import Device, User
-from .paths import HostPaths
+from .._model.refusals import in_use_error
+from .paths import Host
 from .reader import Reader, errno_text, read_bytes
 
 NodeKey = tuple[str, int, int]
@@ -35,42 +36,40 @@ class Holders:
     complete: bool
 
 
-def with_users(paths: HostPaths, reader: Reader, devices: tuple[Device, ...]) -> tuple[Device, ...]:
+def with_users(host: Host, reader: Reader, devices: tuple[Device, ...]) -> tuple[Device, ...]:
     """The devices with their users filled in. users stays None where not all processes could be looked at."""
     if not devices:
         return devices
-    holders = _holders(paths, reader)
-    return tuple(
-        replace(device, users=_users_of(paths, device.iommu_group, device.path, holders)) for device in devices
-    )
+    holders = _holders(host, reader)
+    return tuple(replace(device, users=_users_of(host, device.iommu_group, device.path, holders)) for device in devices)
 
 
-def function_users(paths: HostPaths, folders: Sequence[str]) -> list[Optional[tuple[User, ...]]]:
+def function_users(host: Host, folders: Sequence[str]) -> list[Optional[tuple[User, ...]]]:
     """Who uses PCI functions that are given away whole, in the order of their folders in sysfs."""
     reader = Reader()
-    holders = _holders(paths, reader)
+    holders = _holders(host, reader)
     groups = [reader.link_name(os.path.join(folder, "iommu_group")) for folder in folders]
     return [
-        _users_of(paths, int(group) if group is not None and group.isdigit() else None, folder, holders)
+        _users_of(host, int(group) if group is not None and group.isdigit() else None, folder, holders)
         for folder, group in zip(folders, groups)
     ]
 
 
-def _users_of(paths: HostPaths, group: Optional[int], folder: str, holders: Holders) -> Optional[tuple[User, ...]]:
+def _users_of(host: Host, group: Optional[int], folder: str, holders: Holders) -> Optional[tuple[User, ...]]:
     found: list[User] = []
     # Without any holder on the host there is no node to compare with.
-    for node in _nodes(paths, group, folder) if holders.by_node else ():
+    for node in _nodes(host, group, folder) if holders.by_node else ():
         found.extend(user for user in holders.by_node.get(node, ()) if user not in found)
     if not found and not holders.complete:
         return None
     return tuple(sorted(found, key=lambda user: user.pid))
 
 
-def _nodes(paths: HostPaths, group: Optional[int], folder: str) -> Iterator[NodeKey]:
+def _nodes(host: Host, group: Optional[int], folder: str) -> Iterator[NodeKey]:
     if group is not None:
-        yield from _node(paths.beside("dev", "vfio", str(group)))
+        yield from _node(host.beside("dev", "vfio", str(group)))
     for name in Reader().names(os.path.join(folder, "vfio-dev"), optional=True):
-        yield from _node(paths.beside("dev", "vfio", "devices", name))
+        yield from _node(host.beside("dev", "vfio", "devices", name))
 
 
 def _node(path: str) -> Iterator[NodeKey]:
@@ -87,8 +86,8 @@ def _node_key(info: os.stat_result) -> NodeKey:
     return ("file", info.st_dev, info.st_ino)
 
 
-def _holders(paths: HostPaths, reader: Reader) -> Holders:
-    proc = paths.beside("proc")
+def _holders(host: Host, reader: Reader) -> Holders:
+    proc = host.beside("proc")
     pids = [name for name in reader.names(proc) if name.isdigit()]
     complete = bool(pids)
     by_node: dict[NodeKey, tuple[User, ...]] = {}
@@ -155,27 +154,27 @@ def _guest(words: list[str]) -> Optional[str]:
 
 
 @contextmanager
-def kept_unused(paths: HostPaths, device: Device) -> Iterator[None]:
+def exclusive_use(host: Host, device: Device) -> Iterator[None]:
     """Makes sure that nobody uses the device, and that nobody starts to while the block runs.
 
     The group is opened and kept open: a guest that starts now gets EBUSY instead of a device that is being taken away.
     A process that holds only the group does not keep the kernel from removing the device (seen on 6.1 and 6.12).
     Where the kernel has no group nodes, /proc is all there is, and it must have been read completely.
     """
-    handle = _open_group(paths, device)
+    handle = _open_group(host, device)
     try:
         if handle is None and device.iommu_group is not None:
-            _refuse_if_seen(paths, device)
+            _refuse_if_seen(host, device)
         yield
     finally:
         if handle is not None:
             os.close(handle)
 
 
-def _open_group(paths: HostPaths, device: Device) -> Optional[int]:
+def _open_group(host: Host, device: Device) -> Optional[int]:
     if device.iommu_group is None:
         return None
-    path = paths.beside("dev", "vfio", str(device.iommu_group))
+    path = host.beside("dev", "vfio", str(device.iommu_group))
     try:
         return os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
@@ -183,7 +182,7 @@ def _open_group(paths: HostPaths, device: Device) -> Optional[int]:
             return None
         if error.errno != errno.EBUSY:
             raise KernelRefused(
-                f"can't tell whether {device.words} is in use: opening {path} gave {errno_text(error)}. "
+                f"can't tell whether {device.label} is in use: opening {path} gave {errno_text(error)}. "
                 "Nothing was changed. Run as root",
                 uuid=device.uuid,
                 parent=device.parent,
@@ -192,8 +191,8 @@ def _open_group(paths: HostPaths, device: Device) -> Optional[int]:
         raise in_use_error(device, f"opening {path} gave {errno_text(error)}") from error
 
 
-def _refuse_if_seen(paths: HostPaths, device: Device) -> None:
-    seen = with_users(paths, Reader(), (device,))[0]
+def _refuse_if_seen(host: Host, device: Device) -> None:
+    seen = with_users(host, Reader(), (device,))[0]
     if seen.users is None:
         raise in_use_error(seen, "there is no VFIO group node to ask and not all processes can be looked at")
     if seen.users:

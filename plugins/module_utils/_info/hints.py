@@ -2,28 +2,29 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Plain words for an operator who sees nothing, or less than expected: why, and what to do about it."""
+"""Hints for operators who see no devices, or fewer than expected: the reason, and what to do. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .._model.inventory import VENDOR_VFIO, Card, Hardware, Inventory, Type
+from .._frameworks.vendor_vfio.framework import VENDOR_VFIO
+from .._model.inventory import Card, Hardware, Inventory
 
 _NVIDIA = "0x10de"
 _INTEL = "0x8086"
 
 
 def hints(inventory: Inventory, hardware: Hardware) -> list[str]:
-    """What explains this inventory. Empty where all is as one would expect."""
-    found = list(_about_devices(inventory))
+    """Explanations of this inventory. Empty if nothing is unusual."""
+    about_devices = list(_about_devices(inventory))
     if not inventory.parents:
-        return [*_about_nothing(hardware), *found]
-    return [*_about_vendor_vfio(inventory), *found]
+        return [*_about_nothing(hardware), *about_devices]
+    return [*_about_vendor_vfio(inventory), *about_devices]
 
 
 def _about_vendor_vfio(inventory: Inventory) -> Iterator[str]:
-    functions = [one.address for one in inventory.parents if one.framework == VENDOR_VFIO]
+    functions = [parent.address for parent in inventory.parents if parent.framework is VENDOR_VFIO]
     if functions:
         yield (
             "This kernel has no mediated devices for these cards: NVIDIA's driver uses its own VFIO framework here. "
@@ -39,12 +40,12 @@ def _about_nothing(hardware: Hardware) -> Iterator[str]:
     if not cards and "mdev" in hardware.modules:
         yield (
             "The kernel supports mediated devices (module mdev is loaded), but no driver has registered a parent. "
-            "Load the driver of the device that is to be sliced, with its vGPU part."
+            "Load the driver of the device that should offer them, including its vGPU module."
         )
     elif not cards and not (hardware.css or hardware.ap):
         yield (
             "No driver offers mediated devices: module mdev is not loaded and no graphics card was found "
-            "that could be sliced. On a host without such hardware this is as it should be."
+            "that could be sliced. This is expected on hosts without such hardware."
         )
 
 
@@ -53,7 +54,7 @@ def _about_card(card: Card, hardware: Hardware) -> Iterator[str]:
         yield _about_nvidia(card, hardware)
     elif card.vendor == _INTEL and card.driver == "i915" and "kvmgt" not in hardware.modules:
         yield (
-            f"Intel GPU {card.address} runs driver i915 without GVT-g: where the GPU supports it (up to the 10th "
+            f"Intel GPU {card.address} runs driver i915 without GVT-g. If the GPU supports it (up to the 10th "
             "generation), boot with i915.enable_gvt=1 and load module kvmgt."
         )
 
@@ -61,55 +62,56 @@ def _about_card(card: Card, hardware: Hardware) -> Iterator[str]:
 def _about_nvidia(card: Card, hardware: Hardware) -> str:
     if card.driver != "nvidia":
         return (
-            f"NVIDIA GPU {card.address} is bound to driver {card.driver or 'none'}: vGPUs need NVIDIA's vGPU host "
-            "driver (the one of the vGPU software package, not the graphics driver)."
+            f"NVIDIA GPU {card.address} is bound to driver {card.driver or 'none'}. vGPUs need NVIDIA's vGPU host "
+            "driver (from the vGPU software package, not the graphics driver)."
         )
     if card.vfs_total and not card.vfs_enabled:
         return (
-            f"NVIDIA GPU {card.address} has SR-IOV with 0 of {card.vfs_total} virtual functions enabled, and these are "
-            f"the parents: run /usr/lib/nvidia/sriov-manage -e {card.address}, or have module vfio.mdev.mdev_vfs do it."
+            f"NVIDIA GPU {card.address} has 0 of {card.vfs_total} virtual functions (SR-IOV) enabled, and these are "
+            f"the parents. Use module vfio.mdev.mdev_vfs, or run /usr/lib/nvidia/sriov-manage -e {card.address}."
         )
     if "nvidia_vgpu_vfio" not in hardware.modules:
         return (
-            f"NVIDIA GPU {card.address} runs driver nvidia, but module nvidia_vgpu_vfio is not loaded: "
-            "install the vGPU host driver, and see that service nvidia-vgpu-mgr runs."
+            f"NVIDIA GPU {card.address} runs driver nvidia, but module nvidia_vgpu_vfio is not loaded. "
+            "Install the vGPU host driver, and make sure that service nvidia-vgpu-mgr is running."
         )
     return (
-        f"NVIDIA GPU {card.address} runs the vGPU driver but offers no type: see nvidia-smi vgpu -s, the card's mode "
+        f"NVIDIA GPU {card.address} runs the vGPU driver but offers no type. Check nvidia-smi vgpu -s, the card's mode "
         "(compute or graphics), and the journal of nvidia-vgpu-mgr."
     )
 
 
 def _about_s390(hardware: Hardware) -> Iterator[str]:
     if hardware.ap and "vfio_ap" not in hardware.modules:
-        yield "Crypto adapters (AP bus) can be passed on as mediated devices: load module vfio_ap."
+        yield "Crypto adapters (AP bus) can be passed to guests as mediated devices: load module vfio_ap."
     if hardware.css and "vfio_ccw" not in hardware.modules:
-        yield "Channel devices can be passed on as mediated devices: bind their subchannels to module vfio_ccw."
+        yield (
+            "Channel devices can be passed to guests as mediated devices: load module vfio_ccw and bind their "
+            "subchannels to it."
+        )
 
 
 def _about_devices(inventory: Inventory) -> Iterator[str]:
     for device in inventory.devices:
         if device.removing:
             yield (
-                f"Device {device.uuid} on {device.parent} is half removed: somebody removed it while it was in use. "
-                "Its instance stays taken until its user ends."
+                f"Device {device.id} on {device.parent} is half removed: somebody removed it while it was in use. "
+                "Its instance is not available until the process that uses it ends."
             )
         elif device.driver is None:
             yield (
-                f"Device {device.uuid} on {device.parent} has no VFIO driver and can't be given to a guest: "
-                "on an old kernel load module vfio_mdev, else remove the device and create it anew."
+                f"Device {device.id} on {device.parent} has no VFIO driver and can't be given to a guest: "
+                "on an old kernel, load module vfio_mdev. Otherwise, remove the device and create it again."
             )
     for broken in inventory.broken:
-        yield f"{broken.path} is no definition: {broken.problem}. mdevctl lists none while it is there."
+        yield f"{broken.path} is not a valid definition: {broken.problem}. mdevctl lists none while it exists."
     for parent in inventory.parents:
         if not parent.types:
-            yield f"Parent {parent.address} offers no types: its driver may still be starting, or be in another mode."
-    if inventory.parents and not any(_has_room(one) for parent in inventory.parents for one in parent.types):
+            yield f"Parent {parent.address} offers no types: its driver may still be starting, or in another mode."
+    if inventory.parents and not any(
+        mdev_type.available_instances for parent in inventory.parents for mdev_type in parent.types
+    ):
         yield "No parent has room for another device of any type."
-
-
-def _has_room(kind: Type) -> bool:
-    return bool(kind.available_instances)
 
 
 def _listed(names: list[str]) -> str:

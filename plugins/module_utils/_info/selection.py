@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which part of an inventory a question is about. Pure."""
+"""Selects the part of an inventory that the filters of mdev_info match. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from dataclasses import dataclass, replace
 
 from .._model.device_state import State, states
 from .._model.inventory import Inventory, Parent, Type
-from .._planning.matching import parents_meant
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What to show. counted: what numbers are taken from, so that a filter never makes a count smaller than it is."""
+    """The selected parents, devices and definitions.
+
+    counted:   the inventory that totals are counted in, so that filters by type or UUID do not change them
+    unmatched: filters without a match, as text
+    """
 
     counted: Inventory
     parents: tuple[Parent, ...]
@@ -24,51 +27,58 @@ class Selection:
 
 
 def select(inventory: Inventory, parents: tuple[str, ...], types: tuple[str, ...], uuids: tuple[str, ...]) -> Selection:
-    """The parents, types and devices that match all of the filters; an empty filter matches everything.
+    """The parents, types and devices that match all filters. An empty filter matches everything.
 
-    A type is meant by id or exact name, a parent as everywhere. unmatched says in words which filters found nothing.
+    Types are named by id or exact name, parents in the same ways as everywhere.
     """
     counted = _on_parents(inventory, parents)
     shown = counted.parents
     if types:
-        shown = tuple(replace(one, types=tuple(kind for kind in one.types if _is(kind, types))) for one in shown)
-        shown = tuple(one for one in shown if one.types)
-    ids = {kind.id for parent in shown for kind in parent.types}.union(types)
-    found = tuple(
-        one for one in states(counted) if (not types or one.type_id in ids) and (not uuids or one.uuid in uuids)
+        shown = tuple(
+            replace(parent, types=tuple(mdev_type for mdev_type in parent.types if _matches(mdev_type, types)))
+            for parent in shown
+        )
+        shown = tuple(parent for parent in shown if parent.types)
+    ids = {mdev_type.id for parent in shown for mdev_type in parent.types}.union(types)
+    matching = tuple(
+        state for state in states(counted) if (not types or state.type_id in ids) and (not uuids or state.id in uuids)
     )
     if uuids:
-        holding = {one.parent for one in found}
-        shown = tuple(one for one in shown if one.address in holding)
-    return Selection(counted, shown, found, _unmatched(inventory, parents, types, uuids))
+        used_parents = {state.parent for state in matching}
+        shown = tuple(parent for parent in shown if parent.address in used_parents)
+    return Selection(counted, shown, matching, _unmatched(inventory, parents, types, uuids))
 
 
-def _on_parents(inventory: Inventory, asked: tuple[str, ...]) -> Inventory:
-    """A definition may be on a parent that is not there now: its name is then taken as it is."""
-    if not asked:
+def _on_parents(inventory: Inventory, names: tuple[str, ...]) -> Inventory:
+    """The part of the inventory on the named parents. A definition's parent can be missing: its name is used as is."""
+    if not names:
         return inventory
-    names = {one.address for name in asked for one in parents_meant(name, inventory)}.union(asked)
+    addresses = {parent.address for name in names for parent in inventory.parents_named(name)}.union(names)
     return replace(
         inventory,
-        parents=tuple(one for one in inventory.parents if one.address in names),
-        devices=tuple(one for one in inventory.devices if one.parent in names),
-        definitions=tuple(one for one in inventory.definitions if one.parent in names),
+        parents=tuple(parent for parent in inventory.parents if parent.address in addresses),
+        devices=tuple(device for device in inventory.devices if device.parent in addresses),
+        definitions=tuple(definition for definition in inventory.definitions if definition.parent in addresses),
     )
 
 
-def _is(kind: Type, asked: tuple[str, ...]) -> bool:
-    return not asked or kind.id in asked or kind.name in asked
+def _matches(mdev_type: Type, names: tuple[str, ...]) -> bool:
+    return mdev_type.id in names or mdev_type.name in names
 
 
 def _unmatched(
     inventory: Inventory, parents: tuple[str, ...], types: tuple[str, ...], uuids: tuple[str, ...]
 ) -> tuple[str, ...]:
-    kinds = [kind for parent in inventory.parents for kind in parent.types]
-    known = {one.uuid for one in inventory.devices} | {one.uuid for one in inventory.definitions}
-    places = {one.parent for one in inventory.definitions}
-    stored = {one.type_id for one in inventory.definitions}
+    offered = {
+        name for parent in inventory.parents for mdev_type in parent.types for name in (mdev_type.id, mdev_type.name)
+    }
+    known = {device.id for device in inventory.devices} | {definition.id for definition in inventory.definitions}
+    defined_parents = {definition.parent for definition in inventory.definitions}
+    defined_types = {definition.type_id for definition in inventory.definitions}
     return (
-        tuple(f"parent '{one}'" for one in parents if one not in places and not parents_meant(one, inventory))
-        + tuple(f"type '{one}'" for one in types if one not in stored and not any(_is(kind, (one,)) for kind in kinds))
-        + tuple(f"device '{one}'" for one in uuids if one not in known)
+        tuple(
+            f"parent '{name}'" for name in parents if name not in defined_parents and not inventory.parents_named(name)
+        )
+        + tuple(f"type '{name}'" for name in types if name not in defined_types and name not in offered)
+        + tuple(f"device '{uuid}'" for uuid in uuids if uuid not in known)
     )

@@ -2,489 +2,359 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a migration's destination needs: which devices, under which UUIDs, and all that could be wrong with that. Pure.
-
-Versions: libvirt takes another UUID in the destination's XML since 8.6, QEMU has the migration protocol of VFIO
-devices on by default since 8.1, the kernel since 5.18 (docs/devel/migration/vfio.rst, nova's vGPU guide).
-"""
+"""What a migration's destination needs: which devices, under which UUIDs, and all that could be wrong. Pure."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Callable, Optional
+from typing import Optional
 
-from .._frameworks.vendor_vfio.rules import identified
-from .._model.addresses import pci_address
-from .._model.errors import InvalidInput, MdevError, NoRoom, NotFound, NotReady, used_by
-from .._model.identity import Owner
-from .._model.inventory import MDEV, VENDOR_VFIO, Attribute, Inventory, LiveAttribute, Parent, Type
-from .._model.request import Wanted
-from .._model.versions import Versions
-from .._planning.matching import candidates, types_meant
+from .._model.errors import InvalidInput, MdevError, NoRoom, NotFound, NotReady
+from .._model.framework import HOSTDEV_MDEV
+from .._model.identity import UuidNamespace
+from .._model.inventory import Inventory, Parent, Type
+from .._model.refusals import used_by
+from .._model.request import DeviceRequest
+from .._planning.matching import candidates, match_existing, types_on
 from .._planning.planner import plan_devices
 from .._xml.domain import checked_device_map
+from .findings import Finding, finding_results, host_findings
 from .record import MigrationRecord, carried_on, recorded
-
-SAME, NEW = "same", "new"
+from .request import Destination, Guest, GuestDevice, MigrationRequest
 
 # No set can have this name, so that no set takes a migrated guest's device for its own.
 _OWNER_NAME = "\0migration"
 
-_NEEDED = {"kernel": (5, 18), "libvirt": (8, 6), "qemu": (8, 1)}
-
-
-@dataclass(frozen=True)
-class GuestDevice:
-    """A device of a guest, as the source has it. id: its UUID, or the function that it is set on."""
-
-    id: str
-    type_id: str
-    type_name: Optional[str] = None
-    device_api: Optional[str] = None
-    driver: Optional[str] = None
-    attributes: tuple[Attribute, ...] = ()
-
-    @property
-    def framework(self) -> str:
-        """How it is made: what is called by its function is made in the vendor's own way."""
-        return VENDOR_VFIO if pci_address(self.id) else MDEV
-
-
-@dataclass(frozen=True)
-class Guest:
-    """A guest that is to be migrated. running: live; else only its configuration moves."""
-
-    name: str
-    running: bool
-    devices: tuple[GuestDevice, ...]
-
-
-@dataclass(frozen=True)
-class MigrationRequest:
-    """What is to be prepared.
-
-    versions: the source's; None where it could not be asked
-    uuids:    SAME, NEW, or the UUID or function here for each one there
-    types:    the type here for types there that are called otherwise, by id or name
-    pattern:  where devices may go
-    """
-
-    source: str
-    guests: tuple[Guest, ...]
-    versions: Optional[Versions]
-    uuids: object
-    types: Mapping[str, str]
-    pattern: Wanted
-    drivers_must_match: bool = True
-
-
-@dataclass(frozen=True)
-class Destination:
-    """The destination as it is.
-
-    guests:    names of the guests that run here
-    records:   what is prepared already, by guest
-    attempts:  the state of each guest's QEMU log now
-    live:      attributes of a device as they read now
-    """
-
-    machine_id: str
-    boot_id: str
-    inventory: Inventory
-    versions: Versions
-    guests: frozenset[str]
-    records: Mapping[str, MigrationRecord]
-    attempts: Mapping[str, str]
-    live: Callable[[str, tuple[str, ...]], tuple[LiveAttribute, ...]]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. severity: info, or where it is not ok error (nothing is done) or warning."""
-
-    check: str
-    ok: bool
-    severity: str
-    detail: str
-    guest: Optional[str] = None
-
 
 @dataclass(frozen=True)
 class Assessment:
-    """What was found, and what is to be done where no finding forbids it."""
+    """What was found, and what should be done if no finding forbids it."""
 
     findings: tuple[Finding, ...]
-    wanted: tuple[Wanted, ...]
+    requests: tuple[DeviceRequest, ...]
     records: tuple[MigrationRecord, ...]
 
 
-def assess(request: MigrationRequest, here: Destination) -> Assessment:
-    """Looks at everything before anything is touched. Raises NotReady, with all findings, where one is an error."""
-    targets = _targets(request, here)
-    findings = [*_host_findings(request, here), *_unused(request)]
-    wanted: list[Wanted] = []
+@dataclass(frozen=True)
+class _Assessed:
+    """A device looked at. key: what it is found by here; request is None if a finding forbids it."""
+
+    device: GuestDevice
+    key: str
+    request: Optional[DeviceRequest]
+    type_id: str
+    findings: tuple[Finding, ...]
+
+
+def assess(request: MigrationRequest, destination: Destination) -> Assessment:
+    """Looks at everything before anything is changed. Raises NotReady, with all findings, if one is an error."""
+    targets = _targets(request, destination)
+    findings = [*host_findings(request, destination), *_unused(request)]
+    requests: list[DeviceRequest] = []
     records: list[MigrationRecord] = []
     for guest in request.guests:
-        old = _record_carried_on(guest, here)
-        findings.extend(_guest_findings(guest, request, here))
-        found = [_device(device, guest, request, here, targets[device.id], old) for device in guest.devices]
-        findings.extend(finding for one in found for finding in one.findings)
-        ready = [one for one in found if one.wanted is not None]
-        wanted.extend(one.wanted for one in ready if one.wanted is not None)
-        records.append(_record(guest, request, here, ready, old))
+        old = _record_carried_on(guest, destination)
+        findings.extend(_guest_findings(guest, request, destination))
+        assessed = [
+            _assess_device(device, guest, request, destination, targets[device.id], old) for device in guest.devices
+        ]
+        findings.extend(finding for device in assessed for finding in device.findings)
+        requests.extend(device.request for device in assessed if device.request is not None)
+        records.append(_record(guest, request, destination, assessed, old))
         if old is not None:
-            kept = {one.uuid for one in found}
-            gone = replace(old, devices=tuple(one for one in old.devices if one.uuid not in kept))
-            wanted.extend(restored(gone, here.inventory, _attempted(old, here)))
-    findings.append(_room(wanted, here.inventory))
+            kept = {device.key for device in assessed}
+            gone = replace(old, devices=tuple(device for device in old.devices if device.key not in kept))
+            requests.extend(restored(gone, destination.inventory, _was_attempted(old, destination)))
+    findings.append(_capacity(requests, destination.inventory))
     _refuse_errors(findings, request)
-    return Assessment(tuple(findings), tuple(wanted), tuple(records))
+    return Assessment(tuple(findings), tuple(requests), tuple(records))
 
 
-def restored(record: MigrationRecord, inventory: Inventory, attempted: bool) -> Iterator[Wanted]:
+def restored(record: MigrationRecord, inventory: Inventory, was_attempted: bool) -> Iterator[DeviceRequest]:
     """What it takes to have everything as it was before. What others made under a recorded UUID is left alone.
 
-    attempted: whether a device that was there before may hold the rest of a failed attempt, and so is made anew
+    was_attempted: whether a device that was there before may hold the rest of a failed attempt, and so is recreated
     """
-    for one in record.devices:
-        device, definitions = inventory.device(one.uuid), inventory.definitions_of(one.uuid)
-        others = device is not None and device.type_id not in (None, one.type_id)
-        there = device is not None or bool(definitions)
-        if others or (definitions and not one.was_defined) or not (there or one.was_active):
+    for recorded_device in record.devices:
+        device = inventory.device(recorded_device.key)
+        definitions = inventory.definitions_of(recorded_device.key)
+        belongs_to_others = device is not None and device.type_id not in (None, recorded_device.type_id)
+        exists = device is not None or bool(definitions)
+        if belongs_to_others or (definitions and not recorded_device.was_defined):
             continue
-        yield Wanted(
-            uuid=one.uuid,
-            active=one.was_active,
+        if not (exists or recorded_device.was_active):
+            continue
+        was_active = recorded_device.was_active
+        yield DeviceRequest(
+            key=recorded_device.key,
+            active=was_active,
             persistent=bool(definitions),
             autostart=bool(definitions) and definitions[0].autostart,
-            type=one.type_id if one.was_active else None,
-            parents=(one.parent,) if one.was_active else (),
-            fresh=attempted and one.was_active,
-            label=f"guest {record.guest}, device {one.source}",
+            type=recorded_device.type_id if was_active else None,
+            parents=(recorded_device.parent,) if was_active else (),
+            recreate_active=was_attempted and was_active,
+            label=f"guest {record.guest}, device {recorded_device.source}",
         )
 
 
-def _targets(request: MigrationRequest, here: Destination) -> dict[str, str]:
-    """What each device is to be called here. Empty for a vGPU whose function is to be chosen."""
+def _targets(request: MigrationRequest, destination: Destination) -> dict[str, str]:
+    """The name of each device here. Empty for a vGPU whose function should be chosen."""
     devices = [device for guest in request.guests for device in guest.devices]
-    if request.uuids == SAME:
-        return {one.id: one.id for one in devices}
-    if request.uuids == NEW:
-        owner = Owner(here.machine_id, _OWNER_NAME)
-        return {one.id: owner.uuid(("uuid", one.id)) if one.framework == MDEV else "" for one in devices}
-    targets = checked_device_map(_as_map(request.uuids))
-    unmapped = sorted({one.id for one in devices} - set(targets))
+    if request.derives_uuids:
+        namespace = UuidNamespace(destination.machine_id, _OWNER_NAME)
+        return {
+            device.id: namespace.uuid(("uuid", device.id)) if device.hostdev_type == HOSTDEV_MDEV else ""
+            for device in devices
+        }
+    if not request.uuid_map:
+        return {device.id: device.id for device in devices}
+    targets = checked_device_map(request.uuid_map)
+    unmapped = sorted({device.id for device in devices} - set(targets))
     if unmapped:
         raise InvalidInput(
-            f"uuids has none for {', '.join(unmapped)}, which the guests have. Nothing was changed: map each UUID, "
-            "those that stay to themselves",
+            f"uuid_map has no entry for {', '.join(unmapped)}, which the guests have. Nothing was changed: map each "
+            "UUID, those that stay to themselves",
             unmapped=unmapped,
         )
     return targets
 
 
-def _as_map(given: object) -> dict[str, str]:
-    if not isinstance(given, dict):
-        raise InvalidInput(f"uuids is '{given}', and must be {SAME}, {NEW} or a map from UUIDs to UUIDs")
-    return {str(old): str(new) for old, new in given.items()}
-
-
 def _unused(request: MigrationRequest) -> Iterator[Finding]:
     sources = {device.id for guest in request.guests for device in guest.devices}
-    given = checked_device_map(request.uuids) if isinstance(request.uuids, dict) else {}
-    unused = sorted(set(given) - sources)
+    unused = sorted(set(checked_device_map(request.uuid_map)) - sources)
     if unused:
-        yield _warning("uuid", f"no guest has these devices, which the map names: {', '.join(unused)}")
+        yield Finding.warning("uuid", f"no guest has these devices, which the map names: {', '.join(unused)}")
 
 
-def _host_findings(request: MigrationRequest, here: Destination) -> Iterator[Finding]:
-    """What the two hosts run. It matters where a running guest has devices."""
-    matters = any(guest.running and guest.devices for guest in request.guests)
-    sides = {"destination": here.versions, "source": request.versions or Versions()}
-    for name, needed in _NEEDED.items():
-        for side, versions in sides.items():
-            yield _version_finding(name, side, getattr(versions, name), needed, matters)
-    yield from _driver_findings(request, here)
-
-
-def _version_finding(name: str, side: str, version: Optional[str], needed: tuple[int, int], matters: bool) -> Finding:
-    text = f"{needed[0]}.{needed[1]}"
-    if version is None:
-        return _warning(name, f"the version of {name} on the {side} is not known; {text} or newer is needed")
-    if _numbers(version) >= needed:
-        return _good(name, f"{name} {version} on the {side}")
-    detail = f"{name} {version} on the {side} can't migrate mediated devices live: {text} or newer is needed"
-    return _bad(name, detail) if matters else _good(name, f"{detail}. No running guest with devices is to be migrated")
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(one) for one in re.findall(r"\d+", version)[:2])
-
-
-def _driver_findings(request: MigrationRequest, here: Destination) -> Iterator[Finding]:
-    theirs = request.versions.drivers if request.versions is not None else {}
-    names = {one.driver for guest in request.guests if guest.running for one in guest.devices if one.driver}
-    for name in sorted(names):
-        versions = (theirs.get(name), here.versions.drivers.get(name))
-        detail = f"driver {name}: {versions[0] or 'no version'} on the source, {versions[1] or 'no version'} here"
-        if versions[0] == versions[1]:
-            yield _good("driver", detail)
-        elif request.drivers_must_match:
-            yield _bad("driver", f"{detail}. Say driver_match: ignore where the vendor allows this")
-        else:
-            yield _warning("driver", detail)
-
-
-def _guest_findings(guest: Guest, request: MigrationRequest, here: Destination) -> Iterator[Finding]:
-    if guest.name in here.guests:
-        yield _bad("guest", "a guest of this name runs here already: commit where it is the migrated one", guest.name)
+def _guest_findings(guest: Guest, request: MigrationRequest, destination: Destination) -> Iterator[Finding]:
+    if guest.name in destination.guests:
+        detail = "a guest with this name already runs here: commit if it is the migrated one"
+        yield Finding.error("guest", detail, guest.name)
     else:
-        yield _good("guest", "no guest of this name runs here", guest.name)
-    record = here.records.get(guest.name)
+        yield Finding.passed("guest", "no guest with this name runs here", guest.name)
+    record = destination.records.get(guest.name)
     if record is not None and record.source != request.source:
-        yield _bad(
-            "record",
-            f"a guest of this name is prepared for from {record.source}: commit that or roll it back first",
-            guest.name,
-        )
+        detail = f"a guest with this name is prepared for from {record.source}: commit that or roll it back first"
+        yield Finding.error("record", detail, guest.name)
     if not guest.devices:
-        yield _good("devices", "it has no mediated devices: nothing needs to be prepared", guest.name)
+        yield Finding.passed("devices", "it has no mediated devices: nothing needs to be prepared", guest.name)
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A device looked at. uuid: what is meant here; wanted is None where a finding forbids it."""
-
-    device: GuestDevice
-    uuid: str
-    wanted: Optional[Wanted]
-    type_id: str
-    findings: tuple[Finding, ...]
-
-
-def _device(
+def _assess_device(
     device: GuestDevice,
     guest: Guest,
     request: MigrationRequest,
-    here: Destination,
+    destination: Destination,
     target: str,
     old: Optional[MigrationRecord],
-) -> _Found:
-    findings: list[Finding] = []
-    name = f"{device.id} ({device.type_name or device.type_id})"
+) -> _Assessed:
     try:
-        asked, kind = _type_here(device, request, here.inventory)
+        requested_type, mdev_type = _type_here(device, request, destination.inventory)
     except MdevError as error:
-        return _Found(device, target, None, "", (_bad("type", f"device {name}: {error.message}", guest.name),))
-    findings.append(_good("type", f"device {name} is {kind.id} ({kind.name or 'no name'}) here", guest.name))
-    wanted = _wanted(device, guest, request, here, target, asked, old)
-    if None not in (device.device_api, kind.device_api) and device.device_api != kind.device_api:
-        detail = f"device {name} is {device.device_api} on the source and {kind.device_api} here"
-        findings.append(_bad("device_api", detail, guest.name))
-    findings.extend(_uuid_findings(wanted, device, guest, here))
-    findings.extend(_attribute_findings(device, wanted, kind, guest, here))
-    if any(not one.ok and one.severity == "error" for one in findings):
-        return _Found(device, wanted.uuid, None, kind.id, tuple(findings))
-    return _Found(device, wanted.uuid, wanted, kind.id, tuple(findings))
+        finding = Finding.error("type", f"{device.label}: {error.message}", guest.name)
+        return _Assessed(device, target, None, "", (finding,))
+    wanted = _device_request(device, guest, request, destination, target, requested_type, old)
+    findings = [
+        Finding.passed("type", f"{device.label} is {mdev_type.id} ({mdev_type.name or 'no name'}) here", guest.name)
+    ]
+    if None not in (device.device_api, mdev_type.device_api) and device.device_api != mdev_type.device_api:
+        detail = f"{device.label} is {device.device_api} on the source and {mdev_type.device_api} here"
+        findings.append(Finding.error("device_api", detail, guest.name))
+    findings.extend(_place_findings(wanted, device, guest, destination))
+    findings.extend(_attribute_findings(device, wanted, mdev_type, guest, destination))
+    allowed = None if any(finding.is_error for finding in findings) else wanted
+    return _Assessed(device, wanted.key, allowed, mdev_type.id, tuple(findings))
 
 
 def _type_here(device: GuestDevice, request: MigrationRequest, inventory: Inventory) -> tuple[str, Type]:
-    """What the type is called here: as the user says, else by id, else by name.
+    """The type's name here: as the user says, else by id, else by name.
 
-    An id that belongs to another name here is another type: drivers number their types anew between versions.
+    An id that belongs to another name here is another type: drivers number their types differently between versions.
     """
     parents = _parents_like(device, request, inventory)
-    asked = request.types.get(device.type_id) or request.types.get(device.type_name or "")
-    if asked:
-        return asked, next(iter(types_meant(asked, parents).values()))
-    same_id = [kind for parent in parents for kind in parent.types if kind.id == device.type_id]
-    for kind in same_id:
-        if None in (kind.name, device.type_name) or kind.name == device.type_name:
-            return kind.id, kind
+    mapped = request.type_map.get(device.type_id) or request.type_map.get(device.type_name or "")
+    if mapped:
+        return mapped, next(iter(types_on(mapped, parents).values()))
+    same_id = [mdev_type for parent in parents for mdev_type in parent.types if mdev_type.id == device.type_id]
+    for mdev_type in same_id:
+        if None in (mdev_type.name, device.type_name) or mdev_type.name == device.type_name:
+            return mdev_type.id, mdev_type
     if device.type_name:
-        return device.type_name, next(iter(types_meant(device.type_name, parents).values()))
+        return device.type_name, next(iter(types_on(device.type_name, parents).values()))
     if same_id:
         raise NotFound(f"type {device.type_id} is '{same_id[0].name}' here", type=device.type_id)
-    return device.type_id, next(iter(types_meant(device.type_id, parents).values()))
+    return device.type_id, next(iter(types_on(device.type_id, parents).values()))
 
 
 def _parents_like(device: GuestDevice, request: MigrationRequest, inventory: Inventory) -> tuple[Parent, ...]:
-    """The candidates whose devices a guest gets in the same way: of what its XML says, only the place is changed."""
+    """The candidates whose devices a guest gets in the same way: its XML can only be changed in the place."""
     parents = candidates(request.pattern.parents, inventory, request.pattern.excluded)
-    like = tuple(one for one in parents if one.framework == device.framework)
+    like = tuple(parent for parent in parents if parent.framework.hostdev_type == device.hostdev_type)
     if not like:
         raise NotFound(
-            f"it is of framework {device.framework} on the source, and no parent here is "
-            f"({', '.join(one.address for one in parents)}). A guest's XML can't be changed from one to the other",
-            framework=device.framework,
+            f"the guest has it as <hostdev type='{device.hostdev_type}'>, and no parent here offers that "
+            f"({', '.join(parent.address for parent in parents)}). "
+            "A guest's XML can't be changed from one type to the other",
+            hostdev_type=device.hostdev_type,
         )
     return like
 
 
-def _wanted(
+def _device_request(
     device: GuestDevice,
     guest: Guest,
     request: MigrationRequest,
-    here: Destination,
+    destination: Destination,
     target: str,
-    asked: str,
+    requested_type: str,
     old: Optional[MigrationRecord],
-) -> Wanted:
-    """The device as it is to be here. One that is defined here stays defined as it is.
+) -> DeviceRequest:
+    """The device as it should be here. One that is defined here stays defined as it is.
 
-    One that is active before it was prepared is made anew, since nobody can see whether a failed migration left it in a
-    state that no guest can start from. So is a prepared one, once the guest was started here.
+    One that was active before it was prepared is recreated, since nobody can see whether a failed migration left it in
+    a state that no guest can start from. So is a prepared one, once the guest was started here.
     """
-    [named] = identified([_named(device, request, here.inventory, target)], here.inventory)
-    definitions = here.inventory.definitions_of(named.uuid)
-    prepared = old is not None and named.uuid in {one.uuid for one in old.devices} and not _attempted(old, here)
+    inventory = destination.inventory
+    [named] = match_existing([_named(device, request, inventory, target)], inventory)
+    definitions = inventory.definitions_of(named.key)
+    prepared = (
+        old is not None
+        and named.key in {recorded_device.key for recorded_device in old.devices}
+        and not _was_attempted(old, destination)
+    )
     return replace(
         named,
-        type=asked,
+        type=requested_type,
         active=True,
         persistent=bool(definitions),
         autostart=bool(definitions) and definitions[0].autostart,
         attributes=None if definitions else device.attributes or None,
-        fresh=not prepared,
+        recreate_active=not prepared,
         label=f"guest {guest.name}, device {device.id}",
     )
 
 
-def _named(device: GuestDevice, request: MigrationRequest, inventory: Inventory, target: str) -> Wanted:
-    """The device by its UUID. A vGPU's is derived from where it comes from, and it goes where its target says."""
+def _named(device: GuestDevice, request: MigrationRequest, inventory: Inventory, target: str) -> DeviceRequest:
+    """The device by its UUID. A vGPU's key is derived from where it comes from, and it goes where its target says."""
     parents = request.pattern.parents
-    if len(inventory.frameworks) > 1:
-        parents = tuple(one.address for one in _parents_like(device, request, inventory))
-    if device.framework == MDEV:
-        return replace(request.pattern, uuid=target, parents=parents)
-    uuid = Owner("", _OWNER_NAME).uuid(("function", request.source, device.id))
-    return replace(request.pattern, uuid=uuid, parents=(target,) if target else parents)
+    like = _parents_like(device, request, inventory)
+    if len(like) < len(inventory.parents):
+        parents = tuple(parent.address for parent in like)
+    if device.hostdev_type == HOSTDEV_MDEV:
+        return replace(request.pattern, key=target, parents=parents)
+    key = UuidNamespace("", _OWNER_NAME).uuid(("function", request.source, device.id))
+    return replace(request.pattern, key=key, parents=(target,) if target else parents)
 
 
-def _place_words(wanted: Wanted, device: GuestDevice) -> str:
-    """What the guest is to call it here."""
-    if device.framework == MDEV:
-        return f"UUID {wanted.uuid}"
+def _place_text(wanted: DeviceRequest, device: GuestDevice) -> str:
+    """The device's name in the guest's XML here."""
+    if device.hostdev_type == HOSTDEV_MDEV:
+        return f"UUID {wanted.key}"
     return f"function {wanted.parents[0]}" if len(wanted.parents) == 1 else "a function that can take it"
 
 
-def _uuid_findings(wanted: Wanted, device: GuestDevice, guest: Guest, here: Destination) -> Iterator[Finding]:
-    name = f"device {device.id} ({device.type_name or device.type_id})"
-    there, place = here.inventory.device(wanted.uuid), _place_words(wanted, device)
-    if there is not None and there.users:
-        users = ", ".join(str(one["guest"] or one["command"]) for one in used_by(there))
-        yield _bad("uuid", f"{name}: {place} is in use here by {users}", guest.name)
+def _place_findings(
+    wanted: DeviceRequest, device: GuestDevice, guest: Guest, destination: Destination
+) -> Iterator[Finding]:
+    existing, place = destination.inventory.device(wanted.key), _place_text(wanted, device)
+    if existing is not None and existing.users:
+        users = ", ".join(str(user["guest"] or user["command"]) for user in used_by(existing))
+        yield Finding.error("uuid", f"{device.label}: {place} is in use here by {users}", guest.name)
         return
     try:
-        plan_devices([wanted], here.inventory)
+        plan_devices([wanted], destination.inventory)
     except NoRoom:
         # All devices are looked at together for that.
         pass
     except MdevError as error:
-        yield _bad("uuid", f"{name}: {error.message}", guest.name)
+        yield Finding.error("uuid", f"{device.label}: {error.message}", guest.name)
         return
-    if there is None:
-        yield _good("uuid", f"{name}: {place} is free here", guest.name)
-    elif wanted.fresh:
-        detail = f"{name}: {place} was active here before, and is made anew in case an attempt left it stale"
-        yield _warning("stale", detail, guest.name)
+    if existing is None:
+        yield Finding.passed("uuid", f"{device.label}: {place} is free here", guest.name)
+    elif wanted.recreate_active:
+        detail = f"{place} was active here before, and is recreated in case an attempt left it stale"
+        yield Finding.warning("stale", f"{device.label}: {detail}", guest.name)
     else:
-        yield _good("uuid", f"{name}: {place} is prepared already", guest.name)
+        yield Finding.passed("uuid", f"{device.label}: {place} is prepared already", guest.name)
 
 
 def _attribute_findings(
-    device: GuestDevice, wanted: Wanted, kind: Type, guest: Guest, here: Destination
+    device: GuestDevice, wanted: DeviceRequest, mdev_type: Type, guest: Guest, destination: Destination
 ) -> Iterator[Finding]:
-    """Which attributes a type has can only be seen at a device of that type, where there is one."""
-    name, names = f"device {device.id}", tuple(one.name for one in device.attributes)
-    definitions = here.inventory.definitions_of(wanted.uuid)
+    """Which attributes a type has can only be seen at a device of that type, if there is one."""
+    label, names = f"device {device.id}", tuple(attribute.name for attribute in device.attributes)
+    inventory = destination.inventory
+    definitions = inventory.definitions_of(wanted.key)
     if definitions and definitions[0].attributes != device.attributes:
-        detail = f"{name} is defined here as {_place_words(wanted, device)}, with other attributes"
-        yield _bad("attributes", detail, guest.name)
+        detail = f"{label} is defined here as {_place_text(wanted, device)}, with other attributes"
+        yield Finding.error("attributes", detail, guest.name)
     elif names:
-        like = next((one for one in here.inventory.devices if one.type_id == kind.id), None)
-        live = here.live(like.uuid, names) if like is not None else ()
-        missing = sorted({one.name for one in live if not one.exists})
+        like = next((active for active in inventory.devices if active.type_id == mdev_type.id), None)
+        live = destination.live(like.key, names) if like is not None else ()
+        missing = sorted({attribute.name for attribute in live if not attribute.exists})
         if missing:
-            detail = f"{name}: devices of type {kind.id} have no attribute {', '.join(missing)} here"
-            yield _bad("attributes", detail, guest.name)
+            detail = f"{label}: devices of type {mdev_type.id} have no attribute {', '.join(missing)} here"
+            yield Finding.error("attributes", detail, guest.name)
         else:
-            yield _good("attributes", f"{name} will be given {', '.join(names)}, in this order", guest.name)
+            detail = f"{label} will be given {', '.join(names)}, in this order"
+            yield Finding.passed("attributes", detail, guest.name)
 
 
-def _room(wanted: list[Wanted], inventory: Inventory) -> Finding:
+def _capacity(requests: list[DeviceRequest], inventory: Inventory) -> Finding:
     """Whether all devices of all guests fit at once."""
     try:
-        plan_devices(wanted, inventory)
+        plan_devices(requests, inventory)
     except NoRoom as error:
-        return _bad("room", error.message)
+        return Finding.error("room", error.message)
     except MdevError as error:
-        return _bad("plan", error.message)
-    return _good("room", f"there is room for all {len(wanted)} devices" if wanted else "no device needs room")
+        return Finding.error("plan", error.message)
+    detail = f"there is room for all {len(requests)} devices" if requests else "no device needs room"
+    return Finding.passed("room", detail)
 
 
-def _record_carried_on(guest: Guest, here: Destination) -> Optional[MigrationRecord]:
+def _record_carried_on(guest: Guest, destination: Destination) -> Optional[MigrationRecord]:
     """What an earlier run prepared in this boot. What was only active before the last boot is gone."""
-    old = here.records.get(guest.name)
-    return old if old is not None and old.boot_id == here.boot_id else None
+    old = destination.records.get(guest.name)
+    return old if old is not None and old.boot_id == destination.boot_id else None
 
 
-def _attempted(record: MigrationRecord, here: Destination) -> bool:
-    return record.attempts != here.attempts.get(record.guest, "")
+def _was_attempted(record: MigrationRecord, destination: Destination) -> bool:
+    return record.log_fingerprint != destination.fingerprints.get(record.guest, "")
 
 
 def _record(
     guest: Guest,
     request: MigrationRequest,
-    here: Destination,
-    ready: list[_Found],
+    destination: Destination,
+    assessed: list[_Assessed],
     old: Optional[MigrationRecord],
 ) -> MigrationRecord:
     devices = [
-        recorded(one.device.id, one.wanted.uuid, one.type_id, one.device.framework, here.inventory)
-        for one in ready
-        if one.wanted is not None
+        recorded(item.device.id, item.key, item.type_id, item.device.hostdev_type, destination.inventory)
+        for item in assessed
+        if item.request is not None
     ]
     if old is not None:
-        devices = [carried_on(one, old) for one in devices]
+        devices = [carried_on(device, old) for device in devices]
     return MigrationRecord(
         guest=guest.name,
         source=request.source,
         running=guest.running,
-        boot_id=here.boot_id,
-        attempts=here.attempts.get(guest.name, ""),
+        boot_id=destination.boot_id,
+        log_fingerprint=destination.fingerprints.get(guest.name, ""),
         devices=tuple(devices),
     )
 
 
 def _refuse_errors(findings: list[Finding], request: MigrationRequest) -> None:
-    errors = [one for one in findings if not one.ok and one.severity == "error"]
+    errors = [finding for finding in findings if finding.is_error]
     if not errors:
         return
-    lines = [f"{one.check}{f' (guest {one.guest})' if one.guest else ''}: {one.detail}" for one in errors]
+    lines = [
+        f"{finding.check}{f' (guest {finding.guest})' if finding.guest else ''}: {finding.detail}" for finding in errors
+    ]
     raise NotReady(
         f"this host can't take the guests of {request.source}. Nothing was changed. {' | '.join(lines)}",
         checks=finding_results(findings),
     )
-
-
-def finding_results(findings: list[Finding]) -> list[dict[str, object]]:
-    """Findings as results show them."""
-    return [
-        {"check": one.check, "guest": one.guest, "ok": one.ok, "severity": one.severity, "detail": one.detail}
-        for one in findings
-    ]
-
-
-def _good(check: str, detail: str, guest: Optional[str] = None) -> Finding:
-    return Finding(check, True, "info", detail, guest)
-
-
-def _warning(check: str, detail: str, guest: Optional[str] = None) -> Finding:
-    return Finding(check, False, "warning", detail, guest)
-
-
-def _bad(check: str, detail: str, guest: Optional[str] = None) -> Finding:
-    return Finding(check, False, "error", detail, guest)

@@ -17,8 +17,9 @@ from typing import Any
 
 from .._host.atomic_files import remove_file, sweep, write_whole
 from .._host.reader import errno_text, read_bytes
-from .._model.errors import FilesRefused
-from .._model.inventory import MDEV, Inventory
+from .._model.errors import FileError
+from .._model.framework import HOSTDEV_MDEV
+from .._model.inventory import Inventory
 from .._xml.domain import guest_file_name
 
 _FORMAT = 1
@@ -33,11 +34,11 @@ class RecordedDevice:
     """
 
     source: str
-    uuid: str
+    key: str
     type_id: str
     parent: str
     was_defined: bool
-    framework: str = MDEV
+    hostdev_type: str = HOSTDEV_MDEV
 
     @property
     def was_active(self) -> bool:
@@ -52,26 +53,26 @@ class MigrationRecord:
     source:   the host that it comes from
     running:  whether it is to be migrated live
     boot_id:  the destination's boot: what was only active is gone after the next
-    attempts: the state of the guest's QEMU log here. It changes when the guest is started here, as each attempt to
-              migrate it does
+    log_fingerprint: the state of the guest's QEMU log here. It changes when the guest is started here, as each attempt
+              to migrate it does
     """
 
     guest: str
     source: str
     running: bool
     boot_id: str
-    attempts: str
+    log_fingerprint: str
     devices: tuple[RecordedDevice, ...] = ()
 
-    def targets(self, places: Mapping[str, str]) -> dict[str, str]:
-        """What the guest calls its devices here, UUIDs or functions, by what it calls them at the source.
+    def targets(self, ids: Mapping[str, str]) -> dict[str, str]:
+        """The names of the guest's devices here, UUIDs or functions, by their names at the source.
 
-        places: the parents of devices that are here, by UUID
+        ids: the ids of devices that are here, by key
         """
         return {
-            one.source: one.uuid if one.framework == MDEV else places[one.uuid]
-            for one in self.devices
-            if one.framework == MDEV or one.uuid in places
+            device.source: ids.get(device.key, device.key)
+            for device in self.devices
+            if device.hostdev_type == HOSTDEV_MDEV or device.key in ids
         }
 
 
@@ -86,34 +87,34 @@ def parse_record(text: str, path: str) -> MigrationRecord:
         fields: dict[str, Any] = json.loads(text)
         if fields.pop("format") != _FORMAT:
             raise ValueError("it has another format")
-        devices = tuple(RecordedDevice(**one) for one in fields.pop("devices"))
+        devices = tuple(RecordedDevice(**device) for device in fields.pop("devices"))
         return MigrationRecord(**fields, devices=devices)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise FilesRefused(
+        raise FileError(
             f"the migration record {path} can't be read: {error}. Nothing was changed. It says which devices "
             "were made for a guest; look at it and at the devices, and remove it by hand",
             path_tried=path,
         ) from error
 
 
-def recorded(source: str, uuid: str, type_id: str, framework: str, inventory: Inventory) -> RecordedDevice:
+def recorded(source: str, key: str, type_id: str, hostdev_type: str, inventory: Inventory) -> RecordedDevice:
     """A device that is to be recorded, before anything is done about it."""
-    device = inventory.device(uuid)
+    device = inventory.device(key)
     return RecordedDevice(
         source=source,
-        uuid=uuid,
+        key=key,
         type_id=type_id,
         parent=device.parent if device is not None else "",
-        was_defined=bool(inventory.definitions_of(uuid)),
-        framework=framework,
+        was_defined=bool(inventory.definitions_of(key)),
+        hostdev_type=hostdev_type,
     )
 
 
 def carried_on(new: RecordedDevice, old: MigrationRecord) -> RecordedDevice:
     """The device as an earlier run recorded it, if it did: what is there now may be that run's work."""
-    for one in old.devices:
-        if one.uuid == new.uuid:
-            return replace(new, parent=one.parent, was_defined=one.was_defined)
+    for device in old.devices:
+        if device.key == new.key:
+            return replace(new, parent=device.parent, was_defined=device.was_defined)
     return new
 
 
@@ -136,7 +137,8 @@ class MigrationRecords:
         except OSError as error:
             raise self._refused("reading the folder of", self.folder, error) from error
         paths = (os.path.join(self.folder, name) for name in names if name.endswith(_SUFFIX) and name[0] != ".")
-        return {one.guest: one for one in map(self._read, paths)}
+        records = (self._read(path) for path in paths)
+        return {record.guest: record for record in records}
 
     def put(self, after: Iterable[MigrationRecord], gone: Iterable[str] = ()) -> None:
         """Writes records and removes others. Only under the host's lock."""
@@ -167,6 +169,6 @@ class MigrationRecords:
         return os.path.join(self.folder, guest_file_name(guest, _SUFFIX))
 
     @staticmethod
-    def _refused(verb: str, path: str, error: OSError) -> FilesRefused:
+    def _refused(verb: str, path: str, error: OSError) -> FileError:
         text = f"{verb} the migration record {path} failed with {errno_text(error)}. No device was changed"
-        return FilesRefused(text, path_tried=path, errno=error.errno)
+        return FileError(text, path_tried=path, errno=error.errno)

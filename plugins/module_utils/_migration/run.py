@@ -15,18 +15,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Optional
 
-from .._frameworks.mdev.kernel import Kernel
+from .._frameworks.device_files import DeviceFiles
 from .._guests.versions import read_versions
 from .._guests.virsh import SHUT_OFF, Virsh
-from .._host.paths import HostPaths
+from .._host.paths import Host
 from .._host.reader import Reader, machine_id
 from .._model.errors import NotMigrated
 from .._model.inventory import Inventory, LiveAttribute
-from .._model.request import Wanted
+from .._model.request import DeviceRequest
 from .._runner.context import Journal
 from .._xml.domain import parse_domain
-from .assess import NEW, Assessment, Destination, MigrationRequest, assess, restored
+from .assess import Assessment, assess, restored
 from .record import MigrationRecord, MigrationRecords
+from .request import Destination, MigrationRequest
 
 PENDING = "pending"
 
@@ -36,34 +37,34 @@ class Preparation(Journal):
     """Makes what the guests need. Each record is written before, and marked as done after."""
 
     request: MigrationRequest
-    paths: HostPaths
+    host: Host
     virsh: Virsh
     records: MigrationRecords
     stored: dict[str, MigrationRecord] = field(default_factory=dict)
     pending: list[MigrationRecord] = field(default_factory=list)
     found: Optional[Assessment] = None
 
-    def wanted(self, inventory: Inventory) -> Sequence[Wanted]:
-        """The devices that are to be there. Raises NotReady, with all that was found."""
+    def requests(self, inventory: Inventory) -> Sequence[DeviceRequest]:
+        """The devices that should be there. Raises NotReady, with all that was found."""
         self.stored = self.records.read()
         self.found = assess(self.request, self._destination(inventory))
-        return self.found.wanted
+        return self.found.requests
 
     def _destination(self, inventory: Inventory) -> Destination:
-        kernel = Kernel(self.paths)
+        device_files = DeviceFiles(self.host)
 
-        def live(uuid: str, names: tuple[str, ...]) -> tuple[LiveAttribute, ...]:
-            device = inventory.device(uuid)
-            return kernel.live_attributes(device, names) if device is not None else ()
+        def live(key: str, names: tuple[str, ...]) -> tuple[LiveAttribute, ...]:
+            device = inventory.device(key)
+            return device_files.live_attributes(device, names) if device is not None else ()
 
         return Destination(
-            machine_id=machine_id(self.paths) if self.request.uuids == NEW else "",
-            boot_id=boot_id(self.paths),
+            machine_id=machine_id(self.host) if self.request.derives_uuids else "",
+            boot_id=boot_id(self.host),
             inventory=inventory,
-            versions=read_versions(self.paths, self.virsh),
+            versions=read_versions(self.host, self.virsh),
             guests=frozenset(self.virsh.names()),
             records=self.stored,
-            attempts={one.name: attempts(self.paths, one.name) for one in self.request.guests},
+            fingerprints={guest.name: qemu_log_fingerprint(self.host, guest.name) for guest in self.request.guests},
             live=live,
         )
 
@@ -73,20 +74,22 @@ class Preparation(Journal):
         return bool(self._open())
 
     def _open(self) -> list[MigrationRecord]:
-        return [one for one in (self.found.records if self.found else ()) if one != self.stored.get(one.guest)]
+        return [
+            record for record in (self.found.records if self.found else ()) if record != self.stored.get(record.guest)
+        ]
 
     def begin(self, steps: bool) -> None:
         """Before the first step."""
         self.pending = list(self.found.records) if self.found and steps else self._open()
-        self.records.put(replace(one, attempts=PENDING) for one in self.pending)
+        self.records.put(replace(record, log_fingerprint=PENDING) for record in self.pending)
 
     def end(self) -> None:
         """After the last step."""
         self.records.put(self.pending)
 
     def fail(self) -> None:
-        """All is as it was before."""
-        new = [one.guest for one in self.pending]
+        """Everything is as it was before."""
+        new = [record.guest for record in self.pending]
         self.records.put([self.stored[name] for name in new if name in self.stored])
         self.records.put([], [name for name in new if name not in self.stored])
 
@@ -101,7 +104,7 @@ class Ending(Journal):
 
     guests: tuple[str, ...]
     source: Optional[str]
-    paths: HostPaths
+    host: Host
     virsh: Virsh
     records: MigrationRecords
     closing: tuple[MigrationRecord, ...] = ()
@@ -109,9 +112,9 @@ class Ending(Journal):
     def select(self) -> None:
         """Looks for the records."""
         self.closing = tuple(
-            one
-            for one in self.records.read().values()
-            if (not self.guests or one.guest in self.guests) and self.source in (None, one.source)
+            record
+            for record in self.records.read().values()
+            if (not self.guests or record.guest in self.guests) and self.source in (None, record.source)
         )
 
     @property
@@ -121,23 +124,26 @@ class Ending(Journal):
 
     def end(self) -> None:
         """After the last step."""
-        self.records.put([], [one.guest for one in self.closing])
+        self.records.put([], [record.guest for record in self.closing])
 
 
 @dataclass
 class Rollback(Ending):
     """Has everything as it was before it was prepared."""
 
-    def wanted(self, inventory: Inventory) -> Sequence[Wanted]:
+    def requests(self, inventory: Inventory) -> Sequence[DeviceRequest]:
         """What was only active before the last boot is gone, and what is there now is not this collection's work."""
         self.select()
-        here = boot_id(self.paths)
+        current_boot = boot_id(self.host)
         return [
-            wanted
-            for one in self.closing
-            if one.boot_id == here
-            for wanted in restored(one, inventory, one.attempts != attempts(self.paths, one.guest))
+            request
+            for record in self.closing
+            if record.boot_id == current_boot
+            for request in restored(record, inventory, self._was_attempted(record))
         ]
+
+    def _was_attempted(self, record: MigrationRecord) -> bool:
+        return record.log_fingerprint != qemu_log_fingerprint(self.host, record.guest)
 
 
 @dataclass
@@ -147,35 +153,37 @@ class Commit(Ending):
     persistent: bool = False
     autostart: bool = False
 
-    def wanted(self, inventory: Inventory) -> Sequence[Wanted]:
+    def requests(self, inventory: Inventory) -> Sequence[DeviceRequest]:
         """Raises NotMigrated where a guest is not here with its devices."""
         self.select()
         self._make_sure(inventory)
         if not self.persistent:
             return []
         return [
-            Wanted(
-                uuid=device.uuid,
-                active=inventory.device(device.uuid) is not None,
+            DeviceRequest(
+                key=device.key,
+                active=inventory.device(device.key) is not None,
                 persistent=True,
                 autostart=self.autostart,
                 type=device.type_id,
-                label=f"guest {one.guest}, device {device.source}",
+                label=f"guest {record.guest}, device {device.source}",
             )
-            for one in self.closing
-            for device in one.devices
+            for record in self.closing
+            for device in record.devices
         ]
 
     def _make_sure(self, inventory: Inventory) -> None:
         here = set(self.virsh.names("--all"))
         unknown = [name for name in self.guests if name not in here]
-        missing = [one.guest for one in self.closing if one.guest not in here]
+        missing = [record.guest for record in self.closing if record.guest not in here]
         problems = [f"guest {name} is not here" for name in dict.fromkeys((*unknown, *missing))]
-        problems += [text for one in self.closing if one.guest in here for text in self._problems(one, inventory)]
+        problems += [
+            text for record in self.closing if record.guest in here for text in self._problems(record, inventory)
+        ]
         if problems:
             raise NotMigrated(
                 f"{'; '.join(problems)}. Nothing was changed. Commit what was migrated, roll back what was not",
-                guests=[one.guest for one in self.closing],
+                guests=[record.guest for record in self.closing],
             )
 
     def _problems(self, record: MigrationRecord, inventory: Inventory) -> list[str]:
@@ -183,9 +191,9 @@ class Commit(Ending):
         if record.running and state == SHUT_OFF:
             return [f"guest {record.guest} is shut off here, and was to be migrated live"]
         domain = parse_domain(self.virsh.xml(record.guest))
-        vgpus = {one.function for one in domain.functions if inventory.has_vendor_parent(one.function)}
-        here = {one.uuid for one in domain.mdevs} | vgpus
-        wanted = set(record.targets(inventory.places).values())
+        vgpus = {device.function for device in domain.functions if inventory.gives_functions(device.function)}
+        here = {device.uuid for device in domain.mdevs} | vgpus
+        wanted = set(record.targets(inventory.ids_by_key).values())
         if here == wanted:
             return []
         return [
@@ -194,15 +202,15 @@ class Commit(Ending):
         ]
 
 
-def boot_id(paths: HostPaths) -> str:
+def boot_id(host: Host) -> str:
     """Which boot this is (random(4))."""
-    return Reader().text(paths.beside("proc", "sys", "kernel", "random", "boot_id")) or ""
+    return Reader().text(host.beside("proc", "sys", "kernel", "random", "boot_id")) or ""
 
 
-def attempts(paths: HostPaths, guest: str) -> str:
+def qemu_log_fingerprint(host: Host, guest: str) -> str:
     """The state of the guest's QEMU log. libvirt writes to it whenever it starts the guest, also for a migration."""
     try:
-        found = os.stat(paths.beside("var", "log", "libvirt", "qemu", f"{guest}.log"))
+        status = os.stat(host.beside("var", "log", "libvirt", "qemu", f"{guest}.log"))
     except OSError:
         return "no log"
-    return f"{found.st_ino}:{found.st_size}:{found.st_mtime_ns}"
+    return f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"

@@ -13,7 +13,8 @@ import json
 from typing import Any
 
 from .errors import MdevError
-from .inventory import MDEV, Attribute, Definition
+from .framework import Framework
+from .inventory import Attribute, Definition
 
 _AUTOSTART = {"auto": True, "manual": False}
 _KNOWN = ("mdev_type", "start", "attrs")
@@ -25,8 +26,11 @@ class BrokenDefinitionError(MdevError):
     kind = "broken_definition"
 
 
-def parse_definition(text: str, parent: str, uuid: str, framework: str = MDEV) -> Definition:
-    """The definition in a file's text. Raises BrokenDefinitionError where mdevctl would not take it either."""
+def parse_definition(text: str, parent: str, key: str, framework: Framework) -> Definition:
+    """The definition in a file's text. key: the UUID that the file is named by.
+
+    Raises BrokenDefinitionError where mdevctl would not take it either.
+    """
     try:
         data = json.loads(text)
     except ValueError as error:
@@ -37,9 +41,10 @@ def parse_definition(text: str, parent: str, uuid: str, framework: str = MDEV) -
     if not isinstance(type_id, str) or not type_id:
         raise BrokenDefinitionError("mdev_type is missing or no text")
     if not isinstance(start, str) or start not in _AUTOSTART:
-        raise BrokenDefinitionError(f"start is {json.dumps(start)}, auto or manual is wanted")
+        raise BrokenDefinitionError(f"start is {json.dumps(start)}; it must be auto or manual")
     return Definition(
-        uuid=uuid,
+        id=framework.device_id(key, parent),
+        key=key,
         parent=parent,
         type_id=type_id,
         autostart=_AUTOSTART[start],
@@ -56,7 +61,9 @@ def _attributes(pairs: Any) -> tuple[Attribute, ...]:
     for pair in pairs:
         entries = list(pair.items()) if isinstance(pair, dict) else []
         if len(entries) != 1 or not isinstance(entries[0][1], str):
-            raise BrokenDefinitionError(f"attrs has {json.dumps(pair)}, an object with one name and text is wanted")
+            raise BrokenDefinitionError(
+                f"attrs has {json.dumps(pair)}; each must be an object with one name and a text"
+            )
         attributes.append(Attribute(*entries[0]))
     return tuple(attributes)
 
@@ -66,7 +73,7 @@ def definition_text(definition: Definition) -> str:
     data: dict[str, Any] = {
         "mdev_type": definition.type_id,
         "start": "auto" if definition.autostart else "manual",
-        "attrs": [{one.name: one.value} for one in definition.attributes],
+        "attrs": [{attribute.name: attribute.value} for attribute in definition.attributes],
     }
     data.update((key, json.loads(value)) for key, value in definition.other)
     return json.dumps(data, indent=2, ensure_ascii=False)

@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Union
 
-from .addresses import address_key, device_nodedev, parent_nodedev
-from .inventory import VENDOR_VFIO, Attribute, Definition, Device, Inventory, words_for
+from .addresses import address_key
+from .framework import Framework
+from .inventory import Attribute, Definition, Device, Inventory
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,14 @@ class State:
         return self.device is not None or self.definition is not None
 
     @property
-    def uuid(self) -> str:
-        """The UUID, empty where there is nothing."""
-        return self._either("uuid")
+    def id(self) -> str:
+        """What identifies the device on the host, empty if it is nowhere."""
+        return self._either("id")
+
+    @property
+    def uuid(self) -> Optional[str]:
+        """The UUID. None for a vGPU on a virtual function."""
+        return self.framework.uuid(self.id)
 
     @property
     def parent(self) -> str:
@@ -37,25 +43,21 @@ class State:
 
     @property
     def type_id(self) -> str:
-        """The type's id; that of the active device where both exist. Empty for a half removed device."""
+        """The type's id; that of the active device if both exist. Empty for a half removed device."""
         return self._either("type_id")
 
     @property
-    def framework(self) -> str:
-        """How the device is made: as a mediated device, or in the vendor's own way."""
-        return self._either("framework")
+    def framework(self) -> Framework:
+        """How the device is made. Only asked of a device that exists."""
+        half = self._half
+        if half is None:
+            raise LookupError("a device that is nowhere has no framework")
+        return half.framework
 
     @property
     def nodedev(self) -> str:
-        """libvirt's name for the device. A virtual function with a vGPU is an ordinary PCI device to it."""
-        if self.framework == VENDOR_VFIO:
-            return parent_nodedev("pci", self.parent)
-        return device_nodedev(self.uuid, self.parent)
-
-    @property
-    def words(self) -> str:
-        """How messages call it."""
-        return words_for(self.framework, self.uuid, self.parent)
+        """libvirt's name for the device."""
+        return self.framework.nodedev(self.id, self.parent)
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:
@@ -64,17 +66,20 @@ class State:
             return self.definition.attributes
         return self.device.attributes if self.device is not None else ()
 
+    @property
+    def _half(self) -> Union[Device, Definition, None]:
+        return self.device if self.device is not None else self.definition
+
     def _either(self, field: str) -> str:
-        one = self.device if self.device is not None else self.definition
-        return str(getattr(one, field) or "") if one is not None else ""
+        return str(getattr(self._half, field, None) or "")
 
 
 NOWHERE = State()
 
 
 def states(inventory: Inventory) -> tuple[State, ...]:
-    """All devices by parent and UUID. A definition and an active device are one where UUID and parent are the same."""
-    definitions = {(one.parent, one.uuid): one for one in inventory.definitions}
-    devices = {(one.parent, one.uuid): one for one in inventory.devices}
+    """All devices by parent and id. A definition and an active device belong together if both are the same."""
+    definitions = {(definition.parent, definition.id): definition for definition in inventory.definitions}
+    devices = {(device.parent, device.id): device for device in inventory.devices}
     keys = sorted(set(definitions) | set(devices), key=lambda key: (address_key(key[0]), key[1]))
     return tuple(State(devices.get(key), definitions.get(key)) for key in keys)

@@ -7,9 +7,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Optional, Union
-
-from .inventory import Device, User
 
 Fact = Union[None, bool, int, float, str, "list[str]", "list[dict[str, object]]", "dict[str, object]"]
 
@@ -18,20 +17,54 @@ class MdevError(Exception):
     """Base of all errors of this collection.
 
     The message says what was tried, on what, what came back, what that means and what to do.
+
+    details:     further facts for playbooks
+    rolled_back: whether all that was done before could be undone; None if nothing had been done
+    problems:    what this error joins, each with what it is about
     """
 
     kind: ClassVar[str] = "error"
+    # Attributes of a class of errors that are results too.
+    fields: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, message: str, **facts: Fact) -> None:
+    def __init__(self, message: str, **details: Fact) -> None:
         super().__init__(message)
         self.message = message
-        self.facts = facts
+        self.details = details
+        self.rolled_back: Optional[bool] = None
+        self.problems: tuple[Problem, ...] = ()
+
+    def extended(self, before: str = "", after: str = "", rolled_back: Optional[bool] = None) -> MdevError:
+        """The same error with more text around its message."""
+        error = type(self).__new__(type(self))
+        error.__dict__.update(self.__dict__)
+        error.message = f"{before}{self.message}{after}"
+        error.args = (error.message,)
+        if rolled_back is not None:
+            error.rolled_back = rolled_back
+        return error
 
     def as_result(self) -> dict[str, Fact]:
-        """The error as it is returned by a failing module."""
-        result: dict[str, Fact] = {"kind": self.kind}
-        result.update(self.facts)
+        """The error as a failing module returns it."""
+        result: dict[str, Fact] = {"kind": self.kind, **self.details}
+        result.update({field: getattr(self, field) for field in self.fields})
+        if self.rolled_back is not None:
+            result["rolled_back"] = self.rolled_back
+        if self.problems:
+            problems: list[dict[str, object]] = [
+                {"entry": problem.label, "message": problem.error.message, **problem.error.as_result()}
+                for problem in self.problems
+            ]
+            result["problems"] = problems
         return result
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One error of several. label: what it is about."""
+
+    label: str
+    error: MdevError
 
 
 class InvalidInput(MdevError):
@@ -89,15 +122,21 @@ class Removing(MdevError):
 
 
 class KernelRefused(MdevError):
-    """A write to sysfs failed. errno and error are the kernel's."""
+    """A write to sysfs failed. errno is the kernel's, attribute the device's attribute that was written."""
 
     kind = "kernel_refused"
+    fields = ("errno", "attribute")
+
+    def __init__(self, message: str, errno: Optional[int], attribute: Optional[str] = None, **details: Fact) -> None:
+        super().__init__(message, **details)
+        self.errno = errno
+        self.attribute = attribute
 
 
-class FilesRefused(MdevError):
+class FileError(MdevError):
     """A definition on disk could not be written or removed."""
 
-    kind = "files_refused"
+    kind = "file_error"
 
 
 class NoAutostart(MdevError):
@@ -107,9 +146,18 @@ class NoAutostart(MdevError):
 
 
 class BackendFailed(MdevError):
-    """mdevctl or libvirt answered with an error, which is in the message as it came."""
+    """A tool answered with an error. answer: the tool's words as they came. exit_code: None if it has none."""
 
     kind = "backend_failed"
+    fields = ("backend", "answer", "exit_code")
+
+    def __init__(
+        self, message: str, backend: str, answer: str = "", exit_code: Optional[int] = None, **details: Fact
+    ) -> None:
+        super().__init__(message, **details)
+        self.backend = backend
+        self.answer = answer
+        self.exit_code = exit_code
 
 
 class LockTimeout(MdevError):
@@ -118,16 +166,20 @@ class LockTimeout(MdevError):
     kind = "lock_timeout"
 
 
-class Several(MdevError):
-    """More than one problem was found before anything was touched. They are in errors, each with its kind."""
+class MultipleProblems(MdevError):
+    """More than one problem was found before anything was changed."""
 
-    kind = "several"
+    kind = "multiple"
 
 
 class NotReady(MdevError):
-    """A migration's destination can't take the guests. All findings are in checks."""
+    """A migration's destination can't take the guests. checks: all findings, as results show them."""
 
     kind = "not_ready"
+
+    def __init__(self, message: str, checks: list[dict[str, object]]) -> None:
+        super().__init__(message)
+        self.checks = checks
 
 
 class NotMigrated(MdevError):
@@ -136,10 +188,27 @@ class NotMigrated(MdevError):
     kind = "not_migrated"
 
 
-class GuestsUnknown(MdevError):
+class LibvirtError(MdevError):
     """libvirt did not tell of its guests. What virsh said is in the message as it came."""
 
-    kind = "guests_unknown"
+    kind = "libvirt_error"
+
+
+class Interrupted(MdevError):
+    """A signal asked the run to end."""
+
+    kind = "interrupted"
+
+
+class Unexpected(MdevError):
+    """Something failed that nothing here expects: no memory, no file handles, or a fault of this collection."""
+
+    kind = "unexpected"
+
+    @classmethod
+    def from_exception(cls, error: Exception) -> Unexpected:
+        """The error for what was raised."""
+        return cls(f"this failed unexpectedly: {type(error).__name__}: {error}")
 
 
 class MissingLibrary(MdevError):
@@ -148,66 +217,29 @@ class MissingLibrary(MdevError):
     kind = "missing_library"
 
 
-def users_text(users: Optional[tuple[User, ...]]) -> str:
-    """The users in one line of an error message."""
-    if not users:
-        return "a process that can't be seen from here"
-    return ", ".join(
-        f"{user.command} (pid {user.pid})" + (f", guest '{user.guest}'" if user.guest else "") for user in users
-    )
-
-
-def in_use_error(device: Device, evidence: str) -> InUse:
-    """Nothing is done to a device in use: says by whom and how that was seen."""
-    return InUse(
-        f"{device.words} is in use by {users_text(device.users)}: {evidence}. "
-        "Nothing was changed. Shut the guest down or detach the device first",
-        uuid=device.uuid,
-        parent=device.parent,
-        type=device.type_id,
-        used_by=used_by(device),
-    )
-
-
-def removing_error(device: Device, seen: str) -> Removing:
-    """The kernel holds half of the device and waits for its user."""
-    return Removing(
-        f"{device.words} is half removed: {seen}. It waits for {users_text(device.users)}. "
-        "Until then its instance stays taken and its UUID can't be created anew; the guest runs on. "
-        "End that process, and the kernel finishes the removal by itself",
-        uuid=device.uuid,
-        parent=device.parent,
-        used_by=used_by(device),
-    )
-
-
-def used_by(device: Device) -> list[dict[str, object]]:
-    """The users as results show them."""
-    return [{"pid": user.pid, "command": user.command, "guest": user.guest} for user in device.users or ()]
-
-
-def several(problems: Sequence[tuple[str, MdevError]]) -> MdevError:
-    """One error for all problems, each with what it is about. Devices of one entry mostly have the same."""
+def combine_errors(problems: Sequence[Problem]) -> MdevError:
+    """One error for all problems. The devices of one entry mostly have the same one."""
     alike: dict[tuple[str, str], list[str]] = {}
-    for label, error in problems:
-        alike.setdefault((label, error.kind), []).append(error.message)
+    for problem in problems:
+        alike.setdefault((problem.label, problem.error.kind), []).append(problem.error.message)
     about: dict[str, list[str]] = {}
     for (label, _kind), messages in alike.items():
-        about.setdefault(_one_for_all(messages), []).append(label)
+        about.setdefault(_first_message(messages), []).append(label)
     lines = [_labelled(labels, text) for text, labels in about.items()]
-    facts: list[dict[str, object]] = [
-        {"entry": label, "message": error.message, **error.as_result()} for label, error in problems
-    ]
     if len(lines) > 1:
-        return Several(f"{len(lines)} problems, nothing was changed. {' | '.join(lines)}", errors=facts)
-    first = problems[0][1]
-    more: dict[str, Fact] = {"errors": facts} if len(facts) > 1 else {}
-    return type(first)(lines[0], **first.facts, **more)
+        combined: MdevError = MultipleProblems(f"{len(lines)} problems, nothing was changed. {' | '.join(lines)}")
+    else:
+        combined = problems[0].error.extended()
+        combined.message = lines[0]
+        combined.args = (lines[0],)
+    if len(problems) > 1:
+        combined.problems = tuple(problems)
+    return combined
 
 
-def _one_for_all(messages: Sequence[str]) -> str:
+def _first_message(messages: Sequence[str]) -> str:
     others = len(set(messages)) - 1
-    return messages[0] + (f". It is the same with {others} more of its devices" if others else "")
+    return messages[0] + (f". {others} more devices of this entry fail for the same reason" if others else "")
 
 
 def _labelled(labels: Sequence[str], text: str) -> str:

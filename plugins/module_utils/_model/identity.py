@@ -10,10 +10,31 @@ import hashlib
 import uuid as uuidlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Optional
 
-from .addresses import canonical_parent
-from .errors import InvalidInput
+
+@dataclass(frozen=True)
+class UuidNamespace:
+    """Whose UUIDs are derived.
+
+    host: the host's identity (its machine id), empty for UUIDs that are equal on all hosts
+    name: the set's name, empty for a single device
+    """
+
+    host: str
+    name: str = ""
+
+    def uuid(self, key: tuple[str, ...], index: int = 0) -> str:
+        """The UUID of a device. The same namespace, key and index always give the same."""
+        return derived_uuid(self.host, self.name, key, index)
+
+    def owns(self, uuid: str) -> bool:
+        """Whether the UUID shows that the device belongs here: its first 48 bits, and version 8 (RFC 9562)."""
+        return uuid.startswith(self._prefix)
+
+    @cached_property
+    def _prefix(self) -> str:
+        """The first 48 bits, which host and name alone give, and the version's digit."""
+        return self.uuid(())[:15]
 
 
 def derived_uuid(host: str, owner: str, device: tuple[str, ...], index: int = 0) -> str:
@@ -21,10 +42,10 @@ def derived_uuid(host: str, owner: str, device: tuple[str, ...], index: int = 0)
 
     host:   the host's identity (its machine id), empty for a UUID that is equal on all hosts
     owner:  the set's name, empty for a single device
-    device: what tells the device from others of that owner
+    device: what distinguishes the device from others of that owner
     index:  the device's place among several of one entry
 
-    The first 48 bits come from host and owner alone: whose a device is can be read from its UUID.
+    The first 48 bits come from host and owner alone: the UUID shows who owns the device.
     """
     first = _digest(("owner", host, owner))[:6]
     rest = _digest(("device", *device, str(index)))[:10]
@@ -41,35 +62,3 @@ def _digest(parts: tuple[str, ...]) -> bytes:
         data = part.encode("utf-8")
         sha.update(b"%d:" % len(data) + data)
     return sha.digest()
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Whose UUIDs are derived: the host's identity (empty for UUIDs that are equal on all hosts) and the set's name
-    (empty for a single device).
-    """
-
-    host: str
-    name: str = ""
-
-    def uuid(self, key: tuple[str, ...], index: int = 0) -> str:
-        """The UUID of a device. The same owner, key and index always give the same."""
-        return derived_uuid(self.host, self.name, key, index)
-
-    def owns(self, uuid: str) -> bool:
-        """Whether the UUID says that the device is this owner's: its first 48 bits, and version 8 (RFC 9562)."""
-        return uuid.startswith(self._mine)
-
-    @cached_property
-    def _mine(self) -> str:
-        """The first 48 bits, which host and name alone give, and the version's digit."""
-        return self.uuid(())[:15]
-
-
-def derived_from(name: Optional[str], type_asked: Optional[str], parent_asked: Optional[str]) -> tuple[str, ...]:
-    """What a UUID is derived from: the device's name, or type and parent as asked where it has none."""
-    if name is None:
-        return ("request", type_asked or "", canonical_parent(parent_asked) if parent_asked else "")
-    if not name.strip():
-        raise InvalidInput("name is empty: give the device a name, or leave name out", name=name)
-    return ("name", name)

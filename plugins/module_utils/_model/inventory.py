@@ -7,33 +7,17 @@
 Every class is frozen: an inventory is read once and never changed. Nothing here does I/O.
 The words are the kernel's (Documentation/driver-api/vfio-mediated-device.rst) and libvirt's.
 
-NVIDIA's newer drivers have no mediated devices. Under their own framework (vendor_vfio) a virtual function of a card
-is a parent that takes one device: the vGPU type that is set on it. Such a device is known by its function. uuid is then
-what this collection finds it again by, which nobody else knows.
+A device has an id, which identifies it on the host: a mediated device's UUID, or the function that a vGPU is set on.
+It also has a key, which requests find it by: the same UUID, or for a vGPU the UUID that was derived for it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Optional
+from typing import Optional, Union
 
-MDEV = "mdev"
-VENDOR_VFIO = "vendor_vfio"
-NO_FRAMEWORK = "none"
-
-# device_api of s390 AP devices (vfio_ap).
-AP_API = "vfio-ap"
-
-
-def noun_for(framework: str, uuid: str) -> str:
-    """How messages call a device."""
-    return "vGPU" if framework == VENDOR_VFIO else f"device {uuid}"
-
-
-def words_for(framework: str, uuid: str, parent: str) -> str:
-    """How messages call a device, with its place."""
-    return f"{noun_for(framework, uuid)} on {parent}"
+from .framework import HOSTDEV_PCI, Framework
 
 
 @dataclass(frozen=True)
@@ -57,7 +41,7 @@ class LiveAttribute:
 
 @dataclass(frozen=True)
 class AttributeChange:
-    """A write to an attribute of an active device, and the write that takes it back."""
+    """A write to an attribute of an active device, and the write that undoes it."""
 
     write: Attribute
     undo: Attribute
@@ -74,7 +58,7 @@ class User:
 
 @dataclass(frozen=True)
 class Type:
-    """A kind of device that one parent offers. available_instances is None where it could not be read."""
+    """A type of device that one parent offers. available_instances is None if it could not be read."""
 
     id: str
     name: Optional[str] = None
@@ -107,6 +91,7 @@ class Parent:
     subsystem: str
     nodedev: str
     path: str
+    framework: Framework
     upper_nodedev: str = "computer"
     driver: Optional[str] = None
     numa_node: Optional[int] = None
@@ -114,11 +99,11 @@ class Parent:
     vfs: Optional[Vfs] = None
     pci: Optional[PciIds] = None
     types: tuple[Type, ...] = ()
-    framework: str = MDEV
 
-    def device_path(self, uuid: str) -> str:
-        """The folder of a device on this parent."""
-        return self.path if self.framework == VENDOR_VFIO else f"{self.path}/{uuid}"
+    @property
+    def card(self) -> str:
+        """The address of the physical card that the parent belongs to: its physical function, or itself."""
+        return self.physical_function or self.address
 
     def type(self, type_id: Optional[str]) -> Optional[Type]:
         """The type with this id, if the parent has it."""
@@ -126,29 +111,40 @@ class Parent:
 
     @cached_property
     def _types_by_id(self) -> dict[str, Type]:
-        return {one.id: one for one in self.types}
+        return {mdev_type.id: mdev_type for mdev_type in self.types}
 
 
 @dataclass(frozen=True)
 class Definition:
     """A device as stored on disk in mdevctl's place and format.
 
-    autostart: whether it is to be started at boot ("start": "auto").
-    other:     fields of the file that this collection does not know, as JSON text, so that they survive a rewrite.
+    key:       what requests find it by; its id if nothing else is given
+    autostart: whether it is started at boot ("start": "auto")
+    other:     fields of the file that this collection does not know, as JSON text, so that they survive a rewrite
     """
 
-    uuid: str
+    id: str
     parent: str
     type_id: str
+    framework: Framework
+    key: str = ""
     autostart: bool = False
     attributes: tuple[Attribute, ...] = ()
     other: tuple[tuple[str, str], ...] = ()
-    framework: str = MDEV
+
+    def __post_init__(self) -> None:
+        if not self.key:
+            object.__setattr__(self, "key", self.id)
 
     @property
-    def words(self) -> str:
+    def uuid(self) -> Optional[str]:
+        """Its UUID. None for a vGPU on a virtual function."""
+        return self.framework.uuid(self.id)
+
+    @property
+    def label(self) -> str:
         """How messages call it."""
-        return words_for(self.framework, self.uuid, self.parent)
+        return f"{self.framework.label(self.id)} on {self.parent}"
 
 
 @dataclass(frozen=True)
@@ -174,14 +170,17 @@ class Device:
 
     removing: somebody wrote to its 'remove' while it was in use. The kernel then keeps half of it until the user
     lets go; its type can't be read any more. users is None where nobody looked or nobody could.
-    attributes: those that the kernel tells to configure the device, which it does of AP devices only.
+    key: what requests find it by; its id if nothing else is given
+    attributes: those that the kernel reports to configure the device, which it does for AP devices only.
     """
 
-    uuid: str
+    id: str
     parent: str
     path: str
     nodedev: str
     parent_nodedev: str
+    framework: Framework
+    key: str = ""
     type_id: Optional[str] = None
     type_name: Optional[str] = None
     device_api: Optional[str] = None
@@ -191,12 +190,20 @@ class Device:
     numa_node: Optional[int] = None
     users: Optional[tuple[User, ...]] = None
     attributes: tuple[Attribute, ...] = ()
-    framework: str = MDEV
+
+    def __post_init__(self) -> None:
+        if not self.key:
+            object.__setattr__(self, "key", self.id)
 
     @property
-    def words(self) -> str:
+    def uuid(self) -> Optional[str]:
+        """Its UUID. None for a vGPU on a virtual function."""
+        return self.framework.uuid(self.id)
+
+    @property
+    def label(self) -> str:
         """How messages call it."""
-        return words_for(self.framework, self.uuid, self.parent)
+        return f"{self.framework.label(self.id)} on {self.parent}"
 
 
 @dataclass(frozen=True)
@@ -221,23 +228,18 @@ class Inventory:
         """The parent with this sysfs name."""
         return self._parents_by_address.get(address)
 
-    def device(self, uuid: str) -> Optional[Device]:
-        """The device with this UUID, on whatever parent, also when it is half removed."""
-        return self._devices_by_uuid.get(uuid)
+    def parents_named(self, name: str) -> tuple[Parent, ...]:
+        """The parent with this sysfs or node device name, or the virtual functions of the card with this address."""
+        named = tuple(parent for parent in self.parents if name in (parent.address, parent.nodedev))
+        return named or tuple(parent for parent in self.parents if parent.physical_function == name)
 
-    @property
-    def places(self) -> dict[str, str]:
-        """The parents of active devices, by UUID."""
-        return {one.uuid: one.parent for one in self.devices}
+    def device(self, key: str) -> Optional[Device]:
+        """The device with this key or id, on whatever parent, also when it is half removed."""
+        return self._devices_by_key.get(key)
 
-    def has_vendor_parent(self, address: str) -> bool:
-        """Whether there is a virtual function at this address that takes a vGPU."""
-        parent = self.parent(address)
-        return parent is not None and parent.framework == VENDOR_VFIO
-
-    def definitions_of(self, uuid: str) -> tuple[Definition, ...]:
-        """The definitions with this UUID: mdevctl allows one under each parent."""
-        return self._definitions_by_uuid.get(uuid, ())
+    def definitions_of(self, key: str) -> tuple[Definition, ...]:
+        """The definitions with this key or id: mdevctl allows one under each parent."""
+        return tuple(self._definitions_by_key.get(key, ()))
 
     def devices_on(self, address: str) -> tuple[Device, ...]:
         """The devices on the parent with this sysfs name."""
@@ -247,51 +249,60 @@ class Inventory:
         """The definitions for the parent with this sysfs name."""
         return tuple(self._definitions_by_parent.get(address, ()))
 
+    def gives_functions(self, address: str) -> bool:
+        """Whether there is a parent at this PCI address that guests get as a PCI function."""
+        parent = self.parent(address)
+        return parent is not None and parent.framework.hostdev_type == HOSTDEV_PCI
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """What requests find devices and definitions by."""
+        return frozenset(self.ids_by_key)
+
+    @cached_property
+    def ids_by_key(self) -> dict[str, str]:
+        """The ids of all devices, active or defined, by their keys."""
+        halves: tuple[Union[Device, Definition], ...] = (*self.definitions, *self.devices)
+        return {half.key: half.id for half in halves}
+
+    @cached_property
+    def frameworks(self) -> frozenset[Framework]:
+        """All in which there is something."""
+        things: tuple[Union[Parent, Device, Definition], ...] = (*self.parents, *self.devices, *self.definitions)
+        return frozenset(thing.framework for thing in things)
+
     # Asked once a device or a parent: looking through all devices each time would cost the square of their number.
 
     @cached_property
     def _parents_by_address(self) -> dict[str, Parent]:
-        return {one.address: one for one in self.parents}
+        return {parent.address: parent for parent in self.parents}
 
     @cached_property
-    def _devices_by_uuid(self) -> dict[str, Device]:
-        return {one.uuid: one for one in reversed(self.devices)}
+    def _devices_by_key(self) -> dict[str, Device]:
+        devices = tuple(reversed(self.devices))
+        return {**{device.id: device for device in devices}, **{device.key: device for device in devices}}
 
     @cached_property
-    def _definitions_by_uuid(self) -> dict[str, tuple[Definition, ...]]:
-        found: dict[str, tuple[Definition, ...]] = {}
-        for one in self.definitions:
-            found[one.uuid] = (*found.get(one.uuid, ()), one)
-        return found
+    def _definitions_by_key(self) -> dict[str, list[Definition]]:
+        by_key: dict[str, list[Definition]] = {}
+        for definition in self.definitions:
+            for key in dict.fromkeys((definition.key, definition.id)):
+                by_key.setdefault(key, []).append(definition)
+        return by_key
 
     @cached_property
     def _devices_by_parent(self) -> dict[str, list[Device]]:
-        found: dict[str, list[Device]] = {}
-        for one in self.devices:
-            found.setdefault(one.parent, []).append(one)
-        return found
+        by_parent: dict[str, list[Device]] = {}
+        for device in self.devices:
+            by_parent.setdefault(device.parent, []).append(device)
+        return by_parent
 
     @cached_property
     def _definitions_by_parent(self) -> dict[str, list[Definition]]:
-        found: dict[str, list[Definition]] = {}
-        for one in self.definitions:
-            found.setdefault(one.parent, []).append(one)
-        return found
-
-    @property
-    def frameworks(self) -> frozenset[str]:
-        """All in which there is something."""
-        return frozenset(
-            [one.framework for one in self.parents]
-            + [one.framework for one in self.devices]
-            + [one.framework for one in self.definitions]
-        )
-
-    @property
-    def framework(self) -> str:
-        """How this host slices its devices: mdev (also where it has both), vendor_vfio (no mdevs exist) or none."""
-        here = {one.framework for one in self.parents}
-        return next((one for one in (MDEV, VENDOR_VFIO) if one in here), NO_FRAMEWORK)
+        by_parent: dict[str, list[Definition]] = {}
+        for definition in self.definitions:
+            by_parent.setdefault(definition.parent, []).append(definition)
+        return by_parent
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the user asks for, checked as far as no host is needed."""
+"""What the user requests, checked as far as no host is needed."""
 
 from __future__ import annotations
 
@@ -23,26 +23,29 @@ _NOT_ATTRIBUTES = frozenset(
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """One device as asked for.
+class DeviceRequest:
+    """One device as requested.
 
-    active:      in the kernel now
-    persistent:  defined on disk
-    autostart:   started at boot, by its definition
-    type:        id or name, as given; None only where a device is to be absent
-    parents:     the candidates in canonical form; empty means any parent of the host
-    excluded:    parents that are no candidates, in the same form
-    placement:   how one of several candidates is chosen
-    numa_node:   the candidates' NUMA node; None means any
-    attributes:  None where the user says nothing about them: those of a definition then stay as they are
-    recreate:    whether a device of another type or on another parent is replaced
-    skip_in_use: whether a device that is to be absent may stay where it is in use
-    fresh:       whether a device that is active already is made anew, so that nothing is left of what it held
-    label:       what the operator calls it, empty where only one device is asked for
-    index:       its place among several of one entry
+    key:             what an existing device is found by: its UUID, given or derived; empty until it is known
+    name:            what the UUID is derived from; None if the type and the parent identify the device
+    active:          in the kernel now
+    persistent:      defined on disk
+    autostart:       started at boot, by its definition
+    type:            id or name, as given; None only for a device that should be absent
+    parents:         the candidates in canonical form; empty means any parent of the host
+    excluded:        parents that are no candidates, in the same form
+    placement:       how one of several candidates is chosen
+    numa_node:       the candidates' NUMA node; None means any
+    attributes:      None if the user does not mention them: those of a definition then stay as they are
+    recreate:        whether a device of another type or on another parent is replaced
+    skip_in_use:     whether a device that should be absent may stay while it is in use
+    recreate_active: whether a device that is already active is recreated, so that nothing remains of its old state
+    label:           what the operator calls it, empty if only one device is requested
+    index:           its place among several of one entry
     """
 
-    uuid: str
+    key: str = ""
+    name: Optional[str] = None
     active: bool = True
     persistent: bool = False
     autostart: bool = False
@@ -54,19 +57,24 @@ class Wanted:
     attributes: Optional[tuple[Attribute, ...]] = None
     recreate: bool = False
     skip_in_use: bool = False
-    fresh: bool = False
+    recreate_active: bool = False
     label: str = ""
     index: int = 0
 
     @property
     def present(self) -> bool:
-        """Whether there is to be such a device at all."""
+        """Whether the device should exist at all."""
         return self.active or self.persistent
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether the UUID is derived: none is given, and there is a name or a type to derive it from."""
+        return not self.key and (self.name is not None or self.type is not None)
 
 
 @dataclass(frozen=True)
-class Ask:
-    """Devices that are thought of. The fields are those of Wanted."""
+class CapacityQuery:
+    """Devices that may be requested later. The fields are those of DeviceRequest."""
 
     type: str
     count: int = 1
@@ -78,7 +86,14 @@ class Ask:
 
 def checked_parents(parents: list[str]) -> tuple[str, ...]:
     """Candidates in canonical form, each once."""
-    return tuple(dict.fromkeys(canonical_parent(one) for one in parents))
+    return tuple(dict.fromkeys(canonical_parent(parent) for parent in parents))
+
+
+def checked_name(name: Optional[str]) -> Optional[str]:
+    """The name that a UUID is derived from. An empty one is an error."""
+    if name is not None and not name.strip():
+        raise InvalidInput("name is empty: give the device a name, or leave name out", name=name)
+    return name
 
 
 def checked_attributes(pairs: list[tuple[str, str]]) -> tuple[Attribute, ...]:

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What to write to an active device so that its attributes become as wanted. Pure.
+"""What to write to an active device so that its attributes become as requested. Pure.
 
-Attributes that read back differently are written. Those that can't be read were set when the device was made. Only an
-AP device tells through other files what was written to them.
+Attributes that read back with a different value are written. Attributes that can't be read were set when the device was
+created. The framework's rules handle attributes that some devices report through other files.
 """
 
 from __future__ import annotations
@@ -13,16 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .._frameworks.drivers.ap_matrix import (
-    NAMES,
-    attributes_of,
-    matrix_changes,
-    matrix_drift,
-    matrix_of,
-    refuse_unreadable,
-)
 from .._model.errors import Mismatch
-from .._model.inventory import AP_API, Attribute, AttributeChange, Device, Drift, LiveAttribute
+from .._model.inventory import Attribute, AttributeChange, Device, Drift, LiveAttribute
 
 
 @dataclass(frozen=True)
@@ -36,43 +28,43 @@ class Correction:
 
 
 def correction(device: Device, wanted: tuple[Attribute, ...], live: Sequence[LiveAttribute]) -> Correction:
-    """What makes the attributes of the device as wanted. live: what they read as now."""
-    changes = _changes(device, wanted, live)
-    drift = tuple(Drift(f"attribute {one.write.name}", one.write.value, one.undo.value) for one in changes)
-    undo = {one.write: one.undo for one in changes}
-    before = tuple(undo.get(one, one) for one in wanted)
-    if device.device_api == AP_API:
-        refuse_unreadable(wanted)
-        now = matrix_of(device.attributes)
-        assigning = matrix_changes(wanted, now)
+    """The writes that give the device the wanted attributes. live: their values in the kernel now."""
+    rules = device.framework.attribute_rules(device.device_api)
+    changes = _changes(device, wanted, live, rules.names if rules is not None else frozenset())
+    drift = tuple(Drift(f"attribute {change.write.name}", change.write.value, change.undo.value) for change in changes)
+    undo = {change.write: change.undo for change in changes}
+    before = tuple(undo.get(attribute, attribute) for attribute in wanted)
+    if rules is not None:
+        rules.check(wanted)
+        assigning = rules.changes(wanted, device.attributes)
         if assigning:
-            others = (one for one in before if one.name not in NAMES)
-            before = (*others, *attributes_of(now, like=wanted))
-        changes, drift = changes + assigning, drift + matrix_drift(wanted, now)
+            others = (attribute for attribute in before if attribute.name not in rules.names)
+            before = (*others, *rules.current(device.attributes, like=wanted))
+        changes, drift = changes + assigning, drift + rules.drift(wanted, device.attributes)
     return Correction(changes, drift, replace(device, attributes=before), replace(device, attributes=wanted))
 
 
 def _changes(
-    device: Device, wanted: tuple[Attribute, ...], live: Sequence[LiveAttribute]
+    device: Device, wanted: tuple[Attribute, ...], live: Sequence[LiveAttribute], elsewhere: frozenset[str]
 ) -> tuple[AttributeChange, ...]:
-    """Of the attributes that are read through their own files."""
-    last = {one.name: one for one in wanted}
-    elsewhere = NAMES if device.device_api == AP_API else frozenset()
-    found: list[AttributeChange] = []
-    for now in live:
-        attribute = last[now.name]
-        differs = now.readable and now.name not in elsewhere and now.value != attribute.value.strip()
-        if not now.exists or (differs and not now.writable):
-            raise _mismatch(device, attribute, now)
+    """The writes of attributes that are read through their own files."""
+    last = {attribute.name: attribute for attribute in wanted}
+    changes: list[AttributeChange] = []
+    for current in live:
+        attribute = last[current.name]
+        differs = current.readable and current.name not in elsewhere and current.value != attribute.value.strip()
+        if not current.exists or (differs and not current.writable):
+            raise _mismatch(device, attribute, current)
         if differs:
-            found.append(AttributeChange(attribute, Attribute(now.name, now.value or "")))
-    return tuple(found)
+            changes.append(AttributeChange(attribute, Attribute(current.name, current.value or "")))
+    return tuple(changes)
 
 
-def _mismatch(device: Device, attribute: Attribute, now: LiveAttribute) -> Mismatch:
-    why = f"it reads '{now.value}' and is read-only" if now.exists else "the driver has no such attribute"
+def _mismatch(device: Device, attribute: Attribute, current: LiveAttribute) -> Mismatch:
+    reason = f"its value is '{current.value}' and read-only" if current.exists else "the driver has no such attribute"
     return Mismatch(
-        f"attribute '{attribute.name}' of {device.words} can't become '{attribute.value}': {why}. Nothing was changed",
+        f"attribute '{attribute.name}' of {device.label} can't be set to '{attribute.value}': {reason}. "
+        "Nothing was changed. Correct the attributes in the request",
         uuid=device.uuid,
         parent=device.parent,
         type=device.type_id,

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which devices the entries of a set mean on a host, and which devices are to go. Pure.
+"""Which devices of a host belong to the entries of a set, and which devices should be removed. Pure.
 
-Nothing is recorded: the UUIDs of a set are derived, so they are computed and looked for.
+There is no record of a set's devices: their UUIDs are derived, so they can be calculated and looked up on the host.
 """
 
 from __future__ import annotations
@@ -12,123 +12,122 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Optional
 
-from .._frameworks.vendor_vfio.rules import identified
 from .._model.errors import InvalidInput
-from .._model.identity import Owner
+from .._model.identity import UuidNamespace
 from .._model.inventory import Inventory
-from .._model.request import Wanted
+from .._model.request import DeviceRequest
+from .matching import identity_key, match_existing
 
-# How many devices one entry may have, and so how far their numbers are looked for.
-MOST = 1024
+# How many devices one entry can have at most. Existing devices are looked up with index numbers below this.
+MAX_COUNT = 1024
 
 NONE, OWNED, ALL = "none", "owned", "all"
 PURGES = (NONE, OWNED, ALL)
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One entry of a set.
+class SetEntry:
+    """One entry of a set: what each of its devices should be, and how many there should be."""
 
-    pattern: its device; the UUID is empty where it is derived
-    name:    as given
-    key:     what UUIDs are derived from; empty where the UUID is given
-    count:   how many devices there are to be
-    """
-
-    pattern: Wanted
-    name: Optional[str] = None
-    key: tuple[str, ...] = ()
+    pattern: DeviceRequest
     count: int = 1
 
 
 @dataclass(frozen=True)
 class SetRequest:
-    """What a host is to hold. purge: what else is removed; skip_in_use: whether devices in use may stay then."""
+    """The devices that a host should have.
 
-    owner: Owner
-    entries: tuple[Entry, ...]
+    purge:       which other devices are removed
+    skip_in_use: whether devices to be removed can stay while they are in use
+    """
+
+    namespace: UuidNamespace
+    entries: tuple[SetEntry, ...]
     purge: str = NONE
     skip_in_use: bool = False
 
 
-def check_entries(request: SetRequest) -> None:
-    """Refuses what can't be right on any host: two entries that mean the same devices."""
-    seen: dict[tuple[str, ...], str] = {}
-    for entry in request.entries:
+def expand_set(request: SetRequest, inventory: Inventory) -> tuple[DeviceRequest, ...]:
+    """All devices of the set, those that should exist and those that should not."""
+    keys = [identity_key(entry.pattern, inventory) if entry.pattern.is_derived else () for entry in request.entries]
+    _refuse_same(request, keys)
+    expanded = [
+        member
+        for entry, key in zip(request.entries, keys)
+        for member in (_members(entry, key, request, inventory) if key else [_as_requested(entry.pattern, request)])
+    ]
+    listed = match_existing(expanded, inventory)
+    return (*listed, *_purged(request, inventory, {member.key for member in listed}))
+
+
+def _refuse_same(request: SetRequest, keys: list[tuple[str, ...]]) -> None:
+    """Refuse two entries that stand for the same devices."""
+    labels: dict[tuple[str, ...], str] = {}
+    for entry, derived in zip(request.entries, keys):
         label = entry.pattern.label
-        key = entry.key or ("uuid", entry.pattern.uuid, *entry.pattern.parents)
-        if key in seen:
+        key = derived or ("uuid", entry.pattern.key, *entry.pattern.parents)
+        if key in labels:
             raise InvalidInput(
-                f"{seen[key]} and {label} mean the same devices: give them different names, "
-                "or one of them a greater count",
-                entries=[seen[key], label],
+                f"{labels[key]} and {label} stand for the same devices. Give them different names, "
+                "or replace them with one entry that has a higher count",
+                entries=[labels[key], label],
             )
-        seen[key] = label
+        labels[key] = label
 
 
-def members(request: SetRequest, inventory: Inventory) -> tuple[Wanted, ...]:
-    """All devices of the set, those that are to be there and those that are to go."""
-    listed = identified([one for entry in request.entries for one in _members_of(entry, request, inventory)], inventory)
-    return (*listed, *_purged(request, inventory, {one.uuid for one in listed}))
-
-
-def _members_of(entry: Entry, request: SetRequest, inventory: Inventory) -> Iterator[Wanted]:
-    if not entry.key:
-        yield _as_asked(entry.pattern, request)
-        return
-    there = _numbers_there(entry, request.owner, inventory)
-    kept = _kept(there, entry, inventory)
-    free = (index for index in range(MOST + len(there)) if index not in there)
+def _members(
+    entry: SetEntry, key: tuple[str, ...], request: SetRequest, inventory: Inventory
+) -> Iterator[DeviceRequest]:
+    """The entry's devices. Existing devices keep their index, new devices get the first free ones."""
+    existing = _existing(key, request.namespace, inventory)
+    kept = _kept(existing, entry, inventory)
+    free = (index for index in range(MAX_COUNT + len(existing)) if index not in existing)
     new = set(islice(free, max(0, _count(entry) - len(kept))))
-    for index in sorted({*there, *new}):
-        one = replace(entry.pattern, uuid=there.get(index) or request.owner.uuid(entry.key, index), index=index)
-        yield one if index in kept or index in new else _gone(one, request)
+    for index in sorted({*existing, *new}):
+        uuid = existing.get(index) or request.namespace.uuid(key, index)
+        member = replace(entry.pattern, key=uuid, index=index)
+        yield member if index in kept or index in new else _removed(member, request)
 
 
-def _count(entry: Entry) -> int:
+def _count(entry: SetEntry) -> int:
     return entry.count if entry.pattern.present else 0
 
 
-def _numbers_there(entry: Entry, owner: Owner, inventory: Inventory) -> dict[int, str]:
-    """The entry's devices on the host, active or defined, by their numbers."""
-    mine = {uuid for uuid in _uuids(inventory) if owner.owns(uuid)}
-    found: dict[int, str] = {}
-    for index in range(MOST):
-        if not mine:
+def _existing(key: tuple[str, ...], namespace: UuidNamespace, inventory: Inventory) -> dict[int, str]:
+    """The entry's devices on the host, active or defined, by index."""
+    own = {uuid for uuid in inventory.keys if namespace.owns(uuid)}
+    existing: dict[int, str] = {}
+    for index in range(MAX_COUNT):
+        if not own:
             break
-        uuid = owner.uuid(entry.key, index)
-        if uuid in mine:
-            mine.remove(uuid)
-            found[index] = uuid
-    return found
+        uuid = namespace.uuid(key, index)
+        if uuid in own:
+            own.remove(uuid)
+            existing[index] = uuid
+    return existing
 
 
-def _kept(there: dict[int, str], entry: Entry, inventory: Inventory) -> frozenset[int]:
-    """Which of the devices stay: the others go from the end, unused ones first."""
-    ranked = sorted(there, key=lambda index: (not _in_use(there[index], inventory), index))
+def _kept(existing: dict[int, str], entry: SetEntry, inventory: Inventory) -> frozenset[int]:
+    """The indexes of the devices that stay. The others are removed from the end, unused devices first."""
+    ranked = sorted(existing, key=lambda index: (not _in_use(existing[index], inventory), index))
     return frozenset(ranked[: _count(entry)])
 
 
-def _in_use(uuid: str, inventory: Inventory) -> bool:
-    device = inventory.device(uuid)
+def _in_use(key: str, inventory: Inventory) -> bool:
+    device = inventory.device(key)
     return device is not None and (device.removing or bool(device.users))
 
 
-def _as_asked(wanted: Wanted, request: SetRequest) -> Wanted:
-    return wanted if wanted.present else replace(wanted, skip_in_use=request.skip_in_use)
+def _as_requested(request: DeviceRequest, set_request: SetRequest) -> DeviceRequest:
+    return request if request.present else replace(request, skip_in_use=set_request.skip_in_use)
 
 
-def _gone(wanted: Wanted, request: SetRequest) -> Wanted:
-    return replace(wanted, active=False, persistent=False, autostart=False, skip_in_use=request.skip_in_use)
+def _removed(request: DeviceRequest, set_request: SetRequest) -> DeviceRequest:
+    return replace(request, active=False, persistent=False, autostart=False, skip_in_use=set_request.skip_in_use)
 
 
-def _purged(request: SetRequest, inventory: Inventory, listed: set[str]) -> Iterator[Wanted]:
-    for uuid in sorted(_uuids(inventory) - listed):
-        if request.purge == ALL or (request.purge == OWNED and request.owner.owns(uuid)):
-            yield _gone(Wanted(uuid, label=f"purge: {request.purge}"), request)
-
-
-def _uuids(inventory: Inventory) -> set[str]:
-    return {one.uuid for one in inventory.devices} | {one.uuid for one in inventory.definitions}
+def _purged(request: SetRequest, inventory: Inventory, listed: set[str]) -> Iterator[DeviceRequest]:
+    for key in sorted(inventory.keys - listed):
+        if request.purge == ALL or (request.purge == OWNED and request.namespace.owns(key)):
+            yield _removed(DeviceRequest(key, label=f"purge: {request.purge}"), request)

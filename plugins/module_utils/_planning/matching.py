@@ -2,93 +2,197 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which parents and types a name means on a host. Pure."""
+"""Which parents, types and devices of a host a request refers to. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Optional
+
 from .._model.addresses import address_key
-from .._model.errors import Ambiguous, NotFound
+from .._model.errors import Ambiguous, InvalidInput, NotFound
+from .._model.identity import UuidNamespace
 from .._model.inventory import Inventory, Parent, Type
+from .._model.request import DeviceRequest
 
 
-def candidates(asked: tuple[str, ...], inventory: Inventory, excluded: tuple[str, ...] = ()) -> tuple[Parent, ...]:
-    """The parents that are meant, in address order. Nothing asked means all; those excluded are taken out.
+@dataclass(frozen=True)
+class ResolvedRequest:
+    """A request with its names resolved, each once and only if it is needed. Raises NotFound or Ambiguous then."""
 
-    A PCI card whose virtual functions are the parents stands for all of these.
+    request: DeviceRequest
+    inventory: Inventory
+
+    @cached_property
+    def parents(self) -> tuple[Parent, ...]:
+        """The candidates, in address order."""
+        return candidates(self.request.parents, self.inventory, self.request.excluded)
+
+    @cached_property
+    def types(self) -> dict[str, Type]:
+        """The type on each candidate that has it, by the parent's address."""
+        return types_on(self.request.type or "", self.parents)
+
+    @cached_property
+    def named_parents(self) -> dict[str, Parent]:
+        """The parents that the request names, also those that it excludes for new devices, by address."""
+        named = candidates(self.request.parents, self.inventory)
+        return {parent.address: parent for parent in named}
+
+    @cached_property
+    def named_types(self) -> dict[str, Type]:
+        """The type on each named parent that has it, by the parent's address."""
+        return types_on(self.request.type or "", tuple(self.named_parents.values()))
+
+
+def candidates(requested: tuple[str, ...], inventory: Inventory, excluded: tuple[str, ...] = ()) -> tuple[Parent, ...]:
+    """The matching parents in address order, without the excluded ones. An empty request matches all parents.
+
+    If the virtual functions of a PCI card are parents, the card's address stands for all of them.
     """
     if not inventory.parents:
         raise NotFound(
-            "this host has no parent of mediated devices at all. Module vfio.mdev.mdev_info says why, in its hints",
+            "this host has no parents of mediated devices. The hints of module vfio.mdev.mdev_info explain why",
             parents=[],
         )
     left_out = _named(excluded, inventory)
-    found = _named(asked, inventory) if asked else {one.address: one for one in inventory.parents}
-    meant = tuple(one for address, one in found.items() if address not in left_out)
-    if not meant:
+    named = _named(requested, inventory) if requested else {parent.address: parent for parent in inventory.parents}
+    matching = tuple(parent for address, parent in named.items() if address not in left_out)
+    if not matching:
         raise NotFound(
-            f"no parent is left to choose from: all that were asked for ({_names(tuple(found.values()))}) are excluded",
-            parents=[],
+            f"exclude_parents excludes every requested parent ({_addresses(tuple(named.values()))})", parents=[]
         )
-    return tuple(sorted(meant, key=lambda one: address_key(one.address)))
+    return tuple(sorted(matching, key=lambda parent: address_key(parent.address)))
 
 
 def _named(names: tuple[str, ...], inventory: Inventory) -> dict[str, Parent]:
-    """The parents by their addresses. A name that none has is an error, also among those excluded."""
-    found: dict[str, Parent] = {}
+    """The named parents by address. A name that no parent has is an error, even if it should be excluded."""
+    parents: dict[str, Parent] = {}
     for name in names:
-        meant = parents_meant(name, inventory)
-        if not meant:
+        matching = inventory.parents_named(name)
+        if not matching:
             raise NotFound(
-                f"this host has no mdev parent '{name}'. Parents here: {_names(inventory.parents)}. "
-                "The parent's driver may not be loaded, or its virtual functions not be enabled",
+                f"this host has no mdev parent '{name}'. Parents here: {_addresses(inventory.parents)}. "
+                "The parent's driver may not be loaded, or its virtual functions may not be enabled",
                 parent=name,
-                parents=[one.address for one in inventory.parents],
+                parents=[parent.address for parent in inventory.parents],
             )
-        found.update((one.address, one) for one in meant)
-    return found
+        parents.update((parent.address, parent) for parent in matching)
+    return parents
 
 
-def parents_meant(name: str, inventory: Inventory) -> tuple[Parent, ...]:
-    """The parent with this sysfs or node device name, or the virtual functions of the card with this address."""
-    named = tuple(one for one in inventory.parents if name in (one.address, one.nodedev))
-    return named or tuple(one for one in inventory.parents if one.physical_function == name)
-
-
-def types_meant(asked: str, parents: tuple[Parent, ...]) -> dict[str, Type]:
+def types_on(requested: str, parents: tuple[Parent, ...]) -> dict[str, Type]:
     """The type on each of the parents that has it, by the parent's address.
 
-    asked is an id or an exact name. A name that stands for several ids is an error: ids and names come from the
-    driver, and nothing here guesses which one is meant.
+    requested is an id or an exact name. A name that stands for several ids is an error: ids and names come from the
+    driver, and guessing could choose the wrong type.
     """
-    by_id = {one.address: one.type(asked) for one in parents}
-    found = {address: kind for address, kind in by_id.items() if kind is not None}
-    if found:
-        return found
-    named = [(one.address, kind) for one in parents for kind in one.types if kind.name == asked]
-    ids = sorted({kind.id for _address, kind in named}, key=address_key)
+    by_id = {parent.address: parent.type(requested) for parent in parents}
+    types = {address: mdev_type for address, mdev_type in by_id.items() if mdev_type is not None}
+    if types:
+        return types
+    named = [
+        (parent.address, mdev_type) for parent in parents for mdev_type in parent.types if mdev_type.name == requested
+    ]
+    ids = sorted({mdev_type.id for _address, mdev_type in named}, key=address_key)
     if len(ids) > 1:
-        where = "; ".join(f"{kind.id} on {address}" for address, kind in named)
+        places = "; ".join(f"{mdev_type.id} on {address}" for address, mdev_type in named)
         raise Ambiguous(
-            f"type name '{asked}' stands for several types here: {where}. Give the id instead", type=asked, types=ids
+            f"type name '{requested}' stands for several types here: {places}. Give the id instead",
+            type=requested,
+            types=ids,
         )
     if not named:
         raise NotFound(
-            f"no parent asked for offers type '{asked}' (neither as id nor as exact name). "
+            f"no requested parent offers type '{requested}' (neither as id nor as exact name). "
             f"Types there: {_types_text(parents)}",
-            type=asked,
-            parents=[one.address for one in parents],
+            type=requested,
+            parents=[parent.address for parent in parents],
         )
     return dict(named)
 
 
-def _names(parents: tuple[Parent, ...]) -> str:
-    return ", ".join(one.address for one in parents) or "none"
+def identity_key(request: DeviceRequest, inventory: Inventory) -> tuple[str, ...]:
+    """The values that the request's UUID is derived from: its name, or the ids of its type and parent on this host.
+
+    So "NVIDIA A100-8C" and "nvidia-471" are the same request. If the type or parent is missing now, the value in the
+    request is used.
+    """
+    if request.name is not None:
+        return ("name", request.name)
+    parent = request.parents[0] if len(request.parents) == 1 else ""
+    named = inventory.parents_named(parent) if parent else inventory.parents
+    if parent and len(named) == 1 and named[0].physical_function != parent:
+        parent = named[0].address
+    return ("request", _type_id(request, named, inventory), parent)
+
+
+def _type_id(request: DeviceRequest, parents: tuple[Parent, ...], inventory: Inventory) -> str:
+    requested = request.type or ""
+    try:
+        return next(iter(types_on(requested, parents).values())).id
+    except Ambiguous:
+        if request.present:
+            # The planner reports this, with the name of the entry.
+            return requested
+        raise
+    except NotFound:
+        missing = sorted({definition.parent for definition in inventory.definitions} - set(_all_addresses(inventory)))
+        if request.present or not missing or any(stored.type_id == requested for stored in inventory.definitions):
+            return requested
+        raise NotFound(
+            f"type '{requested}' is not available on this host now, and devices are defined on parents that are "
+            f"missing: {', '.join(missing)}. Nothing was removed. Give the type's id instead of its name, "
+            "or the device's uuid",
+            type=requested,
+            parents=missing,
+        ) from None
+
+
+def identify(
+    requests: Sequence[DeviceRequest], namespace: Optional[UuidNamespace], inventory: Inventory
+) -> list[DeviceRequest]:
+    """The requests with their keys. namespace: for derived UUIDs; None if no request needs one."""
+    keyed = [
+        replace(request, key=namespace.uuid(identity_key(request, inventory), request.index))
+        if request.is_derived and namespace is not None
+        else request
+        for request in requests
+    ]
+    return match_existing(keyed, inventory)
+
+
+def match_existing(requests: Sequence[DeviceRequest], inventory: Inventory) -> list[DeviceRequest]:
+    """The requests, with keys for those that name an existing device in another way. Each must identify one device."""
+    matched = list(requests)
+    for framework in sorted(inventory.frameworks, key=lambda framework: framework.name):
+        matched = framework.match_existing(matched, inventory)
+    for request in matched:
+        if not request.key:
+            parent = request.parents[0] if request.parents else ""
+            raise InvalidInput(
+                f"the request does not identify a device on '{parent}': give uuid, name or type. A parent alone is "
+                "enough only if it is a virtual function under NVIDIA's vendor VFIO framework, and this host has no "
+                "such function with this name",
+                parent=parent,
+            )
+    return matched
+
+
+def _all_addresses(inventory: Inventory) -> list[str]:
+    return [parent.address for parent in inventory.parents]
+
+
+def _addresses(parents: Sequence[Parent]) -> str:
+    return ", ".join(parent.address for parent in parents) or "none"
 
 
 def _types_text(parents: tuple[Parent, ...]) -> str:
-    kinds = {kind.id: kind for parent in parents for kind in parent.types}
-    words = [
-        f"{one.id} ('{one.name}')" if one.name and one.name != one.id else one.id
-        for one in sorted(kinds.values(), key=lambda one: address_key(one.id))
+    types = {mdev_type.id: mdev_type for parent in parents for mdev_type in parent.types}
+    texts = [
+        f"{mdev_type.id} ('{mdev_type.name}')" if mdev_type.name and mdev_type.name != mdev_type.id else mdev_type.id
+        for mdev_type in sorted(types.values(), key=lambda mdev_type: address_key(mdev_type.id))
     ]
-    return ", ".join(words) or "none"
+    return ", ".join(texts) or "none"

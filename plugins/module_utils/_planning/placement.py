@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which parent each device goes to. Pure: the same host and requests give the same answer, in whatever order they come.
+"""Chooses a parent for each device. Pure: the same host and requests give the same answer, in any order.
 
-Devices that exist stay where they are. What turns out otherwise when devices are created is the kernel's to say.
+Existing devices stay where they are. The kernel can still refuse a placement when the device is created.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .._model.addresses import AddressKey, address_key
 from .._model.errors import NoRoom
 from .._model.inventory import Parent, Type
 from .._model.request import FIRST, PACK, SPREAD
-from .capacity import Rooms, card_of
+from .capacity import Capacity
 
 
 @dataclass(frozen=True)
@@ -30,37 +30,42 @@ class Choice:
 
 @dataclass(frozen=True)
 class Rejection:
-    """A parent that was passed over, and why, in words."""
+    """A parent that was passed over, and why, as text."""
 
     parent: str
     reason: str
 
 
 @dataclass(frozen=True)
-class Request:
+class PlacementRequest:
     """A device that needs a parent.
 
-    parents:    the candidates, in address order
-    kinds:      the type asked for on each candidate that has it, by address
-    needs_room: False for a device that is only defined, not started: then any that offers the type will do
-    label:      what the operator calls the device
-    index:      its place among several of one entry
+    parents:   the candidates, in address order
+    types:     the requested type on each candidate that has it, by address
+    is_active: False for a device that is only defined: it can go to any candidate that offers the type
+    label:     the name of the request in messages
+    index:     the number of the device among those of one entry
     """
 
-    uuid: str
-    asked: str
+    key: str
+    requested_type: str
     parents: tuple[Parent, ...]
-    kinds: dict[str, Type]
+    types: dict[str, Type]
     policy: str = FIRST
     numa_node: Optional[int] = None
-    needs_room: bool = True
+    is_active: bool = True
     label: str = ""
     index: int = 0
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a device goes: the first choice, the others as replacements in order; why this one, why not the others."""
+    """The place of a device.
+
+    choices:  the chosen parent first, then the alternatives in order
+    reason:   why this parent was chosen
+    rejected: why the others were not
+    """
 
     choices: tuple[Choice, ...]
     reason: str
@@ -68,85 +73,85 @@ class Placement:
 
 
 @dataclass(frozen=True)
-class Missing:
-    """A device that fits nowhere."""
+class Unplaced:
+    """A device that no candidate has room for."""
 
-    request: Request
+    request: PlacementRequest
     rejected: tuple[Rejection, ...]
 
 
 @dataclass(frozen=True)
 class Placements:
-    """The outcome for all devices, by UUID."""
+    """The outcome for all devices, by key."""
 
     placed: dict[str, Placement]
-    missing: tuple[Missing, ...]
+    missing: tuple[Unplaced, ...]
 
 
 @dataclass(frozen=True)
 class _Policy:
-    """How candidates are ranked: the lowest rank is taken, then the lowest address.
+    """How candidates are ranked: the lowest rank comes first, then the lowest address.
 
-    chosen: why the chosen one was, later: why another one that had room was not
+    chosen: why the chosen candidate was chosen
+    later:  why another candidate with room was not
     """
 
-    rank: Callable[[Rooms, Choice], tuple[int, ...]]
-    chosen: Callable[[Rooms, Choice], str]
+    rank: Callable[[Capacity, Choice], tuple[int, ...]]
+    chosen: Callable[[Capacity, Choice], str]
     later: str
 
 
-def _first_rank(_rooms: Rooms, _choice: Choice) -> tuple[int, ...]:
+def _first_rank(_capacity: Capacity, _choice: Choice) -> tuple[int, ...]:
     return ()
 
 
-def _pack_rank(rooms: Rooms, choice: Choice) -> tuple[int, ...]:
-    same = rooms.has_type_on_card(choice.parent, choice.type)
-    return (0 if same else 1, -rooms.on_card[card_of(choice.parent)], -rooms.on_parent[choice.parent.address])
+def _pack_rank(capacity: Capacity, choice: Choice) -> tuple[int, ...]:
+    same = capacity.has_type_on_card(choice.parent, choice.type)
+    return (0 if same else 1, -capacity.on_card[choice.parent.card], -capacity.on_parent[choice.parent.address])
 
 
-def _spread_rank(rooms: Rooms, choice: Choice) -> tuple[int, ...]:
+def _spread_rank(capacity: Capacity, choice: Choice) -> tuple[int, ...]:
     parent = choice.parent
-    return (rooms.on_card[card_of(parent)], rooms.on_node[parent.numa_node], rooms.on_parent[parent.address])
+    return (capacity.on_card[parent.card], capacity.on_node[parent.numa_node], capacity.on_parent[parent.address])
 
 
-def _pack_words(rooms: Rooms, choice: Choice) -> str:
-    same = "holds this type" if rooms.has_type_on_card(choice.parent, choice.type) else "no card with room holds it"
-    return f"fullest card with room: {card_of(choice.parent)} with {_devices(rooms, choice)}, {same}"
+def _pack_reason(capacity: Capacity, choice: Choice) -> str:
+    same = "holds this type" if capacity.has_type_on_card(choice.parent, choice.type) else "no card with room holds it"
+    return f"fullest card with room: {choice.parent.card} with {_devices(capacity, choice)}, {same}"
 
 
-def _spread_words(rooms: Rooms, choice: Choice) -> str:
-    return f"card with the fewest devices: {card_of(choice.parent)} with {_devices(rooms, choice)}"
+def _spread_reason(capacity: Capacity, choice: Choice) -> str:
+    return f"card with the fewest devices: {choice.parent.card} with {_devices(capacity, choice)}"
 
 
-def _devices(rooms: Rooms, choice: Choice) -> str:
-    count = rooms.on_card[card_of(choice.parent)]
+def _devices(capacity: Capacity, choice: Choice) -> str:
+    count = capacity.on_card[choice.parent.card]
     return f"{count} device" if count == 1 else f"{count} devices"
 
 
 _POLICIES = {
     FIRST: _Policy(
         _first_rank,
-        lambda _rooms, _choice: "first with room in address order",
+        lambda _capacity, _choice: "first with room in address order",
         "comes after the chosen parent in address order",
     ),
-    PACK: _Policy(_pack_rank, _pack_words, "is on a card that is less full, or comes later in address order"),
+    PACK: _Policy(_pack_rank, _pack_reason, "is on a card that is less full, or comes later in address order"),
     SPREAD: _Policy(
-        _spread_rank, _spread_words, "is on a card or NUMA node with more devices, or comes later in address order"
+        _spread_rank, _spread_reason, "is on a card or NUMA node with more devices, or comes later in address order"
     ),
 }
 
 
-def place_all(requests: Sequence[Request], rooms: Rooms) -> Placements:
+def place_all(requests: Sequence[PlacementRequest], capacity: Capacity) -> Placements:
     """A parent for each device.
 
-    Where one order leaves devices without room, the others are tried: the one that leaves none wins, else the first of
-    those that leave the fewest.
+    If one order leaves devices without a parent, the next order is tried. The first order that leaves the fewest wins.
     """
-    tries = (_place(order(requests), rooms.copy()) for order in _ORDERS)
+    attempts = (_place(order(requests), capacity.copy()) for order in _ORDERS)
     best: Optional[Placements] = None
-    for found in tries:
-        if best is None or len(found.missing) < len(best.missing):
-            best = found
+    for placements in attempts:
+        if best is None or len(placements.missing) < len(best.missing):
+            best = placements
         if not best.missing:
             break
     return best if best is not None else Placements({}, ())
@@ -155,104 +160,111 @@ def place_all(requests: Sequence[Request], rooms: Rooms) -> Placements:
 _OrderKey = tuple[int, int, float, AddressKey, str]
 
 
-def _by_choice(request: Request) -> _OrderKey:
-    """Who has the fewest candidates goes first, then each entry's first devices: so no entry takes all the best."""
-    return (len(request.kinds), request.index, _size(request), address_key(request.label), request.uuid)
+def _by_choice(request: PlacementRequest) -> _OrderKey:
+    """The fewest candidates first, then the first devices of each entry, so that no entry takes all the best places."""
+    return (len(request.types), request.index, _size(request), address_key(request.label), request.key)
 
 
-def _by_size(request: Request) -> _OrderKey:
-    """Who has the fewest candidates goes first, then who is biggest: small ones fill what is left."""
+def _by_size(request: PlacementRequest) -> _OrderKey:
+    """The fewest candidates first, then the biggest devices: small devices fill the remaining places."""
     key = _by_choice(request)
     return (key[0], 0, key[2], key[3], key[4])
 
 
-def _size(request: Request) -> float:
-    """The more there can be of a type, the smaller it is."""
-    return max((one.available_instances or 0 for one in request.kinds.values()), default=0)
+def _size(request: PlacementRequest) -> float:
+    """A type is smaller the more devices of it are possible."""
+    return max((mdev_type.available_instances or 0 for mdev_type in request.types.values()), default=0)
 
 
-_ORDERS: tuple[Callable[[Sequence[Request]], Iterable[Request]], ...] = (
+_ORDERS: tuple[Callable[[Sequence[PlacementRequest]], Iterable[PlacementRequest]], ...] = (
     lambda requests: sorted(requests, key=_by_choice),
     lambda requests: sorted(requests, key=_by_size),
-    # Cards that take one size of type at a time are filled one by one: more types then find a card.
-    lambda requests: [replace(one, policy=PACK) for one in sorted(requests, key=_by_size)],
+    # Some cards take one size of type at a time. Filling one card after the other leaves cards for more types.
+    lambda requests: [replace(request, policy=PACK) for request in sorted(requests, key=_by_size)],
 )
 
 
-def _place(requests: Iterable[Request], rooms: Rooms) -> Placements:
+def _place(requests: Iterable[PlacementRequest], capacity: Capacity) -> Placements:
     placed: dict[str, Placement] = {}
-    missing: list[Missing] = []
+    missing: list[Unplaced] = []
     for request in requests:
-        refused, open_choices = _sifted(request, rooms)
+        refused, open_choices = _split_candidates(request, capacity)
         if not open_choices:
-            missing.append(Missing(request, refused))
+            missing.append(Unplaced(request, refused))
             continue
         policy = _POLICIES[request.policy]
-        ranked = sorted(open_choices, key=lambda one: policy.rank(rooms, one))
+        ranked = sorted(open_choices, key=lambda choice: policy.rank(capacity, choice))
         best = ranked[0]
-        later = tuple(Rejection(one.parent.address, policy.later) for one in open_choices if one is not best)
-        placed[request.uuid] = Placement(tuple(ranked), policy.chosen(rooms, best), _in_order(refused + later))
-        rooms.take(best.parent, best.type, request.needs_room)
+        later = tuple(Rejection(choice.parent.address, policy.later) for choice in open_choices if choice is not best)
+        placed[request.key] = Placement(tuple(ranked), policy.chosen(capacity, best), _in_order(refused + later))
+        capacity.take(best.parent, best.type, request.is_active)
     return Placements(placed, tuple(missing))
 
 
-def _sifted(request: Request, rooms: Rooms) -> tuple[tuple[Rejection, ...], list[Choice]]:
+def _split_candidates(request: PlacementRequest, capacity: Capacity) -> tuple[tuple[Rejection, ...], list[Choice]]:
     """The candidates that can't take the device, and those that can, in address order."""
     refused: list[Rejection] = []
     open_choices: list[Choice] = []
     for parent in request.parents:
-        kind = request.kinds.get(parent.address)
-        reason = _why_not(request, parent, kind, rooms)
-        if kind is None or reason:
+        mdev_type = request.types.get(parent.address)
+        reason = _why_not(request, parent, mdev_type, capacity)
+        if mdev_type is None or reason:
             refused.append(Rejection(parent.address, reason))
         else:
-            open_choices.append(Choice(parent, kind))
+            open_choices.append(Choice(parent, mdev_type))
     return tuple(refused), open_choices
 
 
-def _why_not(request: Request, parent: Parent, kind: Optional[Type], rooms: Rooms) -> str:
-    if kind is None:
-        return f"does not offer type '{request.asked}'"
+def _why_not(request: PlacementRequest, parent: Parent, mdev_type: Optional[Type], capacity: Capacity) -> str:
+    if mdev_type is None:
+        return f"does not offer type '{request.requested_type}'"
     if request.numa_node is not None and parent.numa_node != request.numa_node:
         return f"is on NUMA node {'unknown' if parent.numa_node is None else parent.numa_node}, not {request.numa_node}"
-    return rooms.why_not(parent, kind) if request.needs_room else ""
+    return capacity.why_not(parent, mdev_type) if request.is_active else ""
 
 
 def _in_order(rejections: tuple[Rejection, ...]) -> tuple[Rejection, ...]:
-    return tuple(sorted(rejections, key=lambda one: address_key(one.parent)))
+    return tuple(sorted(rejections, key=lambda rejection: address_key(rejection.parent)))
 
 
-def no_room_for(missing: Sequence[Missing], of: int) -> NoRoom:
-    """One error for all devices that fit nowhere. of: how many devices are asked for in all."""
-    if of == 1:
-        return no_room(missing[0].request.asked, missing[0].rejected)
-    short: dict[tuple[str, str], list[Missing]] = {}
-    for one in sorted(missing, key=lambda each: (address_key(each.request.label), each.request.index)):
-        short.setdefault((one.request.label, one.request.asked), []).append(one)
-    lines = [f"{label}: {len(each)} of type '{asked}' too many" for (label, asked), each in short.items()]
-    rejected = distinct([rejection for one in missing for rejection in one.rejected])
+def no_capacity_for(missing: Sequence[Unplaced], active_count: int) -> NoRoom:
+    """One error for all devices that no candidate has room for. active_count: how many devices should be active."""
+    if active_count == 1:
+        return no_room(missing[0].request.requested_type, missing[0].rejected)
+    short: dict[tuple[str, str], list[Unplaced]] = {}
+    for device in sorted(missing, key=lambda unplaced: (address_key(unplaced.request.label), unplaced.request.index)):
+        short.setdefault((device.request.label, device.request.requested_type), []).append(device)
+    lines = [
+        f"{label}: {len(devices)} of type '{mdev_type}' do not fit" for (label, mdev_type), devices in short.items()
+    ]
+    rejected = distinct([rejection for device in missing for rejection in device.rejected])
     return NoRoom(
-        f"no room for {len(missing)} of the {of} devices that are to be active. {'; '.join(lines)}. "
-        f"{_each(rejected)}. Nothing was changed",
+        f"no room for {len(missing)} of the {active_count} devices that should be active. {'; '.join(lines)}. "
+        f"{_rejections_text(rejected)}. Nothing was changed",
         short=[
-            {"entry": label, "type": asked, "missing": len(each), "uuids": [one.request.uuid for one in each]}
-            for (label, asked), each in short.items()
+            {
+                "entry": label,
+                "type": mdev_type,
+                "missing": len(devices),
+                "uuids": [device.request.key for device in devices],
+            }
+            for (label, mdev_type), devices in short.items()
         ],
         rejected_parents=rejection_facts(rejected),
     )
 
 
-def no_room(asked: str, rejected: tuple[Rejection, ...]) -> NoRoom:
-    """Says of each candidate what it has left."""
+def no_room(requested_type: str, rejected: tuple[Rejection, ...]) -> NoRoom:
+    """The error for one device that no candidate has room for, with the reason of each."""
     return NoRoom(
-        f"no room for a device of type '{asked}'. {_each(rejected)}",
-        type=asked,
+        f"no room for a device of type '{requested_type}'. {_rejections_text(rejected)}",
+        type=requested_type,
         rejected_parents=rejection_facts(rejected),
     )
 
 
-def _each(rejected: Iterable[Rejection]) -> str:
-    return "; ".join(f"{one.parent}: {one.reason}" for one in rejected)
+def _rejections_text(rejected: Iterable[Rejection]) -> str:
+    return "; ".join(f"{rejection.parent}: {rejection.reason}" for rejection in rejected)
 
 
 def distinct(rejections: Iterable[Rejection]) -> tuple[Rejection, ...]:
@@ -263,14 +275,15 @@ def distinct(rejections: Iterable[Rejection]) -> tuple[Rejection, ...]:
 def rejected_in_the_end(
     planned: tuple[Rejection, ...], full: tuple[Rejection, ...], chosen: frozenset[str]
 ) -> tuple[Rejection, ...]:
-    """What was passed over once the devices are made. What turned out full is told instead of what was planned for it.
+    """The parents that were passed over, once the devices are created.
 
-    chosen: the parents that got a device otherwise than planned
+    full:   parents that turned out to be full: this reason replaces the planned one
+    chosen: parents that got a device that was planned for another parent
     """
-    known = {one.parent for one in full} | chosen
-    return _in_order(tuple(one for one in planned if one.parent not in known) + full)
+    known = {rejection.parent for rejection in full} | chosen
+    return _in_order(tuple(rejection for rejection in planned if rejection.parent not in known) + full)
 
 
 def rejection_facts(rejected: tuple[Rejection, ...]) -> list[dict[str, object]]:
     """The passed-over parents as results show them."""
-    return [{"parent": one.parent, "reason": one.reason} for one in rejected]
+    return [{"parent": rejection.parent, "reason": rejection.reason} for rejection in rejected]

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From what is wanted and what is there to the steps between. Pure: check mode, diff and real run share the plan.
+"""Plans the steps from the existing devices to the requested ones. Pure: check mode, diff and real runs share the plan.
 
-A device has two existences, in the kernel (active) and on disk (defined), and each can be wanted or not. Each device is
-looked at by itself first; those that need a parent are then placed all together.
+A device can exist in the kernel (active) and on disk (defined), and each can be requested or not. Each device is first
+planned by itself. Then all devices that need a parent are placed together.
 """
 
 from __future__ import annotations
@@ -14,178 +14,182 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Callable, Optional, Union
 
-from .._frameworks.drivers.ap_matrix import refuse_unreadable
-from .._model.addresses import device_nodedev
 from .._model.device_state import State
-from .._model.errors import InvalidInput, MdevError, Mismatch, in_use_error, removing_error, several
-from .._model.inventory import AP_API, MDEV, Attribute, Definition, Device, Drift, Inventory, LiveAttribute, noun_for
-from .._model.request import Wanted
+from .._model.errors import InvalidInput, MdevError, Mismatch, Problem, combine_errors
+from .._model.inventory import Attribute, Definition, Device, Drift, Inventory, LiveAttribute
+from .._model.refusals import in_use_error, pending_removal_error
+from .._model.request import DeviceRequest
 from .attributes import correction
-from .capacity import Rooms
-from .matching import candidates, types_meant
-from .placement import Choice, Placement, Request, no_room_for, place_all
+from .capacity import Capacity
+from .matching import ResolvedRequest, types_on
+from .placement import Choice, Placement, PlacementRequest, no_capacity_for, place_all
 from .steps import CreateDevice, Define, DevicePlan, Plan, RemoveDevice, Step, Undefine, WriteAttribute
 
 Live = Mapping[str, tuple[LiveAttribute, ...]]
 
 
 @dataclass(frozen=True)
-class _Unplaced:
-    """A device that needs a parent. finish: its plan, once it has one."""
+class _AwaitingPlacement:
+    """A device that needs a parent. with_placement: its plan, once it has one."""
 
-    request: Request
-    finish: Callable[[Placement], DevicePlan]
-    going: tuple[Step, ...] = ()
-
-
-_Draft = Union[DevicePlan, _Unplaced]
+    request: PlacementRequest
+    with_placement: Callable[[Placement], DevicePlan]
+    removals: tuple[Step, ...] = ()
 
 
-def plan_devices(wanted: Sequence[Wanted], inventory: Inventory, live: Optional[Live] = None) -> Plan:
-    """The plan for all devices together. live: what the wanted attributes of those that are active read as.
+_Draft = Union[DevicePlan, _AwaitingPlacement]
 
-    Everything is checked here, before anything is touched. Several problems are one error.
+
+def plan_devices(requests: Sequence[DeviceRequest], inventory: Inventory, live: Optional[Live] = None) -> Plan:
+    """The plan for all devices together. live: the values that active devices have for requested attributes, by key.
+
+    Everything is checked here, before anything is changed. Several problems are joined in one error.
     """
-    _refuse_twice(wanted)
-    drafts = _drafted(wanted, inventory, live or {})
-    rooms = Rooms(inventory)
+    _refuse_twice(requests)
+    drafts = _drafts(requests, inventory, live or {})
+    capacity = Capacity(inventory)
     for draft in drafts:
-        for step in draft.going:
+        for step in draft.removals:
             if isinstance(step, RemoveDevice):
-                rooms.free(step.device)
-    found = place_all([one.request for one in drafts if isinstance(one, _Unplaced)], rooms)
-    if found.missing:
-        raise no_room_for(found.missing, sum(one.active for one in wanted))
-    plans = (one if isinstance(one, DevicePlan) else one.finish(found.placed[one.request.uuid]) for one in drafts)
-    return Plan(tuple(replace(plan, label=one.label) for plan, one in zip(plans, wanted)))
+                capacity.free(step.device)
+    placements = place_all([draft.request for draft in drafts if isinstance(draft, _AwaitingPlacement)], capacity)
+    if placements.missing:
+        raise no_capacity_for(placements.missing, sum(request.active for request in requests))
+    plans = (
+        draft if isinstance(draft, DevicePlan) else draft.with_placement(placements.placed[draft.request.key])
+        for draft in drafts
+    )
+    return Plan(tuple(replace(plan, label=request.label) for plan, request in zip(plans, requests)))
 
 
-def _refuse_twice(wanted: Sequence[Wanted]) -> None:
-    seen: dict[str, Wanted] = {}
-    for one in wanted:
-        if one.uuid in seen:
+def _refuse_twice(requests: Sequence[DeviceRequest]) -> None:
+    labels: dict[str, str] = {}
+    for request in requests:
+        if request.key in labels:
             raise InvalidInput(
-                f"device {one.uuid} is asked for twice, by {seen[one.uuid].label} and by {one.label}. "
-                "Nothing was changed. Entries that are alike need names",
-                uuid=one.uuid,
+                f"device {request.key} is requested twice, by {labels[request.key]} and by {request.label}. "
+                "Nothing was changed. Give each of them a name of its own",
+                uuid=request.key,
             )
-        seen[one.uuid] = one
+        labels[request.key] = request.label
 
 
-def _drafted(wanted: Sequence[Wanted], inventory: Inventory, live: Live) -> list[_Draft]:
+def _drafts(requests: Sequence[DeviceRequest], inventory: Inventory, live: Live) -> list[_Draft]:
     drafts: list[_Draft] = []
-    problems: list[tuple[str, MdevError]] = []
-    for one in wanted:
+    problems: list[Problem] = []
+    for request in requests:
         try:
-            drafts.append(_draft(one, inventory, live.get(one.uuid, ())))
+            drafts.append(_plan_device(ResolvedRequest(request, inventory), live.get(request.key, ())))
         except MdevError as error:
-            problems.append((one.label, error))
+            problems.append(Problem(request.label, error))
     if problems:
-        raise several(problems)
+        raise combine_errors(problems)
     return drafts
 
 
-def _draft(wanted: Wanted, inventory: Inventory, live: tuple[LiveAttribute, ...]) -> _Draft:
-    device = inventory.device(wanted.uuid)
-    definitions = inventory.definitions_of(wanted.uuid)
-    if device is not None and device.removing and not (wanted.skip_in_use and not wanted.present):
-        raise removing_error(device, "somebody removed it while it was in use")
-    if not wanted.present:
-        return _plan_absent(wanted, inventory, device, definitions)
-    definition = _definition_meant(wanted, inventory, device, definitions)
-    before = State(device, definition)
+def _plan_device(resolved: ResolvedRequest, live: tuple[LiveAttribute, ...]) -> _Draft:
+    request, inventory = resolved.request, resolved.inventory
+    device = inventory.device(request.key)
+    definitions = inventory.definitions_of(request.key)
+    if device is not None and device.removing and not (request.skip_in_use and not request.present):
+        raise pending_removal_error(device, "somebody removed it while it was in use")
+    if not request.present:
+        return _plan_absent(resolved, device, definitions)
+    before = State(device, _matching_definition(resolved, device, definitions))
     if not before.exists:
-        return _new(wanted, inventory)
-    if not _agrees(wanted, inventory, before):
-        return _replacement(wanted, inventory, before)
-    return _correction(wanted, inventory, before, live)
+        return _plan_new(resolved)
+    if not _agrees(resolved, before):
+        return _plan_replacement(resolved, before)
+    return _plan_correction(resolved, before, live)
 
 
 def _plan_absent(
-    wanted: Wanted, inventory: Inventory, device: Optional[Device], definitions: tuple[Definition, ...]
+    resolved: ResolvedRequest, device: Optional[Device], definitions: tuple[Definition, ...]
 ) -> DevicePlan:
-    """Everything under the UUID goes, the device in the kernel first: that is what may be refused."""
+    """Everything with this key is removed, the device in the kernel first, because only this can be refused."""
+    request = resolved.request
     before = State(device, definitions[0] if definitions else None)
     steps: list[Step] = []
     if device is not None:
-        _refuse_other(wanted, inventory, State(device=device))
-        if wanted.skip_in_use and (device.users or device.removing):
-            return DevicePlan(wanted.uuid, before=before, after=before, left=device)
+        _refuse_other(resolved, State(device=device))
+        if request.skip_in_use and (device.users or device.removing):
+            return DevicePlan(request.key, before=before, after=before, skipped=device)
         _refuse_used(device)
-        steps.append(RemoveDevice(device, may_stay=wanted.skip_in_use))
+        steps.append(RemoveDevice(device, may_stay=request.skip_in_use))
     for definition in definitions:
-        _refuse_other(wanted, inventory, State(definition=definition))
+        _refuse_other(resolved, State(definition=definition))
         steps.append(Undefine(definition))
-    return DevicePlan(wanted.uuid, going=tuple(steps), before=before)
+    return DevicePlan(request.key, removals=tuple(steps), before=before)
 
 
-def _refuse_other(wanted: Wanted, inventory: Inventory, found: State) -> None:
-    if not _agrees(wanted, inventory, found, type_too=True):
-        raise _mismatch(found, wanted, "Nothing was removed. Correct type and parent, or leave them out")
+def _refuse_other(resolved: ResolvedRequest, existing: State) -> None:
+    if not _agrees(resolved, existing, type_too=True):
+        raise _mismatch(existing, resolved, "Nothing was removed. Correct type and parent, or leave them out")
 
 
-def _new(wanted: Wanted, inventory: Inventory) -> _Unplaced:
-    return _Unplaced(_request(wanted, inventory), lambda placement: _made(wanted, placement))
+def _plan_new(resolved: ResolvedRequest) -> _AwaitingPlacement:
+    request = resolved.request
+    return _AwaitingPlacement(_placement_request(resolved), lambda placement: _new_device(request, placement))
 
 
-def _request(wanted: Wanted, inventory: Inventory) -> Request:
-    parents = candidates(wanted.parents, inventory, wanted.excluded)
-    kinds = types_meant(wanted.type or "", parents)
-    if any(kind.device_api == AP_API for kind in kinds.values()):
-        refuse_unreadable(wanted.attributes or ())
-    return Request(
-        uuid=wanted.uuid,
-        asked=wanted.type or "",
+def _placement_request(resolved: ResolvedRequest) -> PlacementRequest:
+    request, parents, types = resolved.request, resolved.parents, resolved.types
+    for parent in parents:
+        mdev_type = types.get(parent.address)
+        rules = parent.framework.attribute_rules(mdev_type.device_api) if mdev_type is not None else None
+        if rules is not None:
+            rules.check(request.attributes or ())
+    return PlacementRequest(
+        key=request.key,
+        requested_type=request.type or "",
         parents=parents,
-        kinds=kinds,
-        policy=wanted.placement,
-        numa_node=wanted.numa_node,
-        needs_room=wanted.active,
-        label=wanted.label,
-        index=wanted.index,
+        types=types,
+        policy=request.placement,
+        numa_node=request.numa_node,
+        is_active=request.active,
+        label=request.label,
+        index=request.index,
     )
 
 
-def _made(wanted: Wanted, placement: Placement) -> DevicePlan:
-    return DevicePlan(
-        uuid=wanted.uuid,
-        coming=_creation(wanted, placement),
-        after=_expected(wanted, placement.choices[0]),
-        placement=placement if _chosen_here(wanted, placement) else None,
-    )
-
-
-def _creation(wanted: Wanted, placement: Placement) -> tuple[Step, ...]:
-    attributes = wanted.attributes or ()
+def _new_device(request: DeviceRequest, placement: Placement) -> DevicePlan:
+    choice = placement.choices[0]
+    definition = _definition_on(request, choice) if request.persistent else None
+    device = _expected_device(request.key, choice, request.attributes or ()) if request.active else None
     steps: list[Step] = []
-    if wanted.active:
-        steps.append(CreateDevice(wanted.uuid, placement.choices, attributes))
-    if wanted.persistent:
-        definition = _definition_on(wanted, placement.choices[0])
-        steps.append(Define(definition, follows=wanted.active))
-    return tuple(steps)
+    if request.active:
+        steps.append(CreateDevice(request.key, placement.choices, request.attributes or ()))
+    if definition is not None:
+        steps.append(Define(definition, follows=request.active))
+    return DevicePlan(
+        key=request.key,
+        additions=tuple(steps),
+        after=State(device, definition),
+        placement=placement if _was_chosen(request, placement) else None,
+    )
 
 
-def _replacement(wanted: Wanted, inventory: Inventory, before: State) -> _Unplaced:
-    if not wanted.recreate:
+def _plan_replacement(resolved: ResolvedRequest, before: State) -> _AwaitingPlacement:
+    request = resolved.request
+    if not request.recreate:
         raise _mismatch(
             before,
-            wanted,
+            resolved,
             "Nothing was changed. Give another uuid, correct type and parent, "
-            "or set recreate to true to replace it while nobody uses it",
+            "or set recreate=true to replace the device if it is not in use",
         )
-    going: list[Step] = []
+    removals: list[Step] = []
     if before.device is not None:
         _refuse_used(before.device)
-        going.append(RemoveDevice(before.device))
+        removals.append(RemoveDevice(before.device))
     if before.definition is not None:
-        going.append(Undefine(before.definition))
+        removals.append(Undefine(before.definition))
 
-    def finish(placement: Placement) -> DevicePlan:
+    def with_placement(placement: Placement) -> DevicePlan:
         drift = _place_drift(before, placement.choices[0])
-        return replace(_made(wanted, placement), going=tuple(going), before=before, drift=drift)
+        return replace(_new_device(request, placement), removals=tuple(removals), before=before, drift=drift)
 
-    return _Unplaced(_request(wanted, inventory), finish, tuple(going))
+    return _AwaitingPlacement(_placement_request(resolved), with_placement, tuple(removals))
 
 
 def _place_drift(before: State, choice: Choice) -> tuple[Drift, ...]:
@@ -193,46 +197,45 @@ def _place_drift(before: State, choice: Choice) -> tuple[Drift, ...]:
     return tuple(Drift(field, new, old) for field, new, old in pairs if new != old)
 
 
-def _correction(wanted: Wanted, inventory: Inventory, before: State, live: tuple[LiveAttribute, ...]) -> _Draft:
-    """The device is what was asked for, in the right place: only its states and settings may differ."""
-    definition = _wanted_definition(wanted, inventory, before)
-    defining = _define_steps(definition, before.definition, wanted)
-    done = DevicePlan(
-        uuid=wanted.uuid,
+def _plan_correction(resolved: ResolvedRequest, before: State, live: tuple[LiveAttribute, ...]) -> _Draft:
+    """The device has the requested type and parent. Only its states and attributes can differ."""
+    request = resolved.request
+    definition = _wanted_definition(resolved, before)
+    defining = _define_steps(definition, before.definition, request)
+    plan = DevicePlan(
+        key=request.key,
         before=before,
-        after=State(None, definition if wanted.persistent else None),
-        drift=_drift(wanted, definition, before),
+        after=State(None, definition if request.persistent else None),
+        drift=_drift(request, definition, before),
     )
     if before.device is None:
-        if wanted.active:
-            return _start(wanted, inventory, definition, replace(done, coming=defining))
-        return replace(done, coming=defining)
-    if not wanted.active:
+        plan = replace(plan, additions=defining)
+        return _plan_start(resolved, definition, plan) if request.active else plan
+    if not request.active:
         _refuse_used(before.device)
-        # What is to stay is stored before the rest goes.
-        return replace(done, going=(*defining, RemoveDevice(before.device)))
-    if wanted.fresh:
+        # The definition that stays is written before the device is removed.
+        return replace(plan, removals=(*defining, RemoveDevice(before.device)))
+    if request.recreate_active:
         _refuse_used(before.device)
-        return _start(
-            wanted, inventory, definition, replace(done, going=(RemoveDevice(before.device),), coming=defining)
-        )
-    if wanted.attributes is None:
-        return replace(done, coming=defining, after=replace(done.after, device=before.device))
-    correct = correction(before.device, wanted.attributes, live)
-    writes = tuple(WriteAttribute(correct.after, one, may_wait=wanted.persistent) for one in correct.changes)
+        plan = replace(plan, removals=(RemoveDevice(before.device),), additions=defining)
+        return _plan_start(resolved, definition, plan)
+    if request.attributes is None:
+        return replace(plan, additions=defining, after=replace(plan.after, device=before.device))
+    correct = correction(before.device, request.attributes, live)
+    writes = tuple(WriteAttribute(correct.after, change, may_wait=request.persistent) for change in correct.changes)
     return replace(
-        done,
-        coming=writes + defining,
+        plan,
+        additions=writes + defining,
         before=replace(before, device=correct.before),
-        after=replace(done.after, device=correct.after),
-        drift=done.drift + correct.drift,
+        after=replace(plan.after, device=correct.after),
+        drift=plan.drift + correct.drift,
     )
 
 
-def _start(wanted: Wanted, inventory: Inventory, definition: Definition, done: DevicePlan) -> _Unplaced:
-    """Starts a defined device where its definition says, with the attributes that it says."""
-    here = replace(
-        wanted,
+def _plan_start(resolved: ResolvedRequest, definition: Definition, plan: DevicePlan) -> _AwaitingPlacement:
+    """Starts a defined device with the parent, type and attributes of its definition."""
+    request = replace(
+        resolved.request,
         type=definition.type_id,
         parents=(definition.parent,),
         excluded=(),
@@ -240,88 +243,81 @@ def _start(wanted: Wanted, inventory: Inventory, definition: Definition, done: D
         attributes=definition.attributes,
     )
 
-    def finish(placement: Placement) -> DevicePlan:
-        # What may be refused comes first.
-        create = CreateDevice(wanted.uuid, placement.choices[:1], definition.attributes)
-        device = _expected_device(wanted.uuid, placement.choices[0], definition.attributes)
-        return replace(done, coming=(create, *done.coming), after=replace(done.after, device=device))
+    def with_placement(placement: Placement) -> DevicePlan:
+        # The step that can be refused comes first.
+        create = CreateDevice(request.key, placement.choices[:1], definition.attributes)
+        device = _expected_device(request.key, placement.choices[0], definition.attributes)
+        return replace(plan, additions=(create, *plan.additions), after=replace(plan.after, device=device))
 
-    return _Unplaced(_request(here, inventory), finish, done.going)
+    resolved = ResolvedRequest(request, resolved.inventory)
+    return _AwaitingPlacement(_placement_request(resolved), with_placement, plan.removals)
 
 
-def _define_steps(definition: Definition, before: Optional[Definition], wanted: Wanted) -> tuple[Step, ...]:
-    if not wanted.persistent:
+def _define_steps(definition: Definition, before: Optional[Definition], request: DeviceRequest) -> tuple[Step, ...]:
+    if not request.persistent:
         return (Undefine(before),) if before is not None else ()
     return () if definition == before else (Define(definition, before),)
 
 
-def _wanted_definition(wanted: Wanted, inventory: Inventory, before: State) -> Definition:
-    """The definition as it is to be; for a device that is not to be defined, the one to start it by."""
-    type_id, parent = before.type_id, before.parent
-    old = before.definition
-    if before.device is None and wanted.type is not None:
-        here = tuple(one for one in inventory.parents if one.address == parent)
-        type_id = types_meant(wanted.type, here)[parent].id if here else wanted.type
+def _wanted_definition(resolved: ResolvedRequest, before: State) -> Definition:
+    """The definition as it should be. A device that should not be defined is started with its values."""
+    request, old = resolved.request, before.definition
+    type_id = before.type_id
+    if before.device is None and request.type is not None:
+        parent = resolved.inventory.parent(before.parent)
+        type_id = types_on(request.type, (parent,))[before.parent].id if parent is not None else request.type
     return Definition(
-        uuid=wanted.uuid,
-        parent=parent,
+        id=before.id,
+        key=request.key,
+        parent=before.parent,
         type_id=type_id,
-        autostart=wanted.autostart,
-        attributes=before.attributes if wanted.attributes is None else wanted.attributes,
-        other=old.other if old is not None else (),
         framework=before.framework,
+        autostart=request.autostart,
+        attributes=before.attributes if request.attributes is None else request.attributes,
+        other=old.other if old is not None else (),
     )
 
 
-def _definition_meant(
-    wanted: Wanted, inventory: Inventory, device: Optional[Device], definitions: tuple[Definition, ...]
+def _matching_definition(
+    resolved: ResolvedRequest, device: Optional[Device], definitions: tuple[Definition, ...]
 ) -> Optional[Definition]:
-    """Of several definitions of one UUID the one of the active device, else one where it is wanted, else the first."""
+    """One of the definitions with this key: the active device's, or the first that agrees, or the first."""
     if not definitions:
         return None
     if device is not None:
-        return next((one for one in definitions if one.parent == device.parent), None)
-    meant = (one for one in definitions if _agrees(wanted, inventory, State(definition=one)))
-    return next(meant, definitions[0])
+        return next((stored for stored in definitions if stored.parent == device.parent), None)
+    agreeing = (stored for stored in definitions if _agrees(resolved, State(definition=stored)))
+    return next(agreeing, definitions[0])
 
 
-def _agrees(wanted: Wanted, inventory: Inventory, found: State, type_too: bool = False) -> bool:
-    """Whether what is there is on a parent that was asked for, and of the type that was.
+def _agrees(resolved: ResolvedRequest, existing: State, type_too: bool = False) -> bool:
+    """Whether the existing device is on a requested parent and has the requested type.
 
-    A definition alone may be of another type, it is corrected; type_too: not where it is to be removed.
-    Where the parent is not there now, nobody can tell which type a name means: the UUID then decides.
+    The type of a definition without a device can differ, because it will be corrected. type_too: compare it too, as
+    for a removal.
+    If the parent is missing now, a type name can't be resolved to an id, and the key is enough.
     """
-    type_id, address = found.type_id, found.parent
-    here = tuple(one for one in inventory.parents if one.address == address)
-    if wanted.parents and not _place_agrees(wanted.parents, inventory, address):
+    request, address = resolved.request, existing.parent
+    is_here = resolved.inventory.parent(address) is not None
+    if request.parents and address not in request.parents and not (is_here and address in resolved.named_parents):
         return False
-    if wanted.type is None or (found.device is None and not type_too):
+    if not is_here or request.type is None or (existing.device is None and not type_too):
         return True
-    if not here:
-        return True
-    kinds = types_meant(wanted.type, candidates(wanted.parents, inventory))
-    return address in kinds and kinds[address].id == type_id
+    types = resolved.named_types
+    return address in types and types[address].id == existing.type_id
 
 
-def _place_agrees(asked: tuple[str, ...], inventory: Inventory, address: str) -> bool:
-    if address in asked:
-        return True
-    if all(one.address != address for one in inventory.parents):
-        return False
-    return address in {one.address for one in candidates(asked, inventory)}
-
-
-def _drift(wanted: Wanted, definition: Definition, before: State) -> tuple[Drift, ...]:
+def _drift(request: DeviceRequest, definition: Definition, before: State) -> tuple[Drift, ...]:
     old = before.definition
-    found = [
-        _flag_drift("active", wanted.active, before.device is not None),
-        _flag_drift("defined", wanted.persistent, old is not None),
+    drift = [
+        _flag_drift("active", request.active, before.device is not None),
+        _flag_drift("defined", request.persistent, old is not None),
     ]
-    if wanted.persistent and old is not None:
-        found.append(_flag_drift("autostart", wanted.autostart, old.autostart))
-        found.append(_text_drift("defined type", definition.type_id, old.type_id))
-        found.append(_text_drift("defined attributes", _pairs(definition.attributes), _pairs(old.attributes)))
-    return tuple(one for one in found if one is not None)
+    if request.persistent and old is not None:
+        drift.append(_flag_drift("autostart", request.autostart, old.autostart))
+        drift.append(_text_drift("defined type", definition.type_id, old.type_id))
+        drift.append(_text_drift("defined attributes", _pairs(definition.attributes), _pairs(old.attributes)))
+    return tuple(difference for difference in drift if difference is not None)
 
 
 def _flag_drift(field: str, wanted: bool, actual: bool) -> Optional[Drift]:
@@ -333,47 +329,44 @@ def _text_drift(field: str, wanted: str, actual: str) -> Optional[Drift]:
 
 
 def _pairs(attributes: tuple[Attribute, ...]) -> str:
-    return ", ".join(f"{one.name}={one.value}" for one in attributes) or "none"
+    return ", ".join(f"{attribute.name}={attribute.value}" for attribute in attributes) or "none"
 
 
-def _chosen_here(wanted: Wanted, placement: Placement) -> bool:
-    """Whether this collection chose the parent, so that the others deserve a reason."""
-    return len(wanted.parents) != 1 or bool(placement.rejected)
+def _was_chosen(request: DeviceRequest, placement: Placement) -> bool:
+    """Whether this collection chose the parent. Then results give the reasons against the others."""
+    return len(request.parents) != 1 or bool(placement.rejected)
 
 
-def _expected(wanted: Wanted, choice: Choice) -> State:
-    return State(
-        _expected_device(wanted.uuid, choice, wanted.attributes or ()) if wanted.active else None,
-        _definition_on(wanted, choice) if wanted.persistent else None,
-    )
-
-
-def _definition_on(wanted: Wanted, choice: Choice) -> Definition:
-    return Definition(
-        uuid=wanted.uuid,
-        parent=choice.parent.address,
-        type_id=choice.type.id,
-        autostart=wanted.autostart,
-        attributes=wanted.attributes or (),
-        framework=choice.parent.framework,
-    )
-
-
-def _expected_device(uuid: str, choice: Choice, attributes: tuple[Attribute, ...]) -> Device:
+def _definition_on(request: DeviceRequest, choice: Choice) -> Definition:
     parent = choice.parent
-    return Device(
-        uuid=uuid,
+    return Definition(
+        id=parent.framework.device_id(request.key, parent.address),
+        key=request.key,
         parent=parent.address,
-        path=parent.device_path(uuid),
-        nodedev=device_nodedev(uuid, parent.address) if parent.framework == MDEV else parent.nodedev,
+        type_id=choice.type.id,
+        framework=parent.framework,
+        autostart=request.autostart,
+        attributes=request.attributes or (),
+    )
+
+
+def _expected_device(key: str, choice: Choice, attributes: tuple[Attribute, ...]) -> Device:
+    parent = choice.parent
+    device_id = parent.framework.device_id(key, parent.address)
+    return Device(
+        id=device_id,
+        key=key,
+        parent=parent.address,
+        path=parent.framework.device_path(parent.path, device_id),
+        nodedev=parent.framework.nodedev(device_id, parent.address),
         parent_nodedev=parent.nodedev,
+        framework=parent.framework,
         type_id=choice.type.id,
         type_name=choice.type.name,
         device_api=choice.type.device_api,
         numa_node=parent.numa_node,
         users=(),
         attributes=attributes,
-        framework=parent.framework,
     )
 
 
@@ -382,16 +375,18 @@ def _refuse_used(device: Device) -> None:
         raise in_use_error(device, "its VFIO node is open")
 
 
-def _mismatch(found: State, wanted: Wanted, advice: str) -> Mismatch:
-    asked_parent = " or ".join(wanted.parents) or "any parent"
-    where = "exists" if found.device is not None else "is defined"
-    name = f" ('{found.device.type_name}')" if found.device is not None and found.device.type_name else ""
+def _mismatch(existing: State, resolved: ResolvedRequest, advice: str) -> Mismatch:
+    request = resolved.request
+    requested_parents = " or ".join(request.parents) or "any parent"
+    verb = "exists" if existing.device is not None else "is defined"
+    type_name = existing.device.type_name if existing.device is not None else None
+    name = f" ('{type_name}')" if type_name else ""
     return Mismatch(
-        f"{noun_for(found.framework, wanted.uuid)} {where} as type {found.type_id}{name} on parent {found.parent}, "
-        f"but type {wanted.type or 'any'} on {asked_parent} was asked for. {advice}",
-        uuid=wanted.uuid,
-        type=found.type_id,
-        parent=found.parent,
-        wanted_type=wanted.type,
-        wanted_parents=list(wanted.parents),
+        f"{existing.framework.label(existing.id)} {verb} as type {existing.type_id}{name} on parent "
+        f"{existing.parent}, but type {request.type or 'any'} on {requested_parents} was requested. {advice}",
+        uuid=existing.uuid,
+        type=existing.type_id,
+        parent=existing.parent,
+        wanted_type=request.type,
+        wanted_parents=list(request.parents),
     )

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a plan is made of: steps, the devices that they are for, and what is told about them. Pure."""
+"""The parts of a plan: steps, the devices that they are for, and the facts that are reported about them. Pure."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from .placement import Choice, Placement, Rejection, distinct
 class CreateDevice:
     """Create a device on the first of the choices that takes it, with its attributes in order."""
 
-    uuid: str
+    key: str
     choices: tuple[Choice, ...]
     attributes: tuple[Attribute, ...] = ()
 
 
 @dataclass(frozen=True)
 class RemoveDevice:
-    """Remove an unused device from the kernel. may_stay: one that is used by now is left alone instead of an error."""
+    """Remove an unused device from the kernel. may_stay: if it is in use by then, it stays, and this is no error."""
 
     device: Device
     may_stay: bool = False
 
     @property
-    def uuid(self) -> str:
-        """Of which device."""
-        return self.device.uuid
+    def key(self) -> str:
+        """The device's key."""
+        return self.device.key
 
 
 @dataclass(frozen=True)
 class WriteAttribute:
     """Change an attribute of an active device.
 
-    may_wait: when the driver refuses, the definition has the new value, and it takes effect at the next start.
+    may_wait: if the driver refuses, this is no error: the definition has the new value for the next start.
     """
 
     device: Device
@@ -49,16 +49,16 @@ class WriteAttribute:
     may_wait: bool = False
 
     @property
-    def uuid(self) -> str:
-        """Of which device."""
-        return self.device.uuid
+    def key(self) -> str:
+        """The device's key."""
+        return self.device.key
 
 
 @dataclass(frozen=True)
 class Define:
-    """Write a definition, new or in place of the one before.
+    """Write a new definition or replace the one before.
 
-    follows: the parent and type are those that this run's CreateDevice ends up with.
+    follows: parent and type are taken from the device that this run creates.
     """
 
     definition: Definition
@@ -66,9 +66,9 @@ class Define:
     follows: bool = False
 
     @property
-    def uuid(self) -> str:
-        """Of which device."""
-        return self.definition.uuid
+    def key(self) -> str:
+        """The device's key."""
+        return self.definition.key
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ class Undefine:
     definition: Definition
 
     @property
-    def uuid(self) -> str:
-        """Of which device."""
-        return self.definition.uuid
+    def key(self) -> str:
+        """The device's key."""
+        return self.definition.key
 
 
 Step = Union[CreateDevice, RemoveDevice, WriteAttribute, Define, Undefine]
@@ -88,45 +88,48 @@ Step = Union[CreateDevice, RemoveDevice, WriteAttribute, Define, Undefine]
 
 @dataclass(frozen=True)
 class DevicePlan:
-    """What becomes of one device.
+    """The plan for one device.
 
-    going:     steps that take something away, done before any device is created, so that its room can be used
-    coming:    all others
-    drift:     what is not as wanted
-    placement: how its parent was chosen, where it was
-    left:      the device that was to go and stays, since it is in use
-    label:     what the operator calls it
+    key:       the key of its request
+    removals:  steps that remove something. They run before any device is created, so that their capacity can be used
+    additions: all other steps
+    drift:     how the device differs from the request
+    placement: how its parent was chosen, if it was
+    skipped:   the device that should be removed but stays because it is in use
+    label:     the name of the request in messages
     """
 
-    uuid: str
-    going: tuple[Step, ...] = ()
-    coming: tuple[Step, ...] = ()
+    key: str
+    removals: tuple[Step, ...] = ()
+    additions: tuple[Step, ...] = ()
     before: State = NOWHERE
     after: State = NOWHERE
     drift: tuple[Drift, ...] = ()
     placement: Optional[Placement] = None
-    left: Optional[Device] = None
+    skipped: Optional[Device] = None
     label: str = ""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All devices of a request, in its order."""
+    """The plans for all requested devices, in the order of the requests."""
 
     devices: tuple[DevicePlan, ...]
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """What to do, in order."""
+        """All steps, in the order in which they run."""
         return tuple(self._steps())
 
     def _steps(self) -> Iterator[Step]:
-        for one in self.devices:
-            yield from one.going
-        for one in self.devices:
-            yield from one.coming
+        for planned in self.devices:
+            yield from planned.removals
+        for planned in self.devices:
+            yield from planned.additions
 
     @property
     def rejected(self) -> tuple[Rejection, ...]:
-        """Why other parents were passed over, where parents were chosen."""
-        return distinct(each for one in self.devices if one.placement for each in one.placement.rejected)
+        """Why other parents were passed over, for all devices whose parent was chosen."""
+        return distinct(
+            rejection for planned in self.devices if planned.placement for rejection in planned.placement.rejected
+        )

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Does the steps of a plan. When one fails, what this run did before is taken back, last step first."""
+"""Does the steps of a plan. When one fails, what this run did before is rolled back, last step first."""
 
 from __future__ import annotations
 
@@ -10,178 +10,196 @@ from dataclasses import dataclass, field, replace
 from typing import Callable, Optional
 
 from .._frameworks.backends import Backends
-from .._frameworks.mdev.kernel import FULL_ERRNOS, WAIT_ERRNOS
+from .._frameworks.device_files import FULL_ERRNOS, WAIT_ERRNOS
+from .._host.signals import deferred_signals
 from .._model.device_state import State
-from .._model.errors import Fact, InUse, KernelRefused, MdevError
+from .._model.errors import Interrupted, InUse, KernelRefused, MdevError, Unexpected
 from .._model.inventory import Attribute, Definition, Device, Inventory
 from .._planning.placement import Choice, Rejection, no_room
 from .._planning.steps import CreateDevice, Define, Plan, RemoveDevice, Step, Undefine, WriteAttribute
 
-# One way back of its kind, with its device, and several of them, counted.
+# The ways back: one with its device, and several of a kind, counted.
 _REMOVING = ("removing the new {}", "removing {} new devices")
 _CREATING = ("creating the old {} again", "creating {} old devices again")
-_SETTING = ("setting an attribute of {} back", "setting {} attributes back")
+_SETTING = ("restoring an attribute of {}", "restoring {} attributes")
 _UNDEFINING = ("undefining {}", "undefining {} devices")
 _RESTORING = ("restoring the definition of {}", "restoring {} definitions")
 
 
 @dataclass(frozen=True)
-class _Undo:
-    words: tuple[str, str]
+class _UndoStep:
+    texts: tuple[str, str]
     device: str
     do: Callable[[], object]
 
     @property
     def name(self) -> str:
-        return self.words[0].format(self.device)
+        return self.texts[0].format(self.device)
 
 
 @dataclass
 class Applied:
     """What came of a plan: the devices in both existences, what was done, what turned out otherwise.
 
-    rejected: parents that turned out full though they promised room
+    states:   by the key of the request
+    rejected: parents that turned out full though they promised capacity
     waiting:  attributes that the driver does not let change now; their definition has the new value
-    left:     devices that were to go and stay, since they are in use by now
+    skipped:  devices that should go and stay, since they are in use meanwhile, by key
     """
 
     states: dict[str, State]
     done: list[Step] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
     waiting: list[Attribute] = field(default_factory=list)
-    left: dict[str, Device] = field(default_factory=dict)
+    skipped: dict[str, Device] = field(default_factory=dict)
 
 
 @dataclass
-class _Run:
-    """A run under way. full: parents that turned out to have no room for a type, which nothing gives back meanwhile."""
+class _Progress:
+    """A plan under way. full: parents that turned out to have no room for a type, which nothing gives back."""
 
     backends: Backends
     inventory: Inventory
     applied: Applied
-    undo: list[_Undo] = field(default_factory=list)
+    undo: list[_UndoStep] = field(default_factory=list)
     full: dict[tuple[str, str], Rejection] = field(default_factory=dict)
 
 
 def apply_plan(plan: Plan, backends: Backends, inventory: Inventory) -> Applied:
-    """Does all steps, or none that lasts."""
-    run = _Run(backends, inventory, Applied({one.uuid: one.before for one in plan.devices}))
-    labels = {one.uuid: one.label for one in plan.devices}
-    for step in plan.steps:
-        try:
-            _DO[type(step)](step, run)
-        except MdevError as error:
-            raise _taken_back(error, labels[step.uuid], run.undo) from error
-    return run.applied
+    """Does all steps, or none that lasts: whatever is raised, and a signal too, rolls back what was done."""
+    applied = Applied({planned.key: planned.before for planned in plan.devices})
+    progress = _Progress(backends, inventory, applied)
+    labels = {planned.key: planned.label for planned in plan.devices}
+    with deferred_signals() as signals:
+        for step in plan.steps:
+            try:
+                if signals.pending is not None:
+                    raise Interrupted(f"the run was ended by signal {signals.pending.name}")
+                _DO[type(step)](step, progress)
+            except Exception as error:
+                known = error if isinstance(error, MdevError) else Unexpected.from_exception(error)
+                raise _rolled_back(known, labels[step.key], progress.undo) from error
+    return applied
 
 
-def _create(step: CreateDevice, run: _Run) -> None:
-    device = _create_on_first_taker(step, run)
-    run.undo.append(_Undo(_REMOVING, device.words, lambda: run.backends.of(device).remove(device)))
-    _done(step, run, device=replace(device, users=(), attributes=step.attributes))
+def _create(step: CreateDevice, progress: _Progress) -> None:
+    device = _create_on_first_taker(step, progress)
+    backend = progress.backends.of(device)
+    progress.undo.append(_UndoStep(_REMOVING, device.label, lambda: backend.remove(device)))
+    _done(step, progress, device=replace(device, users=(), attributes=step.attributes))
 
 
-def _create_on_first_taker(step: CreateDevice, run: _Run) -> Device:
-    """A parent that is full though it promised room is left for the next one: other types may share its room."""
+def _create_on_first_taker(step: CreateDevice, progress: _Progress) -> Device:
+    """A parent that is full though it promised capacity is left for the next one: other types may share it."""
     for choice in step.choices:
-        device = _created(choice, step, run)
+        device = _created(choice, step, progress)
         if device is not None:
             return device
-    rejected = tuple(run.full[one.parent.address, one.type.id] for one in step.choices)
+    rejected = tuple(progress.full[choice.parent.address, choice.type.id] for choice in step.choices)
     raise no_room(step.choices[0].type.id, rejected)
 
 
-def _created(choice: Choice, step: CreateDevice, run: _Run) -> Optional[Device]:
-    """The new device, or None where the parent has no room by now: each creation may take it from other types."""
+def _created(choice: Choice, step: CreateDevice, progress: _Progress) -> Optional[Device]:
+    """The new device, or None if the parent has no room now: each creation may take it from other types."""
     address, type_id = choice.parent.address, choice.type.id
-    if (address, type_id) in run.full:
+    backend = progress.backends.of(choice.parent)
+    if (address, type_id) in progress.full:
         return None
-    if run.backends.of(choice.parent).available_instances(choice.parent, type_id) == 0:
-        _note_full(address, type_id, f"has 0 of {type_id} left by now, though it promised room", run)
+    if backend.available_instances(choice.parent, type_id) == 0:
+        reason = f"has no instance of {type_id} left: its capacity changed while this run was working"
+        _note_full(address, type_id, reason, progress)
         return None
     try:
-        return run.backends.of(choice.parent).create(choice.parent, type_id, step.uuid, step.attributes)
+        return backend.create(choice.parent, type_id, step.key, step.attributes)
     except KernelRefused as error:
-        attribute_failed = error.facts.get("attribute") is not None
-        if len(step.choices) == 1 or attribute_failed or error.facts.get("errno") not in FULL_ERRNOS:
+        if len(step.choices) == 1 or error.attribute is not None or error.errno not in FULL_ERRNOS:
             raise
-        _note_full(address, type_id, error.message, run)
+        _note_full(address, type_id, error.message, progress)
         return None
 
 
-def _note_full(address: str, type_id: str, reason: str, run: _Run) -> None:
-    run.full[address, type_id] = Rejection(address, reason)
-    run.applied.rejected.append(run.full[address, type_id])
+def _note_full(address: str, type_id: str, reason: str, progress: _Progress) -> None:
+    progress.full[address, type_id] = Rejection(address, reason)
+    progress.applied.rejected.append(progress.full[address, type_id])
 
 
-def _remove(step: RemoveDevice, run: _Run) -> None:
+def _remove(step: RemoveDevice, progress: _Progress) -> None:
     device = step.device
+    backend = progress.backends.of(device)
     try:
-        run.backends.of(device).remove(device)
+        backend.remove(device)
     except InUse:
         if not step.may_stay:
             raise
-        run.applied.left[device.uuid] = device
+        progress.applied.skipped[step.key] = device
         return
-    parent = run.inventory.parent(device.parent)
-    if parent is not None and device.type_id is not None:
-        again = (parent, device.type_id, device.uuid, _stored_attributes(device, run.inventory))
-        run.undo.append(_Undo(_CREATING, device.words, lambda: run.backends.of(device).create(*again)))
-    _done(step, run, device=None)
+    parent, type_id = progress.inventory.parent(device.parent), device.type_id
+    if parent is not None and type_id is not None:
+        attributes = _known_attributes(device, progress.inventory)
+        again = (parent, type_id, device.key, attributes)
+        progress.undo.append(_UndoStep(_CREATING, device.label, lambda: backend.create(*again)))
+    _done(step, progress, device=None)
 
 
-def _stored_attributes(device: Device, inventory: Inventory) -> tuple[Attribute, ...]:
-    """What is known of a device's attributes: those that the kernel tells, else those of its definition."""
-    mine = (one for one in inventory.definitions_of(device.uuid) if one.parent == device.parent)
-    return device.attributes or next((one.attributes for one in mine), ())
+def _known_attributes(device: Device, inventory: Inventory) -> tuple[Attribute, ...]:
+    """What is known of a device's attributes: those that the kernel reports, else those of its definition."""
+    own = (stored for stored in inventory.definitions_of(device.key) if stored.parent == device.parent)
+    return device.attributes or next((stored.attributes for stored in own), ())
 
 
-def _write(step: WriteAttribute, run: _Run) -> None:
+def _write(step: WriteAttribute, progress: _Progress) -> None:
+    backend = progress.backends.of(step.device)
     try:
-        run.backends.of(step.device).write_attribute(step.device, step.change.write)
+        backend.write_attribute(step.device, step.change.write)
     except KernelRefused as error:
-        if not (step.may_wait and error.facts.get("errno") in WAIT_ERRNOS):
+        if not (step.may_wait and error.errno in WAIT_ERRNOS):
             raise
-        run.applied.waiting.append(step.change.write)
+        progress.applied.waiting.append(step.change.write)
         return
-    backend = run.backends.of(step.device)
-    run.undo.append(_Undo(_SETTING, step.device.words, lambda: backend.write_attribute(step.device, step.change.undo)))
-    _done(step, run, device=step.device)
+    undo = _UndoStep(_SETTING, step.device.label, lambda: backend.write_attribute(step.device, step.change.undo))
+    progress.undo.append(undo)
+    _done(step, progress, device=step.device)
 
 
-def _define(step: Define, run: _Run) -> None:
-    made = run.applied.states[step.uuid].device
-    definition = step.definition
-    if step.follows and made is not None:
-        type_id = made.type_id or definition.type_id
-        definition = replace(definition, parent=made.parent, type_id=type_id, framework=made.framework)
-    backend = run.backends.of(definition)
-    backend.define(definition, step.before)
-    before = step.before
+def _define(step: Define, progress: _Progress) -> None:
+    definition, before = step.definition, step.before
+    device = progress.applied.states[step.key].device
+    if step.follows and device is not None:
+        definition = replace(
+            definition,
+            id=device.id,
+            parent=device.parent,
+            type_id=device.type_id or definition.type_id,
+            framework=device.framework,
+        )
+    backend = progress.backends.of(definition)
+    backend.define(definition, before)
     if before is None:
-        run.undo.append(_Undo(_UNDEFINING, definition.words, lambda: backend.undefine(definition)))
+        progress.undo.append(_UndoStep(_UNDEFINING, definition.label, lambda: backend.undefine(definition)))
     else:
-        run.undo.append(_Undo(_RESTORING, before.words, lambda: backend.define(before, definition)))
-    _stored(replace(step, definition=definition), run, definition)
+        progress.undo.append(_UndoStep(_RESTORING, before.label, lambda: backend.define(before, definition)))
+    _stored(replace(step, definition=definition), progress, definition)
 
 
-def _undefine(step: Undefine, run: _Run) -> None:
-    if step.uuid in run.applied.left:
+def _undefine(step: Undefine, progress: _Progress) -> None:
+    if step.key in progress.applied.skipped:
         return
-    backend, restored = run.backends.of(step.definition), step.definition
-    backend.undefine(restored)
-    run.undo.append(_Undo(_RESTORING, restored.words, lambda: backend.define(restored, None)))
-    _stored(step, run, None)
+    backend, definition = progress.backends.of(step.definition), step.definition
+    backend.undefine(definition)
+    progress.undo.append(_UndoStep(_RESTORING, definition.label, lambda: backend.define(definition, None)))
+    _stored(step, progress, None)
 
 
-def _stored(step: Step, run: _Run, definition: Optional[Definition]) -> None:
-    run.applied.states[step.uuid] = replace(run.applied.states[step.uuid], definition=definition)
-    run.applied.done.append(step)
+def _stored(step: Step, progress: _Progress, definition: Optional[Definition]) -> None:
+    applied = progress.applied
+    applied.states[step.key] = replace(applied.states[step.key], definition=definition)
+    applied.done.append(step)
 
 
-def _done(step: Step, run: _Run, device: Optional[Device]) -> None:
-    run.applied.states[step.uuid] = replace(run.applied.states[step.uuid], device=device)
-    run.applied.done.append(step)
+def _done(step: Step, progress: _Progress, device: Optional[Device]) -> None:
+    applied = progress.applied
+    applied.states[step.key] = replace(applied.states[step.key], device=device)
+    applied.done.append(step)
 
 
 _DO: dict[type, Callable[..., None]] = {
@@ -193,30 +211,27 @@ _DO: dict[type, Callable[..., None]] = {
 }
 
 
-def _taken_back(error: MdevError, label: str, undo: list[_Undo]) -> MdevError:
+def _rolled_back(error: MdevError, label: str, undo: list[_UndoStep]) -> MdevError:
     """The error, with what it is about and what became of the steps before it."""
-    done: list[_Undo] = []
+    done: list[_UndoStep] = []
     failed: list[str] = []
-    for one in reversed(undo):
+    for step in reversed(undo):
         try:
-            one.do()
-            done.append(one)
-        except MdevError as problem:
-            failed.append(f"{one.name} failed: {problem.message}")
-    parts = [f"{label}: {error.message}" if label else error.message]
+            step.do()
+            done.append(step)
+        except Exception as problem:
+            failed.append(f"{step.name} failed: {problem}")
+    after = ""
     if done:
-        parts.append("Taken back by " + ", then ".join(_counted(done)))
+        after += ". Rolled back by " + ", then ".join(_counted(done))
     if failed:
-        parts.append("NOT taken back: " + "; ".join(failed))
-    facts: dict[str, Fact] = dict(error.facts)
-    if undo:
-        facts["taken_back"] = not failed
-    return type(error)(". ".join(parts), **facts)
+        after += ". NOT rolled back: " + "; ".join(failed)
+    return error.extended(f"{label}: " if label else "", after, rolled_back=not failed if undo else None)
 
 
-def _counted(done: list[_Undo]) -> list[str]:
-    """What was done, each kind once."""
-    kinds: dict[tuple[str, str], list[_Undo]] = {}
-    for one in done:
-        kinds.setdefault(one.words, []).append(one)
-    return [each[0].name if len(each) == 1 else words[1].format(len(each)) for words, each in kinds.items()]
+def _counted(done: list[_UndoStep]) -> list[str]:
+    """What was done, each kind of step once."""
+    groups: dict[tuple[str, str], list[_UndoStep]] = {}
+    for step in done:
+        groups.setdefault(step.texts, []).append(step)
+    return [steps[0].name if len(steps) == 1 else texts[1].format(len(steps)) for texts, steps in groups.items()]

@@ -2,18 +2,26 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The arguments that modules share, and what they mean: parameters in, values of the core out."""
+"""The arguments that modules share, and their values: parameters in, values of the core out."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from .._host.paths import HostPaths
+from .._host.paths import DEFINITIONS_PATH, Host
 from .._host.reader import machine_id
 from .._model.addresses import parse_uuid
 from .._model.errors import InvalidInput
-from .._model.identity import Owner
-from .._model.request import FIRST, PLACEMENTS, Wanted, checked_attributes, checked_parents
+from .._model.identity import UuidNamespace
+from .._model.request import (
+    FIRST,
+    PLACEMENTS,
+    DeviceRequest,
+    checked_attributes,
+    checked_name,
+    checked_parents,
+)
 
 Spec = dict[str, dict[str, Any]]
 
@@ -21,15 +29,26 @@ SYSFS_ARGUMENTS: Spec = {"sysfs_path": {"type": "path", "default": "/sys"}}
 
 HOST_ARGUMENTS: Spec = {
     **SYSFS_ARGUMENTS,
-    "definitions_path": {"type": "path", "default": "/etc/mdevctl.d"},
+    "definitions_path": {"type": "path", "default": DEFINITIONS_PATH},
 }
 
-IDENTITY_ARGUMENTS: Spec = {
+BACKENDS = ("auto", "sysfs", "mdevctl", "libvirt")
+
+BACKEND_ARGUMENTS: Spec = {
+    "backend": {"type": "str", "choices": list(BACKENDS), "default": "auto"},
+    "uri": {"type": "str", "default": "qemu:///system"},
+    "lock_timeout": {"type": "float", "default": 60},
+}
+
+# For modules whose devices may need parents that are still on their way.
+WAIT_ARGUMENTS: Spec = {"wait_timeout": {"type": "float", "default": 0}}
+
+NAMESPACE_ARGUMENTS: Spec = {
     "name_scope": {"type": "str", "choices": ["host", "global"], "default": "host"},
 }
 
 # Where a device may go.
-PLACE_ARGUMENTS: Spec = {
+PLACEMENT_ARGUMENTS: Spec = {
     "parent": {"type": "str"},
     "parents": {"type": "list", "elements": "str"},
     "exclude_parents": {"type": "list", "elements": "str", "default": []},
@@ -40,7 +59,7 @@ PLACE_ARGUMENTS: Spec = {
 # What may be said once for all entries of a set.
 COMMON_ARGUMENTS: Spec = {
     "type": {"type": "str"},
-    **PLACE_ARGUMENTS,
+    **PLACEMENT_ARGUMENTS,
     "attributes": {
         "type": "list",
         "elements": "dict",
@@ -67,38 +86,40 @@ ENTRY_ARGUMENTS: Spec = {
 }
 
 
-def pattern(params: dict[str, Any]) -> Wanted:
-    """One device as asked for. Its UUID is empty where none is given."""
+def device_request(params: Mapping[str, Any]) -> DeviceRequest:
+    """One device as requested by options. Its key is empty if no UUID is given."""
     present = params["state"] == "present"
     if present and not (params["active"] or params["persistent"]):
         raise InvalidInput(
-            "active: false with persistent: false asks for a device that is nowhere. Use state: absent to remove it",
+            "active=false and persistent=false contradict state=present. To remove the device, use state=absent",
             option="active",
         )
     persistent = present and params["persistent"]
     pairs = params["attributes"]
-    return Wanted(
-        uuid=parse_uuid(params["uuid"]) if params["uuid"] is not None else "",
+    return DeviceRequest(
+        key=parse_uuid(params["uuid"]) if params["uuid"] is not None else "",
+        name=checked_name(params["name"]),
         active=present and params["active"],
         persistent=persistent,
         autostart=persistent and params["autostart"],
         type=params["type"] or None,
-        attributes=None if pairs is None else checked_attributes([(one["name"], one["value"]) for one in pairs]),
+        attributes=None if pairs is None else checked_attributes([(pair["name"], pair["value"]) for pair in pairs]),
         recreate=params["recreate"],
-        **place(params),
+        **placement_options(params),
     )
 
 
-def place(params: dict[str, Any]) -> dict[str, Any]:
-    """Where a device may go, as the fields of what is asked for."""
+def placement_options(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a device may go, as the fields of a request."""
+    parents = [params["parent"]] if params["parent"] is not None else params["parents"] or []
     return {
-        "parents": checked_parents([params["parent"]] if params["parent"] is not None else params["parents"] or []),
+        "parents": checked_parents(parents),
         "excluded": checked_parents(params["exclude_parents"]),
         "placement": params["placement"],
         "numa_node": params["numa_node"],
     }
 
 
-def owner(params: dict[str, Any], set_name: str = "") -> Owner:
+def uuid_namespace(params: Mapping[str, Any], host: Host, set_name: str = "") -> UuidNamespace:
     """Whose UUIDs are derived."""
-    return Owner(machine_id(HostPaths(params["sysfs_path"])) if params["name_scope"] == "host" else "", set_name)
+    return UuidNamespace(machine_id(host) if params["name_scope"] == "host" else "", set_name)

@@ -12,14 +12,17 @@ from typing import Optional, Union
 from .._model.device_state import State
 from .._model.inventory import Attribute, Definition, Device
 from .._planning.steps import CreateDevice, Define, DevicePlan, RemoveDevice, Step, Undefine
-from .results import Result, shown_uuid
+from .results import Result
 
 
 def action_results(step: Step, device: Optional[Device]) -> list[Result]:
     """What a step does, in order. device: where a new device went, once that is known."""
     if isinstance(step, CreateDevice):
-        made = device or _meant(step)
-        return [_action("create", made), *(_action("write_attribute", made, one) for one in step.attributes)]
+        target = device or _planned_device(step)
+        return [
+            _action("create", target),
+            *(_action("write_attribute", target, attribute) for attribute in step.attributes),
+        ]
     if isinstance(step, RemoveDevice):
         return [_action("remove", step.device)]
     if isinstance(step, Define):
@@ -29,17 +32,18 @@ def action_results(step: Step, device: Optional[Device]) -> list[Result]:
     return [_action("write_attribute", step.device, step.change.write)]
 
 
-def _meant(step: CreateDevice) -> Definition:
+def _planned_device(step: CreateDevice) -> Definition:
     first = step.choices[0]
-    return Definition(step.uuid, first.parent.address, first.type.id, framework=first.parent.framework)
+    framework, address = first.parent.framework, first.parent.address
+    return Definition(framework.device_id(step.key, address), address, first.type.id, framework)
 
 
-def _action(action: str, at: Union[Device, Definition], attribute: Optional[Attribute] = None) -> Result:
+def _action(action: str, target: Union[Device, Definition], attribute: Optional[Attribute] = None) -> Result:
     return {
         "action": action,
-        "uuid": shown_uuid(at.framework, at.uuid),
-        "parent": at.parent,
-        "type": at.type_id,
+        "uuid": target.uuid,
+        "parent": target.parent,
+        "type": target.type_id,
         "attribute": attribute.name if attribute is not None else None,
         "value": attribute.value if attribute is not None else None,
     }
@@ -63,11 +67,11 @@ def diff_results(changes: Iterable[tuple[State, State]]) -> Result:
 def placement_result(planned: DevicePlan, after: State) -> Result:
     """Which parent a device got, and why this one."""
     placement = planned.placement
-    meant = placement.choices[0].parent.address if placement is not None else after.parent
+    first = placement.choices[0].parent.address if placement is not None else after.parent
     reason = placement.reason if placement is not None else ""
-    if after.parent != meant:
-        reason = f"the next candidate, since {meant} turned out full"
-    return {"uuid": shown_uuid(after.framework, planned.uuid), "parent": after.parent, "reason": reason}
+    if after.parent != first:
+        reason = f"the next candidate, since {first} turned out full"
+    return {"uuid": after.uuid, "parent": after.parent, "reason": reason}
 
 
 def _diff_side(state: State) -> Result:
@@ -75,7 +79,7 @@ def _diff_side(state: State) -> Result:
         return {}
     device, definition = state.device, state.definition
     return {
-        "uuid": shown_uuid(state.framework, state.uuid),
+        "uuid": state.uuid,
         "parent": state.parent,
         "type": state.type_id,
         "active": device is not None,
@@ -88,4 +92,4 @@ def _diff_side(state: State) -> Result:
 
 
 def _pairs(attributes: tuple[Attribute, ...]) -> list[str]:
-    return [f"{one.name}={one.value}" for one in attributes]
+    return [f"{attribute.name}={attribute.value}" for attribute in attributes]

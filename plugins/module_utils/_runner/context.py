@@ -2,29 +2,19 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What modules that change a host are to do, and how: their common arguments and what these mean."""
+"""What a run does, and how: the common arguments of modules that change a host, and their values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
-from .._frameworks.backends import CHOICES
-from .._host.autostart import require_starter
-from .._host.definitions import DefinitionFiles
-from .._host.paths import HostPaths
+from .._host.paths import Host
 from .._model.inventory import Inventory
-from .._model.request import Wanted
+from .._model.request import DeviceRequest
 
-BACKEND_ARGUMENTS: dict[str, dict[str, Any]] = {
-    "backend": {"type": "str", "choices": list(CHOICES), "default": "auto"},
-    "uri": {"type": "str", "default": "qemu:///system"},
-    "lock_timeout": {"type": "float", "default": 60},
-}
-
-# For modules that are asked for devices whose parents may still be on their way.
-WAIT_ARGUMENTS: dict[str, dict[str, Any]] = {"wait_seconds": {"type": "float", "default": 0}}
+Requests = Callable[[Inventory], Sequence[DeviceRequest]]
 
 
 class Journal:
@@ -37,44 +27,46 @@ class Journal:
         """After the last step."""
 
     def fail(self) -> None:
-        """After a failed step, once all others are taken back."""
+        """After a failed step, once all others are rolled back."""
 
 
 @dataclass(frozen=True)
-class Job:
+class RunContext:
     """What to do and where.
 
-    wanted:       the devices, which may depend on what the host holds
-    wait_seconds: how long to wait for parents, types and room that are not there
+    requests:     the devices, which may depend on what the host holds
+    autostart:    whether something must start devices at boot
+    lock_timeout: seconds to wait for another run
+    wait_timeout: seconds to wait for parents, types and capacity that are not there
     """
 
-    paths: HostPaths
-    files: DefinitionFiles
-    wanted: Callable[[Inventory], Sequence[Wanted]]
+    host: Host
+    requests: Requests
+    autostart: bool
     backend: str
     uri: str
-    lock_seconds: float
-    wait_seconds: float = 0
+    lock_timeout: float
+    wait_timeout: float = 0
     journal: Journal = field(default_factory=Journal)
 
-
-def job(
-    params: dict[str, Any],
-    wanted: Callable[[Inventory], Sequence[Wanted]],
-    autostart: bool,
-    journal: Optional[Journal] = None,
-) -> Job:
-    """What to do and where. autostart: whether something must start devices at boot."""
-    paths = HostPaths(params["sysfs_path"])
-    if autostart:
-        require_starter(paths)
-    return Job(
-        paths=paths,
-        files=DefinitionFiles(params["definitions_path"]),
-        wanted=wanted,
-        backend=params["backend"],
-        uri=params["uri"],
-        lock_seconds=params["lock_timeout"],
-        wait_seconds=params.get("wait_seconds", 0),
-        journal=journal or Journal(),
-    )
+    @classmethod
+    def from_params(
+        cls,
+        params: Mapping[str, Any],
+        host: Host,
+        requests: Requests,
+        autostart: bool,
+        journal: Optional[Journal] = None,
+        wait_timeout: float = 0,
+    ) -> RunContext:
+        """What a module's parameters say about the run. wait_timeout: if the module waits before it plans."""
+        return cls(
+            host=host,
+            requests=requests,
+            autostart=autostart,
+            backend=params["backend"],
+            uri=params["uri"],
+            lock_timeout=params["lock_timeout"],
+            wait_timeout=wait_timeout,
+            journal=journal or Journal(),
+        )

@@ -7,17 +7,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
 from .._model.addresses import address_key
 from .._model.device_state import State
-from .._model.errors import used_by
-from .._model.inventory import MDEV, VENDOR_VFIO, Device, Drift, Inventory, Parent, Type
-
-if TYPE_CHECKING:
-    from .._info.capacity_answers import Fit
-
+from .._model.inventory import Attribute, Device, Drift, Inventory, Parent, Type
+from .._model.refusals import used_by
 
 Result = dict[str, Any]
 
@@ -32,34 +27,37 @@ def device_result(
     """One device in both existences. xml: as a node device, hostdev_xml: as a guest gets it."""
     device, definition = state.device, state.definition
     parent = inventory.parent(state.parent)
-    kind = parent.type(state.type_id) if parent is not None else None
+    mdev_type = parent.type(state.type_id) if parent is not None else None
     return {
-        "uuid": shown_uuid(state.framework, state.uuid),
+        "uuid": state.uuid,
         "nodedev": device.nodedev if device is not None else state.nodedev,
-        "framework": state.framework,
+        "framework": state.framework.name,
         "parent": state.parent,
         "parent_nodedev": parent.nodedev if parent is not None else None,
         "type": state.type_id or None,
-        "type_name": kind.name if kind is not None else None,
-        "device_api": kind.device_api if kind is not None else None,
+        "type_name": mdev_type.name if mdev_type is not None else None,
+        "device_api": mdev_type.device_api if mdev_type is not None else None,
         "active": device is not None and not device.removing,
         "defined": definition is not None,
         "autostart": definition is not None and definition.autostart,
         "removing": device is not None and device.removing,
-        "attributes": [{"name": one.name, "value": one.value} for one in state.attributes],
+        "attributes": attribute_results(state.attributes),
         "iommu_group": device.iommu_group if device is not None else None,
         "numa_node": parent.numa_node if parent is not None else None,
         "in_use": _in_use(device),
         "used_by": used_by(device) if device is not None else [],
-        "drift": [{"field": one.field, "wanted": one.wanted, "actual": one.actual} for one in drift],
+        "drift": [
+            {"field": difference.field, "wanted": difference.wanted, "actual": difference.actual}
+            for difference in drift
+        ],
         "xml": xml,
         "hostdev_xml": hostdev_xml,
     }
 
 
-def shown_uuid(framework: str, uuid: str) -> Optional[str]:
-    """A vGPU under the vendor's own framework has none: it is known by its function."""
-    return uuid if framework == MDEV else None
+def attribute_results(attributes: tuple[Attribute, ...]) -> list[Result]:
+    """Attributes, in their order."""
+    return [{"name": attribute.name, "value": attribute.value} for attribute in attributes]
 
 
 def _in_use(device: Optional[Device]) -> Optional[bool]:
@@ -71,9 +69,10 @@ def _in_use(device: Optional[Device]) -> Optional[bool]:
 def parent_result(parent: Parent, inventory: Inventory, xml: Optional[str] = None) -> Result:
     """One parent with its types and the UUIDs of the devices on it, active or defined."""
     devices, definitions = inventory.devices_on(parent.address), inventory.definitions_on(parent.address)
-    active = Counter(one.type_id for one in devices)
-    defined = Counter(one.type_id for one in definitions)
-    uuids = {one.uuid for one in devices} | {one.uuid for one in definitions}
+    active = Counter(device.type_id for device in devices)
+    defined = Counter(definition.type_id for definition in definitions)
+    uuids = {device.uuid for device in devices} | {definition.uuid for definition in definitions}
+    current = next((device.type_id for device in devices), None) if parent.framework.parent_is_device else None
     return {
         "address": parent.address,
         "nodedev": parent.nodedev,
@@ -81,25 +80,21 @@ def parent_result(parent: Parent, inventory: Inventory, xml: Optional[str] = Non
         "numa_node": parent.numa_node,
         "physical_function": parent.physical_function,
         "vfs": {"enabled": parent.vfs.enabled, "total": parent.vfs.total} if parent.vfs else None,
-        "framework": parent.framework,
-        "current_type": _current_type(parent, devices),
-        "types": [_parent_type(one, active[one.id], defined[one.id]) for one in parent.types],
-        "devices": sorted(uuids) if parent.framework == MDEV else [],
+        "framework": parent.framework.name,
+        "current_type": current,
+        "types": [_parent_type(mdev_type, active[mdev_type.id], defined[mdev_type.id]) for mdev_type in parent.types],
+        "devices": sorted(uuid for uuid in uuids if uuid is not None),
         "xml": xml,
     }
 
 
-def _current_type(parent: Parent, devices: Sequence[Device]) -> Optional[str]:
-    return next((one.type_id for one in devices), None) if parent.framework == VENDOR_VFIO else None
-
-
-def _parent_type(kind: Type, active: int, defined: int) -> Result:
+def _parent_type(mdev_type: Type, active: int, defined: int) -> Result:
     return {
-        "id": kind.id,
-        "name": kind.name,
-        "description": kind.description,
-        "device_api": kind.device_api,
-        "available_instances": kind.available_instances,
+        "id": mdev_type.id,
+        "name": mdev_type.name,
+        "description": mdev_type.description,
+        "device_api": mdev_type.device_api,
+        "available_instances": mdev_type.available_instances,
         "active": active,
         "defined": defined,
     }
@@ -107,39 +102,28 @@ def _parent_type(kind: Type, active: int, defined: int) -> Result:
 
 def type_results(inventory: Inventory) -> list[Result]:
     """Types over the whole host. available_instances is an upper bound: types and parents may share what is left."""
-    found: dict[str, list[tuple[Parent, Type]]] = {}
+    offers: dict[str, list[tuple[Parent, Type]]] = {}
     for parent in inventory.parents:
-        for kind in parent.types:
-            found.setdefault(kind.id, []).append((parent, kind))
-    active = Counter(one.type_id for one in inventory.devices)
-    defined = Counter(one.type_id for one in inventory.definitions)
-    return [_host_type(one, found[one], active[one], defined[one]) for one in sorted(found, key=address_key)]
+        for mdev_type in parent.types:
+            offers.setdefault(mdev_type.id, []).append((parent, mdev_type))
+    active = Counter(device.type_id for device in inventory.devices)
+    defined = Counter(definition.type_id for definition in inventory.definitions)
+    return [
+        _host_type(type_id, offers[type_id], active[type_id], defined[type_id])
+        for type_id in sorted(offers, key=address_key)
+    ]
 
 
 def _host_type(type_id: str, offers: list[tuple[Parent, Type]], active: int, defined: int) -> Result:
-    known = [kind.available_instances for _parent, kind in offers if kind.available_instances is not None]
+    available = [mdev_type.available_instances for _parent, mdev_type in offers]
+    known = [instances for instances in available if instances is not None]
     first = offers[0][1]
     return {
         "id": type_id,
         "name": first.name,
         "device_api": first.device_api,
-        "parents": [parent.address for parent, _kind in offers],
+        "parents": [parent.address for parent, _mdev_type in offers],
         "available_instances": sum(known) if known else None,
         "active": active,
         "defined": defined,
-    }
-
-
-def fit_result(fit: Fit) -> Result:
-    """Whether devices would fit, and why not. A reason with no parent is about all of them."""
-    reasons: list[Result] = [{"parent": one.parent, "reason": one.reason} for one in fit.rejected]
-    if fit.refused:
-        reasons.append({"parent": None, "reason": fit.refused})
-    return {
-        "type": fit.ask.type,
-        "count": fit.ask.count,
-        "fits": fit.fitting == fit.ask.count,
-        "fitting": fit.fitting,
-        "placement": [{"parent": parent, "count": count} for parent, count in fit.on],
-        "reasons": reasons,
     }

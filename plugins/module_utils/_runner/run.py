@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one way from a request to a changed host: read, plan and do under the host's lock."""
+"""The one way from a request to a changed host: read, plan and apply under the host's lock."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Optional
 
-from .._frameworks.backends import chosen_backends
-from .._frameworks.mdev.kernel import Kernel
+from .._frameworks.backends import choose_backends
+from .._frameworks.device_files import DeviceFiles
 from .._frameworks.registry import read_inventory
-from .._host.autostart import require_unit
+from .._host.autostart import require_starter, require_unit
 from .._host.lock import host_lock
 from .._host.pci import read_hardware
 from .._info.hints import hints
 from .._model.device_state import State
-from .._model.errors import Fact, MdevError, NoRoom, NotFound
-from .._model.inventory import VENDOR_VFIO, Device, Inventory, LiveAttribute
-from .._model.request import Wanted
+from .._model.errors import MdevError, NoRoom, NotFound
+from .._model.inventory import Device, Inventory, LiveAttribute
+from .._model.request import DeviceRequest
 from .._planning.placement import Rejection, rejected_in_the_end
 from .._planning.planner import plan_devices
 from .._planning.steps import Define, DevicePlan, Plan, Step
 from .apply import Applied, apply_plan
-from .context import Job
+from .context import RunContext
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run found, planned and did. applied is None where nothing was done: in check mode, or nothing to do."""
+    """What a run found, planned and did. applied is None if nothing was done: in check mode, or nothing to do."""
 
     inventory: Inventory
     plan: Plan
@@ -45,27 +45,31 @@ class Outcome:
 
     def after(self, planned: DevicePlan) -> State:
         """What became of a device, or would."""
-        return planned.after if self.applied is None else self.applied.states[planned.uuid]
+        return planned.after if self.applied is None else self.applied.states[planned.key]
 
-    def left(self) -> list[Device]:
-        """The devices that were to go and stay, since they are in use."""
-        found = [one.left for one in self.plan.devices if one.left is not None]
-        return found if self.applied is None else found + list(self.applied.left.values())
+    def states(self) -> dict[str, State]:
+        """What became of all devices, or would, by key."""
+        return {planned.key: self.after(planned) for planned in self.plan.devices}
+
+    def skipped(self) -> list[Device]:
+        """The devices that should go and stay, since they are in use."""
+        planned = [device_plan.skipped for device_plan in self.plan.devices if device_plan.skipped is not None]
+        return planned if self.applied is None else planned + list(self.applied.skipped.values())
 
     def rejected(self) -> tuple[Rejection, ...]:
         """Why parents were passed over, as it turned out."""
         if self.applied is None or not self.applied.rejected:
             return self.plan.rejected
-        made = (self.applied.states[one.uuid].parent for one in self.plan.devices if one.placement)
-        return rejected_in_the_end(self.plan.rejected, tuple(self.applied.rejected), frozenset(made))
+        taken = (self.after(planned).parent for planned in self.plan.devices if planned.placement)
+        return rejected_in_the_end(self.plan.rejected, tuple(self.applied.rejected), frozenset(taken))
 
     def warnings(self) -> list[str]:
         """What the operator should know though nothing failed."""
         waiting = self.applied.waiting if self.applied is not None else []
         return [
-            f"the driver does not take '{one.value}' for attribute '{one.name}' now; "
-            "what the definition says takes effect when the device is next started"
-            for one in dict.fromkeys(waiting)
+            f"the driver does not take '{attribute.value}' for attribute '{attribute.name}' now; "
+            "the value in the definition takes effect when the device is next started"
+            for attribute in dict.fromkeys(waiting)
         ]
 
 
@@ -74,74 +78,76 @@ _MAY_COME = frozenset({NotFound.kind, NoRoom.kind})
 _POLL_SECONDS = 0.5
 
 
-def run(job: Job, check_mode: bool) -> Outcome:
-    """Does what is asked for, as soon as all parents, types and room are there or the time for that is over."""
-    end = time.monotonic() + job.wait_seconds
+def run(context: RunContext, check_mode: bool) -> Outcome:
+    """Does what is requested, as soon as all parents, types and capacity are there or the time for that is over."""
+    if context.autostart:
+        require_starter(context.host)
+    end = time.monotonic() + context.wait_timeout
     while True:
         try:
-            return _run_now(job, check_mode)
+            return _run_once(context, check_mode)
         except MdevError as error:
-            if not job.wait_seconds or not _may_pass(error):
+            if not context.wait_timeout or not _may_pass(error):
                 raise
             if time.monotonic() >= end:
-                raise _waited_in_vain(error, job) from error
+                raise _waited_in_vain(error, context) from error
         time.sleep(_POLL_SECONDS)
 
 
 def _may_pass(error: MdevError) -> bool:
-    """Whether nothing was done, and all that is wrong is missing."""
-    each = error.facts.get("errors")
-    kinds = {one["kind"] for one in each if isinstance(one, dict)} if isinstance(each, list) else {error.kind}
-    return "taken_back" not in error.facts and kinds <= _MAY_COME
+    """Whether nothing was done, and only something missing is wrong."""
+    error_kinds = {problem.error.kind for problem in error.problems} or {error.kind}
+    return error.rolled_back is None and error_kinds <= _MAY_COME
 
 
-def _waited_in_vain(error: MdevError, job: Job) -> MdevError:
+def _waited_in_vain(error: MdevError, context: RunContext) -> MdevError:
     """The error, with what an operator would look up next."""
-    inventory = read_inventory(job.paths, job.files, users=False)
-    explained = " ".join(hints(inventory, read_hardware(job.paths)))
-    facts: dict[str, Fact] = dict(error.facts)
-    return type(error)(f"{error.message}. Waited {job.wait_seconds:g} s for it. {explained}".rstrip(), **facts)
+    inventory = read_inventory(context.host, users=False)
+    explained = " ".join(hints(inventory, read_hardware(context.host)))
+    return error.extended(after=f". Waited {context.wait_timeout:g} s for it. {explained}".rstrip())
 
 
-def _run_now(job: Job, check_mode: bool) -> Outcome:
-    """Reads, plans and does, under the host's lock; in check mode only reads and plans."""
-    kernel = Kernel(job.paths)
-    with nullcontext() if check_mode else host_lock(job.paths, job.lock_seconds):
-        inventory = read_inventory(job.paths, job.files)
-        wanted = job.wanted(inventory)
-        plan = plan_devices(wanted, inventory, _live(wanted, inventory, kernel))
-        if any(_is_started_by_unit(step) for step in plan.steps):
-            require_unit(job.paths)
+def _run_once(context: RunContext, check_mode: bool) -> Outcome:
+    """Reads, plans and applies, under the host's lock; in check mode only reads and plans."""
+    with nullcontext() if check_mode else host_lock(context.host, context.lock_timeout):
+        inventory = read_inventory(context.host)
+        requests = context.requests(inventory)
+        plan = plan_devices(requests, inventory, _live(requests, inventory, DeviceFiles(context.host)))
+        if any(_needs_boot_unit(step) for step in plan.steps):
+            require_unit(context.host)
         if check_mode:
             return Outcome(inventory, plan, None)
-        job.journal.begin(bool(plan.steps))
-        applied = _applied(plan, job, kernel, inventory)
-        job.journal.end()
+        context.journal.begin(bool(plan.steps))
+        applied = _applied(plan, context, inventory)
+        context.journal.end()
         return Outcome(inventory, plan, applied)
 
 
-def _is_started_by_unit(step: Step) -> bool:
+def _needs_boot_unit(step: Step) -> bool:
     """Whether this defines a device that nothing but our unit starts at boot."""
-    return isinstance(step, Define) and step.definition.autostart and step.definition.framework == VENDOR_VFIO
+    return isinstance(step, Define) and step.definition.autostart and step.definition.framework.needs_boot_unit
 
 
-def _applied(plan: Plan, job: Job, kernel: Kernel, inventory: Inventory) -> Optional[Applied]:
+def _applied(plan: Plan, context: RunContext, inventory: Inventory) -> Optional[Applied]:
     if not plan.steps:
         return None
     try:
-        backends = chosen_backends(job.backend, kernel, job.files, job.uri, inventory.frameworks)
+        backends = choose_backends(context.backend, context.host, context.uri, inventory.frameworks)
         return apply_plan(plan, backends, inventory)
     except MdevError as error:
-        if error.facts.get("taken_back", True):
-            job.journal.fail()
+        if error.rolled_back is not False:
+            context.journal.fail()
         raise
 
 
-def _live(wanted: Sequence[Wanted], inventory: Inventory, kernel: Kernel) -> dict[str, tuple[LiveAttribute, ...]]:
-    """What the wanted attributes read as now, of the devices that stay active."""
-    found = {}
-    for one in wanted:
-        device = inventory.device(one.uuid) if one.active and one.attributes else None
+def _live(
+    requests: Sequence[DeviceRequest], inventory: Inventory, device_files: DeviceFiles
+) -> dict[str, tuple[LiveAttribute, ...]]:
+    """What the requested attributes read as now, of the devices that stay active, by key."""
+    live: dict[str, tuple[LiveAttribute, ...]] = {}
+    for request in requests:
+        device = inventory.device(request.key) if request.active and request.attributes else None
         if device is not None and not device.removing:
-            found[one.uuid] = kernel.live_attributes(device, tuple(each.name for each in one.attributes or ()))
-    return found
+            names = tuple(attribute.name for attribute in request.attributes or ())
+            live[request.key] = device_files.live_attributes(device, names)
+    return live

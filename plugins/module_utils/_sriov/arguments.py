@@ -2,24 +2,27 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The argument that names cards and their numbers of virtual functions."""
+"""The arguments for cards, their numbers of virtual functions, and the backend that enables the functions."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .plan import MAX, WantedVfs, check_once, wanted_vfs
+from .plan import AUTO, BACKENDS, MAX, VfsRequest, refuse_twice, vfs_request
 
 CARDS_ARGUMENT: dict[str, Any] = {
     "type": "list",
     "elements": "dict",
     "required": True,
-    "options": {"address": {"type": "str", "required": True}, "vfs": {"type": "str", "default": MAX}},
+    "options": {"address": {"type": "str", "required": True}, "num_vfs": {"type": "str", "default": MAX}},
 }
 
+VFS_BACKEND_ARGUMENT: dict[str, Any] = {"type": "str", "choices": list(BACKENDS), "default": AUTO}
 
-def cards(params: list[dict[str, str]]) -> tuple[WantedVfs, ...]:
-    """The cards that are to have virtual functions."""
-    wanted = tuple(wanted_vfs(one["address"], one["vfs"]) for one in params)
-    check_once(wanted)
-    return wanted
+
+def vfs_requests(cards: Sequence[Mapping[str, str]]) -> tuple[VfsRequest, ...]:
+    """The cards, and the numbers of virtual functions that they should have."""
+    requests = tuple(vfs_request(card["address"], card["num_vfs"]) for card in cards)
+    refuse_twice(requests)
+    return requests

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How many virtual functions (SR-IOV) cards are to have, and in which steps that is reached. Pure.
+"""Plans the steps that give cards the requested numbers of virtual functions (SR-IOV). Pure.
 
-The kernel takes another number only from zero: all functions of a card go before new ones come, and with them all
-that is on them (sriov_numvfs_store() in drivers/pci/iov.c).
+The kernel accepts a new number only if the current one is zero. So all functions of a card are removed first, with all
+devices on them, and then the new ones are created (sriov_numvfs_store() in drivers/pci/iov.c).
 """
 
 from __future__ import annotations
@@ -14,50 +14,54 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
 
+from .._frameworks.drivers import nvidia
 from .._model.addresses import pci_address
-from .._model.errors import HasDevices, InUse, InvalidInput, MdevError, NotFound, several, users_text
+from .._model.errors import HasDevices, InUse, InvalidInput, MdevError, NotFound, Problem, combine_errors
 from .._model.inventory import User, Vfs
+from .._model.refusals import users_text
 
 MAX = "max"
 AUTO = "auto"
 SYSFS = "sysfs"
 SRIOV_MANAGE = "sriov-manage"
-TOOLS = (AUTO, SYSFS, SRIOV_MANAGE)
-
-_NVIDIA = "0x10de"
+BACKENDS = (AUTO, SYSFS, SRIOV_MANAGE)
 
 
 @dataclass(frozen=True)
-class WantedVfs:
-    """A card and its number of virtual functions. number is None for as many as the card can have."""
+class VfsRequest:
+    """A card and the requested number of virtual functions. num_vfs: None for as many as the card can have."""
 
     address: str
-    number: Optional[int] = None
+    num_vfs: Optional[int] = None
 
     def on(self, vfs: Vfs) -> int:
-        """The number on a card that can have so many."""
-        return vfs.total if self.number is None else self.number
+        """The requested number for a card with these limits."""
+        return vfs.total if self.num_vfs is None else self.num_vfs
 
     def __str__(self) -> str:
-        return f"{self.address}={MAX if self.number is None else self.number}"
+        return f"{self.address}={MAX if self.num_vfs is None else self.num_vfs}"
 
 
 @dataclass(frozen=True)
 class Occupant:
-    """What would go with a card's functions, in words. users is None where not all processes could be looked at."""
+    """A device or function that would be removed with a card's functions.
+
+    name:  as messages show it
+    users: None if some processes could not be checked
+    """
 
     name: str
     users: Optional[tuple[User, ...]] = ()
 
     @property
     def in_use(self) -> bool:
-        """Whether somebody holds it, as far as one can be sure."""
+        """Whether it is in use, or could be."""
         return self.users is None or bool(self.users)
 
 
 @dataclass(frozen=True)
 class SriovCard:
-    """A PCI card. vfs is None without SR-IOV; occupants are looked for where the number is to change."""
+    """A PCI card. vfs: None without SR-IOV. occupants: only read if the number of functions should change."""
 
     address: str
     vendor: str = ""
@@ -69,120 +73,128 @@ class SriovCard:
 
 @dataclass(frozen=True)
 class Cards:
-    """The cards that are asked for, as far as they are there, and the addresses of all that have SR-IOV."""
+    """The requested cards that exist, and the addresses of all cards with SR-IOV."""
 
-    found: tuple[SriovCard, ...] = ()
+    requested: tuple[SriovCard, ...] = ()
     with_sriov: tuple[str, ...] = ()
 
     def card(self, address: str) -> Optional[SriovCard]:
         """The card with this address."""
-        return next((one for one in self.found if one.address == address), None)
+        return next((card for card in self.requested if card.address == address), None)
 
 
 @dataclass(frozen=True)
 class SetVfs:
-    """Give a card another number of virtual functions, with a tool."""
+    """Give a card another number of virtual functions. backend: SYSFS or SRIOV_MANAGE."""
 
     address: str
     before: int
     after: int
-    tool: str
+    backend: str
 
 
-def wanted_vfs(address: str, number: str) -> WantedVfs:
-    """What is asked for one card."""
+def vfs_request(address: str, num_vfs: str) -> VfsRequest:
+    """The request for one card, from its options."""
     canonical = pci_address(address.strip())
     if canonical is None:
-        raise InvalidInput(f"'{address}' is no PCI address: one like 0000:41:00.0 is wanted", address=address)
-    if number.strip() == MAX:
-        return WantedVfs(canonical)
-    if not number.strip().isdecimal():
-        raise InvalidInput(f"vfs of card {canonical} is '{number}': a number or '{MAX}' is wanted", vfs=number)
-    return WantedVfs(canonical, int(number))
+        raise InvalidInput(
+            f"'{address}' is not a PCI address. Give an address in the form 0000:41:00.0", address=address
+        )
+    if num_vfs.strip() == MAX:
+        return VfsRequest(canonical)
+    if not num_vfs.strip().isdecimal():
+        raise InvalidInput(
+            f"num_vfs of card {canonical} is '{num_vfs}': it must be a whole number or '{MAX}'", num_vfs=num_vfs
+        )
+    return VfsRequest(canonical, int(num_vfs))
 
 
-def check_once(wanted: Sequence[WantedVfs]) -> None:
-    """Refuses a card that is asked for twice."""
-    addresses = [one.address for one in wanted]
-    twice = sorted({one for one in addresses if addresses.count(one) > 1})
+def refuse_twice(requests: Sequence[VfsRequest]) -> None:
+    """Refuse a card that is requested twice."""
+    addresses = [request.address for request in requests]
+    twice = sorted({address for address in addresses if addresses.count(address) > 1})
     if twice:
-        raise InvalidInput(f"listed more than once: {', '.join(twice)}", addresses=twice)
+        raise InvalidInput(f"cards listed more than once: {', '.join(twice)}. List each card once", addresses=twice)
 
 
-def plan_vfs(wanted: Sequence[WantedVfs], cards: Cards, tool: str, has_manager: bool) -> tuple[SetVfs, ...]:
-    """The steps for all cards. What speaks against any of them is one error. has_manager: sriov-manage is there."""
+def plan_vfs(requests: Sequence[VfsRequest], cards: Cards, backend: str, has_manager: bool) -> tuple[SetVfs, ...]:
+    """The steps for all cards. The problems of all cards are one error. has_manager: whether sriov-manage exists."""
     steps: list[SetVfs] = []
-    problems: list[tuple[str, MdevError]] = []
-    for one in wanted:
+    problems: list[Problem] = []
+    for request in requests:
         try:
-            steps += _steps(one, cards, tool, has_manager)
+            steps += _steps(request, cards, backend, has_manager)
         except MdevError as error:
-            problems.append((one.address, error))
+            problems.append(Problem(request.address, error))
     if problems:
-        raise several(problems)
+        raise combine_errors(problems)
     return tuple(steps)
 
 
-def _steps(wanted: WantedVfs, cards: Cards, asked: str, has_manager: bool) -> list[SetVfs]:
-    card, vfs = _with_sriov(wanted, cards)
-    number = wanted.on(vfs)
-    if number == vfs.enabled:
+def _steps(request: VfsRequest, cards: Cards, choice: str, has_manager: bool) -> list[SetVfs]:
+    card, vfs = _with_sriov(request, cards)
+    num_vfs = request.on(vfs)
+    if num_vfs == vfs.enabled:
         return []
-    if number > vfs.total:
+    if num_vfs > vfs.total:
         raise InvalidInput(
-            f"{number} virtual functions are asked for, and the card can have {vfs.total}",
+            f"{num_vfs} virtual functions are requested, but the card can have at most {vfs.total}",
             card=card.address,
-            vfs=number,
+            num_vfs=num_vfs,
             total=vfs.total,
         )
-    tool = _tool(asked, card, has_manager)
-    if tool == SRIOV_MANAGE and number not in (0, vfs.total):
+    backend = _backend(choice, card, has_manager)
+    if backend == SRIOV_MANAGE and num_vfs not in (0, vfs.total):
         raise InvalidInput(
-            f"{number} virtual functions are asked for, and sriov-manage only enables all {vfs.total}: "
-            f"ask for '{MAX}', or set tool to '{SYSFS}' if the driver can do with fewer",
+            f"{num_vfs} virtual functions are requested, but sriov-manage can only enable all {vfs.total}. "
+            f"Request '{MAX}', or set backend to '{SYSFS}' if the driver supports fewer",
             card=card.address,
-            vfs=number,
+            num_vfs=num_vfs,
             total=vfs.total,
         )
-    _refuse_occupied(card, vfs, number)
-    numbers = [vfs.enabled, *([0] if vfs.enabled and number else []), number]
-    return [SetVfs(card.address, before, after, tool) for before, after in zip(numbers, numbers[1:])]
+    _refuse_occupied(card, vfs, num_vfs)
+    numbers = [vfs.enabled, *([0] if vfs.enabled and num_vfs else []), num_vfs]
+    return [SetVfs(card.address, before, after, backend) for before, after in zip(numbers, numbers[1:])]
 
 
-def _with_sriov(wanted: WantedVfs, cards: Cards) -> tuple[SriovCard, Vfs]:
-    card = cards.card(wanted.address)
+def _with_sriov(request: VfsRequest, cards: Cards) -> tuple[SriovCard, Vfs]:
+    card = cards.card(request.address)
     if card is not None and card.vfs is not None:
         return card, card.vfs
     known = ", ".join(cards.with_sriov) or "none"
-    missing = "there is no such PCI device" if card is None else "the device has no SR-IOV, or is a virtual function"
+    missing = (
+        "this host has no such PCI device"
+        if card is None
+        else "the device does not support SR-IOV, or is a virtual function"
+    )
     raise NotFound(
-        f"{missing}. Devices with SR-IOV here: {known}. Where the card is missing there, see its firmware's "
-        "settings for SR-IOV",
-        card=wanted.address,
+        f"{missing}. Devices with SR-IOV on this host: {known}. If the card is missing from this list, check the "
+        "SR-IOV settings of its firmware",
+        card=request.address,
         cards=list(cards.with_sriov),
     )
 
 
-def _tool(asked: str, card: SriovCard, has_manager: bool) -> str:
-    if asked != AUTO:
-        return asked
-    return SRIOV_MANAGE if card.vendor == _NVIDIA and has_manager else SYSFS
+def _backend(choice: str, card: SriovCard, has_manager: bool) -> str:
+    if choice != AUTO:
+        return choice
+    return SRIOV_MANAGE if card.vendor == nvidia.PCI_VENDOR and has_manager else SYSFS
 
 
-def _refuse_occupied(card: SriovCard, vfs: Vfs, number: int) -> None:
-    held = [one for one in card.occupants if one.in_use]
-    change = f"to get from {vfs.enabled} to {number} virtual functions, all that the card has now would go"
+def _refuse_occupied(card: SriovCard, vfs: Vfs, num_vfs: int) -> None:
+    held = [occupant for occupant in card.occupants if occupant.in_use]
+    change = f"changing the number of virtual functions from {vfs.enabled} to {num_vfs} removes all existing ones first"
     if held:
-        names = "; ".join(f"{one.name}, used by {users_text(one.users)}" for one in held)
+        names = "; ".join(f"{occupant.name}, used by {users_text(occupant.users)}" for occupant in held)
         raise InUse(
-            f"{change}, and some is in use: {names}. Nothing was changed. Shut the guests down or detach it first",
+            f"{change}; in use: {names}. Nothing was changed. Shut down the guests or detach the devices first",
             card=card.address,
-            devices=[one.name for one in held],
+            devices=[occupant.name for occupant in held],
         )
     if card.occupants:
-        names = "; ".join(one.name for one in card.occupants)
+        names = "; ".join(occupant.name for occupant in card.occupants)
         raise HasDevices(
-            f"{change}, and with it: {names}. Nothing was changed. Remove that first, or ask for {vfs.enabled}",
+            f"{change}, and with them: {names}. Nothing was changed. Remove these first, or request {vfs.enabled}",
             card=card.address,
-            devices=[one.name for one in card.occupants],
+            devices=[occupant.name for occupant in card.occupants],
         )

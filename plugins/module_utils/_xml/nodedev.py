@@ -11,15 +11,16 @@ a limit on size and depth. lxml is imported only when XML is asked for.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Optional
 
-from .._model.addresses import css_address, device_nodedev, parse_uuid, pci_address
+from .._model.addresses import css_address, parse_uuid, pci_address
 from .._model.device_state import State
 from .._model.errors import InvalidInput, MissingLibrary
-from .._model.inventory import MDEV, VENDOR_VFIO, Attribute, Parent, PciIds, Type
-from .._model.request import checked_attributes
+from .._model.framework import HOSTDEV_MDEV
+from .._model.inventory import Attribute, Parent, PciIds, Type
+from .._model.request import DeviceRequest, checked_attributes, checked_parents
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -33,45 +34,38 @@ _PCI_PARTS = ("domain", "bus", "slot", "function")
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-@dataclass(frozen=True)
-class DeviceRequest:
-    """What node device XML asks for, as libvirt reads it, without what it ignores.
+def parse_device_xml(text: str, base: DeviceRequest) -> DeviceRequest:
+    """What a <device> document requests, as libvirt reads it, on top of what else is requested.
 
-    attributes is None where nothing is said about them.
+    Unknown elements are ignored, as libvirt does. attributes stays None if the document has none.
     """
-
-    type_id: str
-    parent: Optional[str]
-    uuid: Optional[str]
-    attributes: Optional[tuple[Attribute, ...]]
-
-
-def parse_device_xml(text: str) -> DeviceRequest:
-    """The request in a <device> document. Unknown elements are ignored, as libvirt does."""
     root = _safe_root(text)
     if root.tag != "device":
-        raise _invalid(f"the root element is <{root.tag}>, <device> is wanted")
+        raise _invalid(f"the root element is <{root.tag}>, it must be <device>")
     capability = _only_mdev_capability(root)
     type_element = _at_most_one(capability, "type")
     type_id = "" if type_element is None else (type_element.get("id") or "").strip()
     if not type_id:
         raise _invalid("<capability type='mdev'> has no <type id='…'/>: libvirt requires it, and so does this")
-    uuid = _text(capability, "uuid")
-    return DeviceRequest(
-        type_id=type_id,
-        parent=_text(root, "parent"),
-        uuid=parse_uuid(uuid) if uuid is not None else None,
-        attributes=checked_attributes([_attribute(one) for one in capability.findall("attr")]) or None,
+    uuid, parent = _text(capability, "uuid"), _text(root, "parent")
+    if uuid is not None and base.name is not None:
+        raise InvalidInput("the XML has a <uuid>, so name has nothing to derive: leave one of them out", name=base.name)
+    return replace(
+        base,
+        key=parse_uuid(uuid) if uuid is not None else "",
+        type=type_id,
+        parents=checked_parents([parent]) if parent is not None else (),
+        attributes=checked_attributes([_attribute(element) for element in capability.findall("attr")]) or None,
     )
 
 
 def device_xml(state: State, parent: Parent) -> str:
     """The device as libvirt shows it, active or defined. A half removed one has no type and can't be described."""
-    if state.framework == VENDOR_VFIO:
+    if state.framework.parent_is_device:
         return parent_xml(parent)
     device = state.device
     root = _element("device")
-    _child(root, "name", device_nodedev(state.uuid, state.parent))
+    _child(root, "name", state.nodedev)
     if device is not None:
         _child(root, "path", device.path)
     _child(root, "parent", parent.nodedev)
@@ -79,7 +73,7 @@ def device_xml(state: State, parent: Parent) -> str:
         _child(_child(root, "driver"), "name", device.driver)
     capability = _child(root, "capability", type="mdev")
     _child(capability, "type", id=state.type_id)
-    _child(capability, "uuid", state.uuid)
+    _child(capability, "uuid", state.id)
     _child(capability, "parent_addr", state.parent)
     if device is not None and device.iommu_group is not None:
         _child(capability, "iommuGroup", number=str(device.iommu_group))
@@ -90,12 +84,11 @@ def device_xml(state: State, parent: Parent) -> str:
 
 def hostdev_xml(state: State, device_api: Optional[str]) -> str:
     """The element of a guest's XML that gives it the device (libvirt's domain.rng)."""
-    kind = "pci" if state.framework == VENDOR_VFIO else "mdev"
-    root = _element("hostdev", mode="subsystem", type=kind)
+    root = _element("hostdev", mode="subsystem", type=state.framework.hostdev_type)
     address = _child(_child(root, "source"), "address")
-    if kind == "mdev":
+    if state.framework.hostdev_type == HOSTDEV_MDEV:
         root.set("model", device_api or "vfio-pci")
-        address.set("uuid", state.uuid)
+        address.set("uuid", state.id)
         return _serialised(root)
     # libvirt must leave the function with the driver that made the vGPU.
     root.set("managed", "no")
@@ -129,7 +122,7 @@ def parent_xml(parent: Parent) -> str:
     if parent.driver:
         _child(_child(root, "driver"), "name", parent.driver)
     capability = _bus_capability(root, parent)
-    if capability is not None and parent.framework == MDEV:
+    if capability is not None and not parent.framework.parent_is_device:
         _add_types(capability, parent.types)
     return _serialised(root)
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What runs inside the machine of :mod:`drivers.kit.namespace`: makes its root, and then does what it is told."""
+"""Runs inside the namespace of :mod:`drivers.kit.namespace`: prepares its root, then executes commands."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import collection
-from asking import run_module
+import conftest  # noqa: F401 registers the collection
+from run_module import run_module
 
-# Folders of the machine that are not the tester's.
+# Folders that the namespace does not share with the tester's machine.
 _OWN = ("dev", "etc", "proc", "run", "sys")
 _DEVICES = ("null", "zero", "random", "urandom")
-# Opens a file, says so, and stays.
+# Opens a file, reports that, and keeps it open.
 _HOLDER = "import os, sys, time; os.open(sys.argv[1], os.O_RDWR); print(flush=True); time.sleep(600)"
 
 _holders: list[subprocess.Popen[bytes]] = []
 
 
 def make_root(host: Path, etc: Path, root: Path) -> None:
-    """The tester's files, not to be written, with the host's /sys and /dev/vfio and an /etc of the machine's own."""
+    """Mount the tester's files read-only, the host's /sys and /dev/vfio, and the namespace's own /etc."""
     _mount("-t", "tmpfs", "tmpfs", root)
     for name in sorted(os.listdir("/")):
-        here = Path("/", name)
-        if here.is_symlink():
-            (root / name).symlink_to(here.readlink())
-        elif here.is_dir() and name not in _OWN:
+        source = Path("/", name)
+        if source.is_symlink():
+            (root / name).symlink_to(source.readlink())
+        elif source.is_dir() and name not in _OWN:
             (root / name).mkdir()
-            _mount("-o", "rbind,ro", here, root / name)
+            _mount("-o", "rbind,ro", source, root / name)
     for name in _OWN:
         (root / name).mkdir()
     _mount("--bind", host / "sys", root / "sys")
@@ -57,12 +57,12 @@ def _mount(*arguments: str | Path) -> None:
     subprocess.run(["mount", *arguments], check=True, timeout=20)
 
 
-def run(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    return run_module(name, **arguments)
+def run(module_name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    return run_module(module_name, **arguments)
 
 
-def hold(path: str, guest: str) -> int:
-    """Starts a process that has the file open, and looks like QEMU with this guest."""
+def hold_open(path: str, guest: str) -> int:
+    """Start a process that has the file open, and looks like QEMU with this guest."""
     command = ["qemu-system-x86_64", "-c", _HOLDER, path, "-name", f"guest={guest},debug-threads=on"]
     holder = subprocess.Popen(command, executable=sys.executable, stdout=subprocess.PIPE)
     assert holder.stdout is not None
@@ -71,7 +71,7 @@ def hold(path: str, guest: str) -> int:
     return holder.pid
 
 
-def let_go() -> None:
+def release_all() -> None:
     while _holders:
         holder = _holders.pop()
         holder.kill()
@@ -79,50 +79,54 @@ def let_go() -> None:
 
 
 def peak_memory() -> int:
-    """VmHWM of proc_pid_status(5), which counts anew after a 5 to clear_refs."""
+    """VmHWM of proc_pid_status(5), which restarts after a 5 is written to clear_refs."""
     status = Path("/proc/self/status").read_text().splitlines()
     Path("/proc/self/clear_refs").write_text("5")
     return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
 
 def empty_run() -> None:
-    """What is in /run does not outlast a boot."""
-    for one in Path("/run").iterdir():
-        shutil.rmtree(one)
+    """Remove everything in /run, which does not survive a boot."""
+    for path in Path("/run").iterdir():
+        shutil.rmtree(path)
 
 
 def start_defined(seconds: float) -> dict[str, Any]:
-    """What vfio-mdev.service runs at boot. Its exit code, and what it says."""
-    said, failed = io.StringIO(), io.StringIO()
+    """Run the program that vfio-mdev.service runs at boot. Returns its exit code, output and errors."""
+    output, errors = io.StringIO(), io.StringIO()
     program = importlib.import_module("ansible_collections.vfio.mdev.plugins.module_utils._boot.start_devices")
-    with mock.patch("sys.argv", ["vfio-mdev", "--wait", str(seconds)]), redirect_stdout(said), redirect_stderr(failed):
+    with (
+        mock.patch("sys.argv", ["vfio-mdev", "--wait", str(seconds)]),
+        redirect_stdout(output),
+        redirect_stderr(errors),
+    ):
         code = program.main()
-    return {"code": code, "said": said.getvalue(), "failed": failed.getvalue()}
+    return {"code": code, "output": output.getvalue(), "errors": errors.getvalue()}
 
 
-_ORDERS: dict[str, Callable[..., Any]] = {
-    "module": run,
-    "hold": hold,
-    "let_go": let_go,
+_COMMANDS: dict[str, Callable[..., Any]] = {
+    "run": run,
+    "hold_open": hold_open,
+    "release_all": release_all,
     "peak_memory": peak_memory,
     "empty_run": empty_run,
     "start_defined": start_defined,
 }
 
 
-def orders() -> Iterator[dict[str, Any]]:
+def commands() -> Iterator[dict[str, Any]]:
     for line in sys.stdin:
         yield json.loads(line)
 
 
 def serve() -> None:
-    """One answer to each order, on what was the standard output."""
+    """Answer each command with one line on the original standard output."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    for order in orders():
+    for command in commands():
         try:
-            answer = {"result": _ORDERS[order.pop("what")](**order)}
-        # Whatever goes wrong in a module is what the tests want to see.
+            answer = {"result": _COMMANDS[command.pop("command")](**command)}
+        # Tests want to see whatever goes wrong in a module.
         except BaseException:
             answer = {"problem": traceback.format_exc()}
         answers.write(json.dumps(answer) + "\n")
@@ -130,8 +134,7 @@ def serve() -> None:
 
 
 def main() -> None:
-    host, etc, root = (Path(one) for one in sys.argv[1:])
-    collection.register()
+    host, etc, root = (Path(argument) for argument in sys.argv[1:])
     make_root(host, etc, root)
     os.chroot(root)
     os.chdir("/")

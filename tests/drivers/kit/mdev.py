@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A parent of mediated devices as the kernel's mdev core shows it: what all drivers have in common.
+"""A parent of mediated devices as the kernel's mdev core shows it: the part that all drivers have in common.
 
-Source: drivers/vfio/mdev/mdev_core.c and mdev_sysfs.c, Documentation/ABI/testing/sysfs-bus-vfio-mdev, and what the
-sample drivers answered on Linux 6.12.
+Source: drivers/vfio/mdev/mdev_core.c and mdev_sysfs.c, Documentation/ABI/testing/sysfs-bus-vfio-mdev, and the
+answers of the sample drivers on Linux 6.12.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drivers.kit.kernel import Kernel, MdevDevice
-from drivers.kit.nodes import Node, Nodes, below, link, refuse, says
+from drivers.kit.nodes import Node, Nodes, below, line_file, link, refuse
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UUID_LENGTH = 36
@@ -23,7 +23,7 @@ _UUID_LENGTH = 36
 
 @dataclass(frozen=True)
 class MdevType:
-    """A type that a parent offers. A driver may have no name and no description for it."""
+    """A type that a parent offers. Some drivers have no name or no description for it."""
 
     id: str
     name: str | None = None
@@ -32,10 +32,10 @@ class MdevType:
 
 
 class MdevParent:
-    """One parent. A driver says which types it has, how many are left, what it takes and what it adds.
+    """One parent. A driver defines its types, their available instances, what it accepts and what it adds.
 
-    address: the parent's name in sysfs; place: where it is below /sys/devices; subsystem: its bus or class below /sys;
-    driver: what it is bound to; device_driver: what its mediated devices are bound to.
+    address: the parent's name in sysfs; place: its path below /sys/devices; subsystem: its bus or class below /sys;
+    driver: the driver it is bound to; device_driver: the driver that its mediated devices are bound to.
     """
 
     def __init__(self, address: str, place: str, subsystem: str, driver: str | None, device_driver: str) -> None:
@@ -46,39 +46,39 @@ class MdevParent:
         self.device_driver = device_driver
         self.kernel = Kernel(changed=lambda: None)
 
-    # What a driver fills in.
+    # Implemented by the drivers.
 
     def types(self) -> Sequence[MdevType]:
         raise NotImplementedError
 
     def left(self, type_id: str) -> int:
-        """What available_instances reads."""
+        """The value of available_instances."""
         raise NotImplementedError
 
     def probe(self, type_id: str, uuid: str) -> None:
-        """Takes a new device, or refuses it."""
+        """Accept a new device, or refuse it."""
         raise NotImplementedError
 
     def forget(self, device: MdevDevice) -> None:
-        """A device is gone."""
+        """Called after a device was removed."""
 
     def attributes(self, device: MdevDevice) -> Nodes:
-        """What the driver adds to a device's folder."""
+        """Files that the driver adds to a device's folder."""
         return {}
 
     def around(self) -> Nodes:
-        """What else there is of the parent: files of its bus, its neighbours."""
+        """Further nodes around the parent: files of its bus, its neighbors."""
         return {}
 
-    # What the mdev core does with it.
+    # Done by the mdev core.
 
     def plug(self, kernel: Kernel) -> None:
-        """The driver is loaded on this host."""
+        """Load the driver on this host."""
         self.kernel = kernel
 
     def devices(self) -> list[MdevDevice]:
-        """Those on this parent, also half removed ones: their instances stay taken."""
-        return [one for one in self.kernel.devices.values() if one.parent == self.address]
+        """The devices on this parent, also half removed ones: their instances stay taken."""
+        return [device for device in self.kernel.devices.values() if device.parent == self.address]
 
     def nodes(self) -> Nodes:
         nodes = {
@@ -91,22 +91,22 @@ class MdevParent:
         }
         if self.driver is not None:
             nodes.update(link(f"{self.folder}/driver", f"{self.subsystem}/drivers/{self.driver}"))
-        for kind in self.types():
-            nodes.update(self._type(kind))
+        for mdev_type in self.types():
+            nodes.update(self._type(mdev_type))
         for device in self.devices():
             nodes.update(self._device(device))
         return nodes
 
-    def _type(self, kind: MdevType) -> Nodes:
-        optional = {"name": kind.name, "description": kind.description}
+    def _type(self, mdev_type: MdevType) -> Nodes:
+        optional = {"name": mdev_type.name, "description": mdev_type.description}
         return below(
-            self._type_folder(kind.id),
+            self._type_folder(mdev_type.id),
             {
-                "device_api": says(kind.api),
-                "available_instances": Node(read=lambda: f"{self.left(kind.id)}\n"),
-                "create": Node(write=lambda text: self._create(kind.id, text)),
+                "device_api": line_file(mdev_type.api),
+                "available_instances": Node(read=lambda: f"{self.left(mdev_type.id)}\n"),
+                "create": Node(write=lambda text: self._create(mdev_type.id, text)),
                 "devices": Node(),
-                **{name: says(text) for name, text in optional.items() if text is not None},
+                **{name: line_file(text) for name, text in optional.items() if text is not None},
             },
         )
 
@@ -115,7 +115,7 @@ class MdevParent:
 
     def _create(self, type_id: str, text: str) -> None:
         uuid = text[:_UUID_LENGTH].lower()
-        # A newline at the end is fine, and so is any one other character.
+        # The kernel accepts a trailing newline, and any other single character.
         if len(text) > _UUID_LENGTH + 1 or _UUID.fullmatch(uuid) is None:
             refuse(errno.EINVAL)
         if uuid in self.kernel.devices:
@@ -124,14 +124,14 @@ class MdevParent:
         self.add(type_id, uuid)
 
     def add(self, type_id: str, uuid: str) -> None:
-        """The device is there."""
+        """Add the device to the kernel."""
         self.kernel.devices[uuid] = MdevDevice(uuid, self.address, type_id, self.kernel.new_group())
         self.kernel.changed()
 
     def _device(self, device: MdevDevice) -> Nodes:
         folder = f"{self.folder}/{device.uuid}"
         nodes = {**below(folder, {}), **self.kernel.vfio(folder, device.uuid, device.group)}
-        # The core takes the links away first and then waits for the user.
+        # The core removes the links first and then waits for the user.
         if device.removing:
             return nodes
         return {
@@ -158,7 +158,7 @@ class MdevParent:
 
 
 def number(text: str) -> int:
-    """A number as the kernel reads it: decimal, hexadecimal or octal, one newline at the end (kstrtoul, base 0)."""
+    """A number as the kernel parses it: decimal, hexadecimal or octal, one trailing newline (kstrtoul, base 0)."""
     digits = text.removesuffix("\n").removeprefix("+")
     try:
         if re.fullmatch(r"0[xX][0-9a-fA-F]+", digits):

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The host mounted below a folder, as long as a block runs."""
+"""Mounts the files of a host below a folder while a block runs."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from pathlib import Path
 
 import mfusepy
 
-from drivers.kit.host import Driver, Host
+from drivers.kit.host_files import Driver, HostFiles
 
-# Answers must not be remembered: they change behind the kernel's back, as those of drivers do.
+# The kernel must not cache answers: they change without its knowledge, as those of drivers do.
 _OPTIONS = {"foreground": True, "attr_timeout": 0, "entry_timeout": 0, "negative_timeout": 0, "direct_io": True}
 
 
 @contextmanager
-def mounted(root: Path, *drivers: Driver) -> Iterator[Host]:
-    """The host with these drivers, with /sys and /dev/vfio below this folder."""
-    host = Host(root)
-    host.boot(*drivers)
-    server = threading.Thread(target=mfusepy.FUSE, args=(host, str(root)), kwargs=_OPTIONS, daemon=True)
+def mounted(root: Path, *drivers: Driver) -> Iterator[HostFiles]:
+    """The files of a host with these drivers: /sys and /dev/vfio below this folder."""
+    files = HostFiles(root)
+    files.boot(*drivers)
+    server = threading.Thread(target=mfusepy.FUSE, args=(files, str(root)), kwargs=_OPTIONS, daemon=True)
     server.start()
     try:
         _wait_for(lambda: os.path.ismount(root))
-        yield host
+        yield files
     finally:
-        host.kernel.removals_end.set()
+        files.kernel.removals_end.set()
         subprocess.run(["fusermount3", "-u", "-z", str(root)], check=False, timeout=20)
         server.join(20)
 

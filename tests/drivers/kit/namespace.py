@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A machine of its own for the modules: they run at the real paths, and nothing of the tester's machine is changed.
+"""A namespace in which modules run at the real paths without changing the tester's machine.
 
-In namespaces of its own (mounts, processes), below a root of its own, :mod:`drivers.kit.inside` takes orders as lines
-of JSON. It is started once and then serves many tests, since that costs more than most of them.
+In its own mount and process namespaces, below its own root, :mod:`drivers.kit.inside` reads commands as lines of JSON.
+It starts once and then serves many tests, because starting it takes longer than most of them.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ import time
 from pathlib import Path
 from typing import Any
 
-from drivers.kit.host import MACHINE_ID
+from drivers.kit.host_files import MACHINE_ID
 
 _TESTS = Path(__file__).parents[2]
 _VIRSH = Path(__file__).with_name("virsh")
 
-# So long may a module take on a busy tester's machine.
+# How long a module may take on a busy machine.
 ANSWER_SECONDS = 30.0
 _END_SECONDS = 30.0
 
 _UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private")
 
-# Without it nothing would start devices at boot, and the modules would say so.
+# Without it nothing would start devices at boot, and the modules would report that.
 _STARTER = "systemd/system/multi-user.target.wants/vfio-mdev.service"
 
-# What programs need to start, and to know who they are.
+# Files that programs need to start, and to know their user.
 _FROM_TESTER = ("ld.so.cache", "passwd", "group")
 
-# Programs of the machine's own, before those of the tester's.
+# The namespace's own programs, which come before those of the tester's machine.
 _PROGRAMS = "/etc/programs"
 
 
 class Stuck(AssertionError):
-    """What was ordered did not end in time."""
+    """A command did not end in time."""
 
 
 class Namespace:
-    """The machine. host: where the host's file systems are mounted; scratch: a folder for what is the machine's own."""
+    """The namespace. host: where the host's files are mounted; scratch: a folder for the namespace's own files."""
 
     def __init__(self, host: Path, scratch: Path) -> None:
         self.etc = scratch / "etc"
@@ -64,43 +64,43 @@ class Namespace:
         return self._process.poll() is None
 
     def run_module(self, module_name: str, /, **arguments: Any) -> dict[str, Any]:
-        """The result that the module prints."""
-        result: dict[str, Any] = self._order("module", name=module_name, arguments=arguments)
+        """Run a module. Returns the result that it prints."""
+        result: dict[str, Any] = self._command("run", module_name=module_name, arguments=arguments)
         return result
 
-    def hold(self, path: str, guest: str) -> int:
-        """Lets a process open a file and keep it open, as QEMU does for this guest. Its process id in the machine."""
-        pid: int = self._order("hold", path=path, guest=guest)
+    def hold_open(self, path: str, guest: str) -> int:
+        """Let a process open a file and keep it open, as QEMU does for this guest. Returns its id in the namespace."""
+        pid: int = self._command("hold_open", path=path, guest=guest)
         return pid
 
-    def let_go(self) -> None:
-        """Ends all such processes."""
-        self._order("let_go")
+    def release_all(self) -> None:
+        """End all such processes."""
+        self._command("release_all")
 
     def peak_memory(self) -> int:
-        """The most memory that the modules' process had, in KiB, since this was last asked."""
-        kibibytes: int = self._order("peak_memory")
+        """The peak memory of the modules' process since the last call, in KiB."""
+        kibibytes: int = self._command("peak_memory")
         return kibibytes
 
     def empty_run(self) -> None:
-        """As a boot does."""
-        self._order("empty_run")
+        """Empty /run, as a boot does."""
+        self._command("empty_run")
 
     def start_defined(self, seconds: float) -> dict[str, Any]:
-        """Runs what vfio-mdev.service runs at boot. Its exit code, what it said, and what it said of failures."""
-        result: dict[str, Any] = self._order("start_defined", seconds=seconds)
+        """Run the program that vfio-mdev.service runs at boot. Returns its exit code, output and errors."""
+        result: dict[str, Any] = self._command("start_defined", seconds=seconds)
         return result
 
     def reset(self) -> None:
-        """Whatever a test has left goes."""
-        self.let_go()
+        """Remove everything that a test left behind."""
+        self.release_all()
         self.empty_run()
-        for one in self.etc.iterdir():
-            shutil.rmtree(one) if one.is_dir() else one.unlink()
+        for path in self.etc.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         self._fill()
 
     def stop(self) -> None:
-        """unshare takes all processes of the machine with it."""
+        """Killing unshare ends all processes of the namespace."""
         self._process.kill()
         self._process.communicate(timeout=_END_SECONDS)
 
@@ -117,13 +117,13 @@ class Namespace:
         for name in _FROM_TESTER:
             shutil.copy(Path("/etc", name), self.etc)
 
-    def _order(self, what: str, /, **details: Any) -> Any:
+    def _command(self, name: str, /, **details: Any) -> Any:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"what": what, **details}).encode() + b"\n")
+        self._process.stdin.write(json.dumps({"command": name, **details}).encode() + b"\n")
         self._process.stdin.flush()
         answer = json.loads(self._line())
         if "problem" in answer:
-            raise AssertionError(f"{what} {details} ended with\n{answer['problem']}")
+            raise AssertionError(f"{name} {details} ended with\n{answer['problem']}")
         return answer["result"]
 
     def _line(self) -> bytes:
@@ -136,6 +136,6 @@ class Namespace:
                 raise Stuck(f"it took more than {ANSWER_SECONDS:g} s")
             part = os.read(output, 1 << 20)
             if not part:
-                raise AssertionError("the machine went away")
+                raise AssertionError("the namespace went away")
             line += part
         return line

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from drivers.kit.nodes import Nodes, below, link, says
+from drivers.kit.nodes import Nodes, below, line_file, link
 
 
 @dataclass(frozen=True)
 class Function:
-    """A PCI function, behind a bridge or on the root bus. Its virtual functions, or the physical one it belongs to."""
+    """A PCI function, behind a bridge or on the root bus, with its virtual functions or its physical function."""
 
     address: str
     vendor: str
@@ -28,7 +28,7 @@ class Function:
 
     @property
     def place(self) -> str:
-        """Where it is below /sys/devices."""
+        """Its path below /sys/devices."""
         above = f"{self.bridge}/" if self.bridge else ""
         return f"pci{(self.bridge or self.address)[:7]}/{above}{self.address}"
 
@@ -38,10 +38,10 @@ class Function:
             **below(
                 folder,
                 {
-                    "vendor": says(self.vendor),
-                    "device": says(self.product),
-                    "class": says(self.pci_class),
-                    "numa_node": says(self.numa_node),
+                    "vendor": line_file(self.vendor),
+                    "device": line_file(self.product),
+                    "class": line_file(self.pci_class),
+                    "numa_node": line_file(self.numa_node),
                 },
             ),
             **link(f"sys/bus/pci/devices/{self.address}", folder),
@@ -52,8 +52,8 @@ class Function:
         if self.physical is not None:
             nodes.update(link(f"{folder}/physfn", f"{folder.rpartition('/')[0]}/{self.physical}"))
         if self.total_virtual:
-            nodes[f"{folder}/sriov_totalvfs"] = says(self.total_virtual)
-            nodes[f"{folder}/sriov_numvfs"] = says(len(self.virtual))
+            nodes[f"{folder}/sriov_totalvfs"] = line_file(self.total_virtual)
+            nodes[f"{folder}/sriov_numvfs"] = line_file(len(self.virtual))
         for number, address in enumerate(self.virtual):
             nodes.update(link(f"{folder}/virtfn{number}", f"{folder.rpartition('/')[0]}/{address}"))
         return nodes

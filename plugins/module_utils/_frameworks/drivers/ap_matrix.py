@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..._model.errors import InvalidInput
+from ..._model.framework import AttributeRules
 from ..._model.inventory import Attribute, AttributeChange, Drift
 
 # Read for what is assigned: adapters and domains as their cross product, control domains one a line.
@@ -48,6 +49,34 @@ class Part:
 
 
 Matrix = frozenset[Part]
+
+
+class MatrixRules(AttributeRules):
+    """The attributes that assign, and the files that report what is assigned."""
+
+    names = NAMES
+    files = (MATRIX, CONTROL_DOMAINS)
+
+    def reported(self, texts: Sequence[Optional[str]]) -> tuple[Attribute, ...]:
+        """The attributes that assign what the two files report."""
+        matrix, control_domains = texts
+        return attributes_of(matrix_read(matrix, control_domains))
+
+    def check(self, attributes: Sequence[Attribute]) -> None:
+        """Raises InvalidInput for values that the driver can't read."""
+        refuse_unreadable(attributes)
+
+    def changes(self, wanted: Sequence[Attribute], current: Sequence[Attribute]) -> tuple[AttributeChange, ...]:
+        """What to unassign and to assign."""
+        return matrix_changes(wanted, matrix_of(current))
+
+    def drift(self, wanted: Sequence[Attribute], current: Sequence[Attribute]) -> tuple[Drift, ...]:
+        """How the assignment differs, one line for each kind of part."""
+        return matrix_drift(wanted, matrix_of(current))
+
+    def current(self, attributes: Sequence[Attribute], like: Sequence[Attribute]) -> tuple[Attribute, ...]:
+        """The attributes in the order and spelling of others."""
+        return attributes_of(matrix_of(attributes), like=like)
 
 
 def matrix_read(matrix: Optional[str], control_domains: Optional[str]) -> Matrix:
@@ -162,3 +191,6 @@ def _unreadable(attribute: Attribute, meant: str) -> InvalidInput:
         f"attribute '{attribute.name}' of an AP device can't be '{attribute.value}': give {meant}. Nothing was changed",
         attribute=attribute.name,
     )
+
+
+MATRIX_RULES = MatrixRules()

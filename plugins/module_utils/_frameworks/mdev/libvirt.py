@@ -16,12 +16,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from ..._host.users import kept_unused
+from ..._host.definitions import DefinitionFiles
+from ..._host.reader import Reader
+from ..._host.users import exclusive_use
 from ..._model.addresses import device_nodedev
 from ..._model.errors import BackendFailed, MissingLibrary
 from ..._model.inventory import Attribute, Definition, Device, Parent
 from ..._xml.nodedev import request_xml
-from .kernel import Kernel
+from ..backend import Backend
+from ..device_files import DeviceFiles
+from .framework import MDEV
+from .kernel import MdevKernel
 
 _LOOKUP_SECONDS = 5.0
 _POLL_SECONDS = 0.1
@@ -30,34 +35,37 @@ _OVERWRITE = "overwrite existing config"
 
 
 @dataclass(frozen=True)
-class LibvirtBackend:
-    """The backend 'libvirt'. library is the module libvirt, connection an open virConnect."""
+class LibvirtBackend(Backend):
+    """The backend 'libvirt'. library is the module libvirt, connection an open virConnect.
+
+    Attributes of active devices are still written to sysfs: libvirt changes nothing on them without a vendor's callout.
+    """
 
     library: Any
     connection: Any
-    kernel: Kernel
+
+    @property
+    def kernel(self) -> MdevKernel:
+        """What sees the devices that libvirt makes."""
+        return MdevKernel(self.device_files)
 
     def available_instances(self, parent: Parent, type_id: str) -> Optional[int]:
         """How many devices of the type the parent has left now. None where it can't be read."""
         return self.kernel.available_instances(parent, type_id)
 
-    def create(self, parent: Parent, type_id: str, uuid: str, attributes: tuple[Attribute, ...]) -> Device:
+    def create(self, parent: Parent, type_id: str, key: str, attributes: tuple[Attribute, ...]) -> Device:
         """virNodeDeviceCreateXML. libvirt has mdevctl start the device, which takes it back when an attribute fails."""
-        text = request_xml(uuid, parent.nodedev, type_id, attributes)
-        with self._asked(f"creating device {uuid} of type {type_id} on {parent.address}"):
+        text = request_xml(key, parent.nodedev, type_id, attributes)
+        with self._asked(f"creating device {key} of type {type_id} on {parent.address}"):
             self.connection.nodeDeviceCreateXML(text, 0)
-        return self.kernel.appeared(parent, type_id, uuid)
+        return self.kernel.appeared(parent, type_id, key)
 
     def remove(self, device: Device) -> None:
         """virNodeDeviceDestroy. libvirt makes the same test for use itself, so the group can't stay open meanwhile."""
-        with kept_unused(self.kernel.paths, device):
+        with exclusive_use(self.device_files.host, device):
             pass
-        with self._asked(f"destroying device {device.uuid} on {device.parent}"):
-            self._lookup(device.uuid, device.parent).destroy()
-
-    def write_attribute(self, device: Device, attribute: Attribute) -> None:
-        """Writes to sysfs: libvirt changes nothing on a live device without a vendor's callout."""
-        self.kernel.write_attribute(device, attribute)
+        with self._asked(f"destroying device {device.id} on {device.parent}"):
+            self._lookup(device.id, device.parent).destroy()
 
     def define(self, definition: Definition, before: Optional[Definition]) -> None:
         """virNodeDeviceDefineXML and virNodeDeviceSetAutostart."""
@@ -65,17 +73,17 @@ class LibvirtBackend:
             self._define(definition)
         except BackendFailed as error:
             # With mdevctl before 1.3 libvirt can't replace a definition.
-            if before is None or _OVERWRITE not in str(error.facts.get("answer")):
+            if before is None or _OVERWRITE not in error.answer:
                 raise
-            self._define_anew(definition, before)
+            self._define_again(definition, before)
 
     def _define(self, definition: Definition) -> None:
         parent = self._parent_nodedev(definition.parent)
-        text = request_xml(definition.uuid, parent, definition.type_id, definition.attributes)
-        with self._asked(f"defining device {definition.uuid} on {definition.parent}"):
+        text = request_xml(definition.id, parent, definition.type_id, definition.attributes)
+        with self._asked(f"defining device {definition.id} on {definition.parent}"):
             self.connection.nodeDeviceDefineXML(text, 0).setAutostart(int(definition.autostart))
 
-    def _define_anew(self, definition: Definition, before: Definition) -> None:
+    def _define_again(self, definition: Definition, before: Definition) -> None:
         self.undefine(before)
         try:
             self._define(definition)
@@ -85,13 +93,13 @@ class LibvirtBackend:
 
     def undefine(self, definition: Definition) -> None:
         """virNodeDeviceUndefine."""
-        with self._asked(f"undefining device {definition.uuid} on {definition.parent}"):
-            self._lookup(definition.uuid, definition.parent).undefine()
+        with self._asked(f"undefining device {definition.id} on {definition.parent}"):
+            self._lookup(definition.id, definition.parent).undefine()
 
     def _parent_nodedev(self, address: str) -> str:
         """libvirt's name for a parent: it knows parents by these only."""
-        found = self.kernel.parent_nodedev(address)
-        return found if found is not None else address
+        parent = MDEV.read(self.device_files.host, Reader()).parent(address)
+        return parent.nodedev if parent is not None else address
 
     def _lookup(self, uuid: str, parent: str) -> Any:
         end = time.monotonic() + _LOOKUP_SECONDS
@@ -106,17 +114,17 @@ class LibvirtBackend:
             time.sleep(_POLL_SECONDS)
 
     @contextmanager
-    def _asked(self, tried: str) -> Iterator[None]:
+    def _asked(self, action: str) -> Iterator[None]:
         try:
             yield
         except self.library.libvirtError as error:
             answer = str(error.get_error_message() or error).strip()
             raise BackendFailed(
-                f"{tried} failed: libvirt answered '{answer}'", backend="libvirt", answer=answer
+                f"{action} failed: libvirt answered '{answer}'", backend="libvirt", answer=answer
             ) from error
 
 
-def libvirt_backend(kernel: Kernel, uri: str) -> LibvirtBackend:
+def libvirt_backend(device_files: DeviceFiles, definitions: DefinitionFiles, uri: str) -> LibvirtBackend:
     """The backend with an open connection."""
     try:
         import libvirt
@@ -138,4 +146,4 @@ def libvirt_backend(kernel: Kernel, uri: str) -> LibvirtBackend:
             backend="libvirt",
             answer=answer,
         ) from error
-    return LibvirtBackend(libvirt, connection, kernel)
+    return LibvirtBackend(device_files, definitions, libvirt, connection)

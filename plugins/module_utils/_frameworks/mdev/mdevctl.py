@@ -18,11 +18,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Optional
 
-from ..._host.users import kept_unused
+from ..._host.definitions import DefinitionFiles
+from ..._host.users import exclusive_use
 from ..._model.definition_text import definition_text
 from ..._model.errors import BackendFailed, InvalidInput
 from ..._model.inventory import Attribute, Definition, Device, Parent
-from .kernel import REMOVE_SECONDS, Kernel
+from ..backend import Backend
+from ..device_files import REMOVE_SECONDS, DeviceFiles
+from .framework import MDEV
+from .kernel import MdevKernel
 
 _SECONDS = 120.0
 # mdevctl's exit code for arguments that it does not know.
@@ -30,58 +34,60 @@ _USAGE = 2
 
 
 @dataclass(frozen=True)
-class MdevctlBackend:
-    """The backend 'mdevctl'."""
+class MdevctlBackend(Backend):
+    """The backend 'mdevctl'. Attributes of active devices are still written to sysfs: mdevctl changes nothing on them
+    without a vendor's callout.
+    """
 
     command: str
-    kernel: Kernel
+
+    @property
+    def kernel(self) -> MdevKernel:
+        """What sees the devices that mdevctl makes."""
+        return MdevKernel(self.device_files)
 
     def available_instances(self, parent: Parent, type_id: str) -> Optional[int]:
         """How many devices of the type the parent has left now. None where it can't be read."""
         return self.kernel.available_instances(parent, type_id)
 
-    def create(self, parent: Parent, type_id: str, uuid: str, attributes: tuple[Attribute, ...]) -> Device:
+    def create(self, parent: Parent, type_id: str, key: str, attributes: tuple[Attribute, ...]) -> Device:
         """Starts a device without defining it. mdevctl takes it back itself when an attribute fails."""
-        wanted = Definition(uuid, parent.address, type_id, attributes=attributes)
-        tried = f"starting device {uuid} of type {type_id} on {parent.address}"
+        wanted = Definition(key, parent.address, type_id, MDEV, attributes=attributes)
+        action = f"starting device {key} of type {type_id} on {parent.address}"
         with _definition_file(wanted) as path:
-            self._run(tried, "start", "-u", uuid, "-p", parent.address, "--jsonfile", path)
-        return self.kernel.appeared(parent, type_id, uuid)
+            self._run(action, "start", "-u", key, "-p", parent.address, "--jsonfile", path)
+        return self.kernel.appeared(parent, type_id, key)
 
     def remove(self, device: Device) -> None:
         """Stops an unused device. Gives up waiting for mdevctl after the same time as for the kernel."""
-        with kept_unused(self.kernel.paths, device):
+        with exclusive_use(self.device_files.host, device):
             self._run(
-                f"stopping device {device.uuid} on {device.parent}", "stop", "-u", device.uuid, seconds=REMOVE_SECONDS
+                f"stopping device {device.id} on {device.parent}", "stop", "-u", device.id, seconds=REMOVE_SECONDS
             )
-
-    def write_attribute(self, device: Device, attribute: Attribute) -> None:
-        """Writes to sysfs: mdevctl changes nothing on a live device without a vendor's callout."""
-        self.kernel.write_attribute(device, attribute)
 
     def define(self, definition: Definition, before: Optional[Definition]) -> None:
         """Defines a device, or modifies its definition."""
-        verb, tried = ("define", "defining") if before is None else ("modify", "modifying the definition of")
-        tried = f"{tried} device {definition.uuid} on {definition.parent}"
+        verb, action = ("define", "defining") if before is None else ("modify", "modifying the definition of")
+        action = f"{action} device {definition.id} on {definition.parent}"
         try:
             with _definition_file(definition) as path:
-                self._run(tried, verb, *_where(definition), "--jsonfile", path)
+                self._run(action, verb, *_where(definition), "--jsonfile", path)
         except BackendFailed as error:
             # mdevctl before 1.3 has no "modify --jsonfile".
-            if before is None or error.facts.get("exit_code") != _USAGE:
+            if before is None or error.exit_code != _USAGE:
                 raise
-            self._modify_in_steps(tried, definition, before)
+            self._modify_in_steps(action, definition, before)
 
-    def _modify_in_steps(self, tried: str, definition: Definition, before: Definition) -> None:
+    def _modify_in_steps(self, action: str, definition: Definition, before: Definition) -> None:
         """Changes one thing after the other. When one fails, the definition is made anew as it was."""
-        words: list[tuple[str, ...]] = [
+        changes: list[tuple[str, ...]] = [
             ("--type", definition.type_id, "--auto" if definition.autostart else "--manual")
         ]
-        words += [("--delattr", "--index", "0") for _one in before.attributes]
-        words += [("--addattr", one.name, "--value", one.value) for one in definition.attributes]
+        changes += [("--delattr", "--index", "0") for _attribute in before.attributes]
+        changes += [("--addattr", attribute.name, "--value", attribute.value) for attribute in definition.attributes]
         try:
-            for change in words:
-                self._run(tried, "modify", *_where(definition), *change)
+            for change in changes:
+                self._run(action, "modify", *_where(definition), *change)
         except BackendFailed:
             self.undefine(before)
             self.define(before, None)
@@ -89,10 +95,10 @@ class MdevctlBackend:
 
     def undefine(self, definition: Definition) -> None:
         """Removes a definition."""
-        tried = f"undefining device {definition.uuid} on {definition.parent}"
-        self._run(tried, "undefine", *_where(definition))
+        action = f"undefining device {definition.id} on {definition.parent}"
+        self._run(action, "undefine", *_where(definition))
 
-    def _run(self, tried: str, *words: str, seconds: float = _SECONDS) -> None:
+    def _run(self, action: str, *words: str, seconds: float = _SECONDS) -> None:
         # A session of its own: a blocked mdevctl must not keep Ansible's connection.
         process = subprocess.Popen(
             [self.command, *words],
@@ -107,10 +113,10 @@ class MdevctlBackend:
             output, _none = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             process.kill()
-            raise _failed(tried, words, f"no answer in {seconds:.0f} s", None) from None
+            raise _failed(action, words, f"no answer in {seconds:.0f} s", None) from None
         if process.returncode != 0:
             answer = f"exit code {process.returncode}, '{' '.join(output.split())}'"
-            raise _failed(tried, words, answer, process.returncode)
+            raise _failed(action, words, answer, process.returncode)
 
 
 @contextmanager
@@ -123,12 +129,12 @@ def _definition_file(definition: Definition) -> Iterator[str]:
 
 
 def _where(definition: Definition) -> tuple[str, ...]:
-    return ("-u", definition.uuid, "-p", definition.parent)
+    return ("-u", definition.id, "-p", definition.parent)
 
 
-def _failed(tried: str, words: tuple[str, ...], answer: str, exit_code: Optional[int]) -> BackendFailed:
+def _failed(action: str, words: tuple[str, ...], answer: str, exit_code: Optional[int]) -> BackendFailed:
     return BackendFailed(
-        f"{tried} failed: mdevctl {words[0]} answered with {answer}",
+        f"{action} failed: mdevctl {words[0]} answered with {answer}",
         backend="mdevctl",
         command=" ".join(words),
         answer=answer,
@@ -136,7 +142,7 @@ def _failed(tried: str, words: tuple[str, ...], answer: str, exit_code: Optional
     )
 
 
-def mdevctl_backend(kernel: Kernel) -> MdevctlBackend:
+def mdevctl_backend(device_files: DeviceFiles, definitions: DefinitionFiles) -> MdevctlBackend:
     """The backend, if the command is there."""
     command = shutil.which("mdevctl") or shutil.which("mdevctl", path="/usr/sbin:/usr/bin:/sbin:/bin")
     if command is None:
@@ -145,4 +151,4 @@ def mdevctl_backend(kernel: Kernel) -> MdevctlBackend:
             "Install package mdevctl, or use backend: sysfs, which needs nothing",
             backend="mdevctl",
         )
-    return MdevctlBackend(command, kernel)
+    return MdevctlBackend(device_files, definitions, command)

@@ -9,52 +9,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from ..._host.definitions import DefinitionFiles
-from ..._model.errors import MdevError
-from ..._model.inventory import Attribute, Definition, Device, Parent
-from ..base import Backend
-from .kernel import Kernel
+from ..._model.inventory import Attribute, Device, Parent
+from ..backend import Backend
+from .kernel import MdevKernel
 
 
 @dataclass(frozen=True)
-class DirectBackend:
+class SysfsBackend(Backend):
     """The backend 'sysfs'."""
 
-    kernel: Kernel
-    files: DefinitionFiles
+    @property
+    def kernel(self) -> MdevKernel:
+        """What creates and removes devices."""
+        return MdevKernel(self.device_files)
 
     def available_instances(self, parent: Parent, type_id: str) -> Optional[int]:
-        """How many devices of the type the parent has left now. None where it can't be read."""
+        """How many devices of the type the parent has left now. None if it can't be read."""
         return self.kernel.available_instances(parent, type_id)
 
-    def create(self, parent: Parent, type_id: str, uuid: str, attributes: tuple[Attribute, ...]) -> Device:
+    def create(self, parent: Parent, type_id: str, key: str, attributes: tuple[Attribute, ...]) -> Device:
         """Creates a device and writes its attributes in order. When one fails, the device is removed again."""
-        device = self.kernel.create(parent, type_id, uuid)
-        give_attributes(self, device, attributes)
+        device = self.kernel.create(parent, type_id, key)
+        self.set_attributes(device, attributes)
         return device
 
     def remove(self, device: Device) -> None:
         """Removes an unused device."""
         self.kernel.remove(device)
-
-    def write_attribute(self, device: Device, attribute: Attribute) -> None:
-        """Writes an attribute of an active device."""
-        self.kernel.write_attribute(device, attribute)
-
-    def define(self, definition: Definition, before: Optional[Definition]) -> None:
-        """Writes a definition, new or in place of the one before."""
-        self.files.write(definition)
-
-    def undefine(self, definition: Definition) -> None:
-        """Removes a definition."""
-        self.files.remove(definition)
-
-
-def give_attributes(backend: Backend, device: Device, attributes: tuple[Attribute, ...]) -> None:
-    """Writes a new device's attributes in order. When one fails, the device is removed again."""
-    try:
-        for attribute in attributes:
-            backend.write_attribute(device, attribute)
-    except MdevError as error:
-        backend.remove(device)
-        raise type(error)(f"{error.message}. The new device was removed again", **error.facts) from error

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The architecture: imports run downward only, and the pure packages do no I/O and know no Ansible."""
+"""The architecture: imports go downward only, and the pure packages use neither I/O nor Ansible."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 UTILS = Path(__file__).parents[4] / "plugins" / "module_utils"
 
-# From the ground up. A package imports from the layers below it, and from itself.
+# From bottom to top. A package imports only from the layers below it and from itself.
 LAYERS = [
     {"_model"},
     {"_host", "_xml", "_planning"},
@@ -23,19 +23,9 @@ LAYERS = [
     {"_migration"},
 ]
 PURE = {"_model", "_planning", "_xml"}
-ALLOWED_IN_PURE = {
-    "__future__",
-    "collections",
-    "copy",
-    "dataclasses",
-    "functools",
-    "hashlib",
-    "itertools",
-    "json",
-    "lxml",
-}
-ALLOWED_IN_PURE |= {"re", "types", "typing", "uuid", "xml"}
-MOST_LINES, MOST_FILES = 400, 10
+ALLOWED_IN_PURE = {"__future__", "collections", "copy", "dataclasses", "functools", "hashlib", "itertools", "json"}
+ALLOWED_IN_PURE |= {"lxml", "re", "types", "typing", "uuid", "xml"}
+MAX_LINES, MAX_FILES = 400, 10
 
 FILES = sorted(path for path in UTILS.rglob("*.py"))
 PACKAGES = sorted({path.parent for path in FILES})
@@ -46,7 +36,7 @@ def package(path: Path) -> str:
 
 
 def imports(path: Path) -> tuple[set[str], set[str]]:
-    """Our packages, and the top names of all other modules, that a file imports."""
+    """The imports of a file: our packages, and the top-level names of all other modules."""
     ours, others = set(), set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -65,7 +55,7 @@ def test_every_package_has_its_layer() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(UTILS)))
-def test_imports_run_downward(path: Path) -> None:
+def test_imports_go_downward(path: Path) -> None:
     layer = next(number for number, names in enumerate(LAYERS) if package(path) in names)
     ours, others = imports(path)
     assert ours <= set().union(*LAYERS[:layer]) | {package(path)}
@@ -76,10 +66,10 @@ def test_imports_run_downward(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(UTILS)))
-def test_a_file_fits_in_a_head(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= MOST_LINES
+def test_files_are_short(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MAX_LINES
 
 
 @pytest.mark.parametrize("folder", PACKAGES, ids=lambda path: str(path.relative_to(UTILS)))
-def test_a_package_fits_in_a_head(folder: Path) -> None:
-    assert len(list(folder.glob("*.py"))) <= MOST_FILES
+def test_packages_are_small(folder: Path) -> None:
+    assert len(list(folder.glob("*.py"))) <= MAX_FILES

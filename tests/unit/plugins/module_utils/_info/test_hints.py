@@ -1,13 +1,17 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Hints about hosts without usable mediated devices."""
+
 from __future__ import annotations
 
 import re
 
 import pytest
-from builders import device, inventory, kind, parent
+from builders import device, inventory, mdev_type, parent
 
+from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.registry import host_framework
+from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.vendor_vfio.framework import VENDOR_VFIO
 from ansible_collections.vfio.mdev.plugins.module_utils._info.hints import hints
 from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import Card, Hardware, Inventory
 
@@ -20,12 +24,12 @@ NOTHING = inventory()
     [
         (NOTHING, Hardware(), ["module mdev is not loaded and no graphics card"]),
         (NOTHING, Hardware(modules=frozenset({"mdev"})), ["no driver has registered a parent"]),
-        (NOTHING, Hardware(cards=(Card("0000:41:00.0", "0x10de", "nouveau", False),)), ["driver nouveau: vGPUs need"]),
-        (NOTHING, Hardware(cards=(Card("0000:41:00.0", "0x10de", None, False),)), ["driver none: vGPUs need"]),
+        (NOTHING, Hardware(cards=(Card("0000:41:00.0", "0x10de", "nouveau", False),)), ["driver nouveau. vGPUs need"]),
+        (NOTHING, Hardware(cards=(Card("0000:41:00.0", "0x10de", None, False),)), ["driver none. vGPUs need"]),
         (
             NOTHING,
             Hardware(cards=(Card("0000:41:00.0", "0x10de", "nvidia", False, vfs_enabled=0, vfs_total=16),)),
-            ["0 of 16 virtual functions enabled, and these are the parents: run .*sriov-manage -e 0000:41:00.0"],
+            ["0 of 16 virtual functions .SR-IOV. enabled, and these are the parents.*sriov-manage -e 0000:41:00.0"],
         ),
         (NOTHING, Hardware(cards=(NVIDIA,)), ["nvidia_vgpu_vfio is not loaded"]),
         (NOTHING, Hardware(cards=(NVIDIA,), modules=frozenset({"nvidia_vgpu_vfio"})), ["offers no type"]),
@@ -33,29 +37,29 @@ NOTHING = inventory()
         (NOTHING, Hardware(ap=True), ["load module vfio_ap"]),
         (NOTHING, Hardware(css=True), ["module vfio_ccw"]),
         (
-            inventory(parent("0000:41:00.4", kind("1428", 1), framework="vendor_vfio")),
+            inventory(parent("0000:41:00.4", mdev_type("1428", 1), framework=VENDOR_VFIO)),
             Hardware(),
             ["no mediated devices.*0000:41:00.4"],
         ),
-        (inventory(parent("a", kind("t-1", 1))), Hardware(), []),
-        (inventory(parent("a", kind("t-1", 0))), Hardware(), ["No parent has room"]),
-        (inventory(parent("a"), parent("b", kind("t", 1))), Hardware(), ["Parent a offers no types"]),
+        (inventory(parent("a", mdev_type("t-1", 1))), Hardware(), []),
+        (inventory(parent("a", mdev_type("t-1", 0))), Hardware(), ["No parent has room"]),
+        (inventory(parent("a"), parent("b", mdev_type("t", 1))), Hardware(), ["Parent a offers no types"]),
         (
-            inventory(parent("a", kind("t-1", 1)), devices=(device(on="a", removing=True, type_id=None),)),
+            inventory(parent("a", mdev_type("t-1", 1)), devices=(device(on="a", removing=True, type_id=None),)),
             Hardware(),
             ["half removed"],
         ),
         (
-            inventory(parent("a", kind("t-1", 1)), devices=(device(on="a", driver=None),)),
+            inventory(parent("a", mdev_type("t-1", 1)), devices=(device(on="a", driver=None),)),
             Hardware(),
             ["has no VFIO driver"],
         ),
     ],
 )
 def test_hints(host: Inventory, hardware: Hardware, words: list[str]) -> None:
-    found = hints(host, hardware)
-    assert len(found) == len(words)
-    for hint, pattern in zip(found, words):
+    texts = hints(host, hardware)
+    assert len(texts) == len(words)
+    for hint, pattern in zip(texts, words):
         assert re.search(pattern, hint), hint
 
 
@@ -63,10 +67,10 @@ def test_hints(host: Inventory, hardware: Hardware, words: list[str]) -> None:
     ("host", "framework"),
     [
         (NOTHING, "none"),
-        (inventory(parent("0000:41:00.4", framework="vendor_vfio")), "vendor_vfio"),
+        (inventory(parent("0000:41:00.4", framework=VENDOR_VFIO)), "vendor_vfio"),
         (inventory(parent("a")), "mdev"),
-        (inventory(parent("a"), parent("0000:41:00.4", framework="vendor_vfio")), "mdev"),
+        (inventory(parent("a"), parent("0000:41:00.4", framework=VENDOR_VFIO)), "mdev"),
     ],
 )
 def test_framework(host: Inventory, framework: str) -> None:
-    assert host.framework == framework
+    assert host_framework(host) == framework

@@ -1,21 +1,22 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Selection of parents, types and devices by filters."""
+
 from __future__ import annotations
 
 import pytest
-from builders import OTHER, UUID, device, inventory, kind, parent
+from builders import OTHER, UUID, define, device, inventory, mdev_type, parent
 
 from ansible_collections.vfio.mdev.plugins.module_utils._info.selection import select
-from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import Definition
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import type_results
 
 CARD = "0000:41:00.0"
 A, B, C = "0000:41:00.4", "0000:41:00.5", "mtty"
 HOST = inventory(
-    parent(A, kind("t-1", 1), kind("t-2", 1), physical_function=CARD),
-    parent(B, kind("t-1", 1), physical_function=CARD),
-    parent(C, kind("m-1", 24, name="Serial"), subsystem="mtty"),
+    parent(A, mdev_type("t-1", 1), mdev_type("t-2", 1), physical_function=CARD),
+    parent(B, mdev_type("t-1", 1), physical_function=CARD),
+    parent(C, mdev_type("m-1", 24, name="Serial"), subsystem="mtty"),
     devices=(device(UUID, A, "t-1"), device(OTHER, C, "m-1")),
 )
 
@@ -38,33 +39,33 @@ def test_filters(
     filters: tuple[tuple[str, ...], ...], parents: list[str], types: list[str], devices: list[str]
 ) -> None:
     chosen = select(HOST, *filters)
-    assert [one.address for one in chosen.parents] == parents
-    assert sorted({kind.id for one in chosen.parents for kind in one.types}) == types
-    assert [one.uuid for one in chosen.states] == devices
+    assert [parent.address for parent in chosen.parents] == parents
+    assert sorted({mdev_type.id for parent in chosen.parents for mdev_type in parent.types}) == types
+    assert [state.uuid for state in chosen.states] == devices
     assert chosen.unmatched == ()
 
 
-def test_filters_that_find_nothing_are_named() -> None:
+def test_filters_that_match_nothing_are_reported() -> None:
     nowhere = "77777777-2222-3333-4444-555555555555"
     chosen = select(HOST, ("0000:99:00.0",), ("t-9",), (nowhere,))
     assert chosen.unmatched == ("parent '0000:99:00.0'", "type 't-9'", f"device '{nowhere}'")
 
 
-def test_definitions_count_though_their_parent_is_not_there() -> None:
-    stored = Definition(UUID, "0000:99:00.0", "t-9")
-    host = inventory(parent(C, kind("m-1")), definitions=(stored,))
+def test_definitions_without_their_parent_are_selected() -> None:
+    stored = define(UUID, "0000:99:00.0", "t-9")
+    host = inventory(parent(C, mdev_type("m-1")), definitions=(stored,))
     for filters in (((), (), ()), (("0000:99:00.0",), (), ()), ((), ("t-9",), ()), ((), (), (UUID,))):
         chosen = select(host, *filters)
-        assert [one.uuid for one in chosen.states] == [UUID]
+        assert [state.uuid for state in chosen.states] == [UUID]
         assert chosen.unmatched == ()
 
 
 def test_a_filter_on_devices_does_not_change_counts() -> None:
-    two = inventory(parent(A, kind("t-1", 3)), devices=(device(UUID, A, "t-1"), device(OTHER, A, "t-1")))
+    two = inventory(parent(A, mdev_type("t-1", 3)), devices=(device(UUID, A, "t-1"), device(OTHER, A, "t-1")))
     assert type_results(select(two, (), (), (UUID,)).counted)[0]["active"] == 2
 
 
-def test_types_over_the_host() -> None:
+def test_types_of_the_whole_host() -> None:
     [m1, t1, t2] = type_results(HOST)
     assert (t1["id"], t1["parents"], t1["available_instances"], t1["active"]) == ("t-1", [A, B], 2, 1)
     assert (m1["name"], m1["available_instances"]) == ("Serial", 24)

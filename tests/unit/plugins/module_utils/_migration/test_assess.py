@@ -1,38 +1,37 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Assessing a migration: requests, checks, records and rollback."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 import pytest
-from builders import GUEST, device, inventory, kind, parent
+from builders import GUEST, define, device, inventory, mdev_type, parent
 
-from ansible_collections.vfio.mdev.plugins.module_utils._migration.assess import (
-    Assessment,
-    Destination,
-    Guest,
-    GuestDevice,
-    MigrationRequest,
-    assess,
-    restored,
-)
+from ansible_collections.vfio.mdev.plugins.module_utils._migration.assess import Assessment, assess, restored
 from ansible_collections.vfio.mdev.plugins.module_utils._migration.record import (
     MigrationRecord,
     RecordedDevice,
     parse_record,
     record_text,
 )
-from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import FilesRefused, InvalidInput, NotReady
-from ansible_collections.vfio.mdev.plugins.module_utils._model.identity import Owner
+from ansible_collections.vfio.mdev.plugins.module_utils._migration.request import (
+    Destination,
+    Guest,
+    GuestDevice,
+    MigrationRequest,
+)
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import FileError, InvalidInput, NotReady
+from ansible_collections.vfio.mdev.plugins.module_utils._model.identity import UuidNamespace
 from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import (
     Attribute,
-    Definition,
     Inventory,
     LiveAttribute,
 )
-from ansible_collections.vfio.mdev.plugins.module_utils._model.request import Wanted
+from ansible_collections.vfio.mdev.plugins.module_utils._model.request import DeviceRequest
 from ansible_collections.vfio.mdev.plugins.module_utils._model.versions import Versions
 from ansible_collections.vfio.mdev.plugins.module_utils._planning.planner import plan_devices
 from ansible_collections.vfio.mdev.plugins.module_utils._planning.steps import CreateDevice, RemoveDevice
@@ -42,20 +41,21 @@ VF = "0000:41:00.4"
 GOOD = Versions("6.12.1", "11.3.0", "10.0.3", {"nvidia": "580"})
 
 
-ROOMY = inventory(parent(VF, kind("t-1", 2), kind("t-2", 1)))
+ROOMY = inventory(parent(VF, mdev_type("t-1", 2), mdev_type("t-2", 1)))
 
 
 @dataclass(frozen=True)
 class Case:
-    """A migration, in all that a test may want otherwise."""
+    """A migration; tests change the fields that matter to them."""
 
     devices: tuple[GuestDevice, ...] = (GuestDevice(A, "t-1", "Name of t-1", "vfio-pci", "nvidia"),)
     running: bool = True
-    more: tuple[Guest, ...] = ()
-    uuids: object = "same"
-    types: dict[str, str] = field(default_factory=dict)
-    there: Optional[Versions] = GOOD
-    here: Versions = GOOD
+    other_guests: tuple[Guest, ...] = ()
+    uuid_policy: str = "same"
+    uuid_map: dict[str, str] = field(default_factory=dict)
+    type_map: dict[str, str] = field(default_factory=dict)
+    source_versions: Optional[Versions] = GOOD
+    destination_versions: Versions = GOOD
     match: bool = True
     inventory: Inventory = ROOMY
     guests: frozenset[str] = frozenset()
@@ -66,163 +66,186 @@ class Case:
     def assess(self) -> Assessment:
         request = MigrationRequest(
             source="gpu-1",
-            guests=(Guest("web", self.running, self.devices), *self.more),
-            versions=self.there,
-            uuids=self.uuids,
-            types=self.types,
-            pattern=Wanted(""),
+            guests=(Guest("web", self.running, self.devices), *self.other_guests),
+            versions=self.source_versions,
+            uuid_policy=self.uuid_policy,
+            uuid_map=self.uuid_map,
+            type_map=self.type_map,
+            pattern=DeviceRequest(""),
             drivers_must_match=self.match,
         )
         destination = Destination(
             machine_id="m",
             boot_id="boot 1",
             inventory=self.inventory,
-            versions=self.here,
+            versions=self.destination_versions,
             guests=self.guests,
             records={"web": self.record} if self.record else {},
-            attempts={"web": self.log},
+            fingerprints={"web": self.log},
             live=lambda _uuid, _names: self.live,
         )
         return assess(request, destination)
 
 
 def refused(case: Case) -> list[dict[str, Any]]:
-    """The findings that are errors."""
+    """The checks that failed with an error."""
     with pytest.raises(NotReady) as raised:
         case.assess()
-    checks: list[dict[str, Any]] = raised.value.facts["checks"]  # type: ignore[assignment]
-    errors = [one for one in checks if not one["ok"] and one["severity"] == "error"]
-    assert all(str(one["detail"]) in raised.value.message for one in errors)
+    checks: list[dict[str, Any]] = raised.value.checks
+    errors = [check for check in checks if not check["ok"] and check["severity"] == "error"]
+    assert all(str(error["detail"]) in raised.value.message for error in errors)
     return errors
 
 
-def warned(found: Assessment) -> list[str]:
-    return [one.check for one in found.findings if not one.ok]
+def warned(assessment: Assessment) -> list[str]:
+    return [finding.check for finding in assessment.findings if not finding.ok]
 
 
-ONE = GuestDevice(A, "t-1", "Name of t-1", "vfio-pci", "nvidia")
-HERE = device(A, VF)
+GUEST_DEVICE = GuestDevice(A, "t-1", "Name of t-1", "vfio-pci", "nvidia")
+EXISTING = device(A, VF)
 RECORD = MigrationRecord("web", "gpu-1", True, "boot 1", "log 1", (RecordedDevice(A, A, "t-1", "", False),))
 
 
 def test_a_device_is_prepared() -> None:
-    found = Case().assess()
-    assert warned(found) == []
-    [wanted] = found.wanted
-    assert (wanted.uuid, wanted.type, wanted.active, wanted.persistent) == (A, "t-1", True, False)
-    assert found.records == (RECORD,)
+    assessment = Case().assess()
+    assert warned(assessment) == []
+    [request] = assessment.requests
+    assert (request.key, request.type, request.active, request.persistent) == (A, "t-1", True, False)
+    assert assessment.records == (RECORD,)
 
 
 def test_a_second_run_changes_nothing() -> None:
-    case = Case(inventory=inventory(parent(VF, kind("t-1", 1)), devices=(HERE,)), record=RECORD)
-    found = case.assess()
-    assert plan_devices(found.wanted, case.inventory).steps == ()
-    assert found.records == (RECORD,)
-    assert warned(found) == []
+    case = Case(inventory=inventory(parent(VF, mdev_type("t-1", 1)), devices=(EXISTING,)), record=RECORD)
+    assessment = case.assess()
+    assert plan_devices(assessment.requests, case.inventory).steps == ()
+    assert assessment.records == (RECORD,)
+    assert warned(assessment) == []
 
 
-ANEW = {
-    "one that was there before": Case(inventory=inventory(parent(VF, kind("t-1", 0)), devices=(HERE,))),
-    "one that an attempt used": Case(
-        inventory=inventory(parent(VF, kind("t-1", 0)), devices=(HERE,)), record=RECORD, log="log 2"
+STALE = {
+    "a device that existed before": Case(inventory=inventory(parent(VF, mdev_type("t-1", 0)), devices=(EXISTING,))),
+    "a device that an attempt used": Case(
+        inventory=inventory(parent(VF, mdev_type("t-1", 0)), devices=(EXISTING,)), record=RECORD, log="log 2"
     ),
-    "one that a run was at when it crashed": Case(
-        inventory=inventory(parent(VF, kind("t-1", 0)), devices=(HERE,)), record=replace(RECORD, attempts="pending")
+    "a device of a run that crashed": Case(
+        inventory=inventory(parent(VF, mdev_type("t-1", 0)), devices=(EXISTING,)),
+        record=replace(RECORD, log_fingerprint="pending"),
     ),
 }
 
 
-@pytest.mark.parametrize("case", ANEW.values(), ids=ANEW)
-def test_what_may_be_stale_is_made_anew(case: Case) -> None:
-    """Also on a full host: its room is its own."""
-    found = case.assess()
-    steps = plan_devices(found.wanted, case.inventory).steps
-    assert [type(one) for one in steps] == [RemoveDevice, CreateDevice]
-    assert warned(found) == ["stale"]
+@pytest.mark.parametrize("case", STALE.values(), ids=STALE)
+def test_devices_that_may_be_stale_are_recreated(case: Case) -> None:
+    """Also on a full host, because the old device frees its instance."""
+    assessment = case.assess()
+    steps = plan_devices(assessment.requests, case.inventory).steps
+    assert [type(step) for step in steps] == [RemoveDevice, CreateDevice]
+    assert warned(assessment) == ["stale"]
 
 
-def test_a_prepared_one_that_is_in_use_is_one_problem() -> None:
-    """It must not be taken for what another choice has left, which would be removed."""
-    used = replace(HERE, users=(GUEST,))
-    case = Case(inventory=inventory(parent(VF, kind("t-1", 0)), devices=(used,)), record=RECORD)
-    assert [one["check"] for one in refused(case)] == ["uuid"]
+def test_a_prepared_device_in_use_is_a_single_problem() -> None:
+    """It must not be mistaken for a leftover of another UUID map, which would be removed."""
+    used = replace(EXISTING, users=(GUEST,))
+    case = Case(inventory=inventory(parent(VF, mdev_type("t-1", 0)), devices=(used,)), record=RECORD)
+    assert [check["check"] for check in refused(case)] == ["uuid"]
 
 
-def test_a_defined_one_stays_defined_as_it_is() -> None:
-    definition = Definition(A, VF, "t-1", autostart=True)
-    case = Case(inventory=inventory(parent(VF, kind("t-1", 1)), devices=(HERE,), definitions=(definition,)))
-    found = case.assess()
-    assert [type(one) for one in plan_devices(found.wanted, case.inventory).steps] == [RemoveDevice, CreateDevice]
-    assert found.records[0].devices == (RecordedDevice(A, A, "t-1", VF, True),)
+def test_a_defined_device_keeps_its_definition() -> None:
+    definition = define(A, VF, "t-1", autostart=True)
+    case = Case(inventory=inventory(parent(VF, mdev_type("t-1", 1)), devices=(EXISTING,), definitions=(definition,)))
+    assessment = case.assess()
+    assert [type(step) for step in plan_devices(assessment.requests, case.inventory).steps] == [
+        RemoveDevice,
+        CreateDevice,
+    ]
+    assert assessment.records[0].devices == (RecordedDevice(A, A, "t-1", VF, True),)
 
 
-def test_what_another_choice_of_uuids_prepared_goes() -> None:
-    case = Case(inventory=inventory(parent(VF, kind("t-1", 0)), devices=(HERE,)), record=RECORD, uuids={A: B})
-    found = case.assess()
-    steps = plan_devices(found.wanted, case.inventory).steps
-    assert [type(one) for one in steps] == [RemoveDevice, CreateDevice]
-    assert found.records[0].targets({}) == {A: B}
+def test_devices_of_another_uuid_map_are_removed() -> None:
+    case = Case(
+        inventory=inventory(parent(VF, mdev_type("t-1", 0)), devices=(EXISTING,)), record=RECORD, uuid_map={A: B}
+    )
+    assessment = case.assess()
+    steps = plan_devices(assessment.requests, case.inventory).steps
+    assert [type(step) for step in steps] == [RemoveDevice, CreateDevice]
+    assert assessment.records[0].targets({}) == {A: B}
 
 
-def test_new_uuids_are_always_the_same_and_no_sets() -> None:
-    [first], [second] = (Case(uuids="new").assess().wanted for _run in range(2))
-    assert first.uuid == second.uuid != A
-    assert not any(Owner("m", name).owns(first.uuid) for name in ("", "web", "migration"))
+def test_new_uuids_are_stable_and_belong_to_no_set() -> None:
+    [first], [second] = (Case(uuid_policy="new").assess().requests for _run in range(2))
+    assert first.key == second.key != A
+    assert not any(UuidNamespace("m", name).owns(first.key) for name in ("", "web", "migration"))
 
 
 TYPES: dict[str, tuple[GuestDevice, dict[str, str], str]] = {
-    "by id": (ONE, {}, "t-1"),
-    "by id where the source knows no name": (replace(ONE, type_name=None), {}, "t-1"),
-    "by name where the id is another type's here": (replace(ONE, type_name="Name of t-2"), {}, "Name of t-2"),
-    "by name where there is no such id": (replace(ONE, type_id="x", type_name="Name of t-1"), {}, "Name of t-1"),
-    "as the user says, by id": (ONE, {"t-1": "t-2"}, "t-2"),
-    "as the user says, by name": (ONE, {"Name of t-1": "Name of t-2"}, "Name of t-2"),
+    "by id": (GUEST_DEVICE, {}, "t-1"),
+    "by id if the source knows no name": (replace(GUEST_DEVICE, type_name=None), {}, "t-1"),
+    "by name if the id is another type here": (replace(GUEST_DEVICE, type_name="Name of t-2"), {}, "Name of t-2"),
+    "by name if there is no such id": (replace(GUEST_DEVICE, type_id="x", type_name="Name of t-1"), {}, "Name of t-1"),
+    "mapped by id": (GUEST_DEVICE, {"t-1": "t-2"}, "t-2"),
+    "mapped by name": (GUEST_DEVICE, {"Name of t-1": "Name of t-2"}, "Name of t-2"),
 }
 
 
-@pytest.mark.parametrize(("there", "types", "asked"), TYPES.values(), ids=TYPES)
-def test_how_a_type_is_found(there: GuestDevice, types: dict[str, str], asked: str) -> None:
-    [wanted] = Case(devices=(there,), types=types).assess().wanted
-    assert wanted.type == asked
+@pytest.mark.parametrize(("source", "type_map", "expected"), TYPES.values(), ids=TYPES)
+def test_type_on_the_destination(source: GuestDevice, type_map: dict[str, str], expected: str) -> None:
+    [request] = Case(devices=(source,), type_map=type_map).assess().requests
+    assert request.type == expected
 
 
-FULL = inventory(parent(VF, kind("t-1", 1), kind("t-2", 0)))
-USED = inventory(parent(VF, kind("t-1", 1)), devices=(replace(HERE, users=(GUEST,)),))
-OTHER_TYPE = inventory(parent(VF, kind("t-1", 1), kind("t-2", 0)), devices=(device(A, VF, "t-2"),))
-HALF = inventory(parent(VF, kind("t-1", 1)), devices=(device(A, VF, None, removing=True),))
-SETTING = replace(ONE, attributes=(Attribute("a", "1"),))
+FULL = inventory(parent(VF, mdev_type("t-1", 1), mdev_type("t-2", 0)))
+USED = inventory(parent(VF, mdev_type("t-1", 1)), devices=(replace(EXISTING, users=(GUEST,)),))
+OTHER_TYPE = inventory(parent(VF, mdev_type("t-1", 1), mdev_type("t-2", 0)), devices=(device(A, VF, "t-2"),))
+HALF = inventory(parent(VF, mdev_type("t-1", 1)), devices=(device(A, VF, None, removing=True),))
+SETTING = replace(GUEST_DEVICE, attributes=(Attribute("a", "1"),))
 
 REFUSED = {
-    "no such type": (Case(devices=(replace(ONE, type_id="x", type_name="X"),)), "type", "no parent asked for offers"),
-    "no such type as the user says": (Case(types={"t-1": "y"}), "type", "'y'"),
-    "the id is another type here": (Case(devices=(replace(ONE, type_name="X"),)), "type", "'X'"),
-    "another device API": (Case(devices=(replace(ONE, device_api="vfio-ccw"),)), "device_api", "vfio-ccw"),
+    "no such type": (
+        Case(devices=(replace(GUEST_DEVICE, type_id="x", type_name="X"),)),
+        "type",
+        "no requested parent offers",
+    ),
+    "a mapped type that does not exist": (Case(type_map={"t-1": "y"}), "type", "'y'"),
+    "the id is another type here": (Case(devices=(replace(GUEST_DEVICE, type_name="X"),)), "type", "'X'"),
+    "another device API": (Case(devices=(replace(GUEST_DEVICE, device_api="vfio-ccw"),)), "device_api", "vfio-ccw"),
     "in use here": (Case(inventory=USED), "uuid", "in use here by web-1"),
     "UUID of another type": (Case(inventory=OTHER_TYPE), "uuid", "t-2"),
     "UUID of a half removed device": (Case(inventory=HALF), "uuid", "half"),
-    "no room for all": (Case(devices=(ONE, replace(ONE, id=B)), inventory=FULL), "room", "no room for 1 of the 2"),
-    "no room for the second guest": (
-        Case(more=(Guest("db", True, (replace(ONE, id=B),)),), inventory=FULL),
+    "no room for all": (
+        Case(devices=(GUEST_DEVICE, replace(GUEST_DEVICE, id=B)), inventory=FULL),
         "room",
         "no room for 1 of the 2",
     ),
-    "a guest of this name here": (Case(guests=frozenset({"web"})), "guest", "runs here already"),
+    "no room for the second guest": (
+        Case(other_guests=(Guest("db", True, (replace(GUEST_DEVICE, id=B),)),), inventory=FULL),
+        "room",
+        "no room for 1 of the 2",
+    ),
+    "a guest of this name here": (Case(guests=frozenset({"web"})), "guest", "already runs here"),
     "prepared from elsewhere": (Case(record=replace(RECORD, source="gpu-9")), "record", "gpu-9"),
-    "QEMU too old": (Case(here=replace(GOOD, qemu="7.2.0")), "qemu", "QEMU 7.2.0 on the destination".lower()),
-    "libvirt too old": (Case(there=replace(GOOD, libvirt="8.5.9")), "libvirt", "libvirt 8.5.9 on the source"),
-    "kernel too old": (Case(here=replace(GOOD, kernel="5.17")), "kernel", "5.18 or newer"),
-    "another driver version": (Case(here=replace(GOOD, drivers={"nvidia": "550"})), "driver", "580 on the source, 550"),
+    "QEMU too old": (
+        Case(destination_versions=replace(GOOD, qemu="7.2.0")),
+        "qemu",
+        "QEMU 7.2.0 on the destination".lower(),
+    ),
+    "libvirt too old": (Case(source_versions=replace(GOOD, libvirt="8.5.9")), "libvirt", "libvirt 8.5.9 on the source"),
+    "kernel too old": (Case(destination_versions=replace(GOOD, kernel="5.17")), "kernel", "5.18 or newer"),
+    "another driver version": (
+        Case(destination_versions=replace(GOOD, drivers={"nvidia": "550"})),
+        "driver",
+        "580 on the source, 550",
+    ),
     "no such attribute": (
         Case(
             devices=(SETTING,),
-            inventory=inventory(parent(VF, kind("t-1", 1)), devices=(device(B, VF),)),
+            inventory=inventory(parent(VF, mdev_type("t-1", 1)), devices=(device(B, VF),)),
             live=(LiveAttribute("a", False),),
         ),
         "attributes",
         "have no attribute a",
     ),
     "defined with other attributes": (
-        Case(devices=(SETTING,), inventory=replace(FULL, definitions=(Definition(A, VF, "t-1"),))),
+        Case(devices=(SETTING,), inventory=replace(FULL, definitions=(define(A, VF, "t-1"),))),
         "attributes",
         "with other attributes",
     ),
@@ -230,90 +253,102 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("case", "check", "words"), REFUSED.values(), ids=REFUSED)
-def test_what_is_refused(case: Case, check: str, words: str) -> None:
+def test_refusals(case: Case, check: str, words: str) -> None:
     [error] = refused(case)
     assert error["check"] == check
     assert words in str(error["detail"])
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_problems_are_reported_together() -> None:
     case = Case(
-        devices=(replace(ONE, type_id="x", type_name="X"), replace(ONE, id=B, device_api="vfio-ap")),
-        here=replace(GOOD, qemu="7.2"),
+        devices=(replace(GUEST_DEVICE, type_id="x", type_name="X"), replace(GUEST_DEVICE, id=B, device_api="vfio-ap")),
+        destination_versions=replace(GOOD, qemu="7.2"),
         guests=frozenset({"web"}),
     )
-    assert [one["check"] for one in refused(case)] == ["qemu", "guest", "type", "device_api"]
+    assert [check["check"] for check in refused(case)] == ["qemu", "guest", "type", "device_api"]
 
 
 ALLOWED = {
-    "old versions, the guest is shut off": (Case(running=False, here=Versions("5.4", "7.0", "6.0")), []),
-    "old versions, the guest has no devices": (Case(devices=(), here=Versions("5.4", "7.0", "6.0")), []),
-    "versions that nobody knows": (Case(there=None, match=False), ["kernel", "libvirt", "qemu", "driver"]),
-    "another driver version, as the user says": (
-        Case(match=False, here=replace(GOOD, drivers={"nvidia": "550"})),
+    "old versions, the guest is shut off": (
+        Case(running=False, destination_versions=Versions("5.4", "7.0", "6.0")),
+        [],
+    ),
+    "old versions, the guest has no devices": (
+        Case(devices=(), destination_versions=Versions("5.4", "7.0", "6.0")),
+        [],
+    ),
+    "unknown versions": (Case(source_versions=None, match=False), ["kernel", "libvirt", "qemu", "driver"]),
+    "another driver version, if allowed": (
+        Case(match=False, destination_versions=replace(GOOD, drivers={"nvidia": "550"})),
         ["driver"],
     ),
-    "entries of the map that no guest has": (Case(uuids={A: A, C: C}), ["uuid"]),
+    "map entries that no guest has": (Case(uuid_map={A: A, C: C}), ["uuid"]),
 }
 
 
 @pytest.mark.parametrize(("case", "warnings"), ALLOWED.values(), ids=ALLOWED)
-def test_what_is_only_told(case: Case, warnings: list[str]) -> None:
+def test_warnings(case: Case, warnings: list[str]) -> None:
     assert sorted(set(warned(case.assess()))) == sorted(warnings)
 
 
 @pytest.mark.parametrize(
-    ("uuids", "words"),
+    ("uuid_map", "words"),
     [
-        ({}, f"none for {A}"),
+        ({C: C}, f"no entry for {A}"),
         ({A: C, B: C}, "can't be two"),
         ({A: "x"}, "not a UUID"),
-        ("other", "must be same, new"),
     ],
 )
-def test_uuids_that_can_not_be(uuids: object, words: str) -> None:
+def test_invalid_uuid_maps(uuid_map: dict[str, str], words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
-        Case(uuids=uuids).assess()
+        Case(uuid_map=uuid_map).assess()
 
 
-def test_after_a_reboot_old_records_say_nothing_of_what_is_active() -> None:
-    found = Case(record=replace(RECORD, boot_id="boot 0", devices=(RecordedDevice(A, A, "t-1", VF, False),))).assess()
-    assert found.records == (RECORD,)
+def test_after_a_reboot_records_do_not_show_which_devices_are_active() -> None:
+    assessment = Case(
+        record=replace(RECORD, boot_id="boot 0", devices=(RecordedDevice(A, A, "t-1", VF, False),))
+    ).assess()
+    assert assessment.records == (RECORD,)
 
 
-MADE = RecordedDevice(A, A, "t-1", "", False)
+CREATED = RecordedDevice(A, A, "t-1", "", False)
 WAS_ACTIVE = RecordedDevice(A, A, "t-1", VF, False)
 WAS_DEFINED = RecordedDevice(A, A, "t-1", "", True)
-EMPTY = inventory(parent(VF, kind("t-1", 1)))
-ACTIVE = replace(EMPTY, devices=(HERE,))
-DEFINED = replace(EMPTY, definitions=(Definition(A, VF, "t-1", autostart=True),))
-BOTH = replace(DEFINED, devices=(HERE,))
+EMPTY = inventory(parent(VF, mdev_type("t-1", 1)))
+ACTIVE = replace(EMPTY, devices=(EXISTING,))
+DEFINED = replace(EMPTY, definitions=(define(A, VF, "t-1", autostart=True),))
+BOTH = replace(DEFINED, devices=(EXISTING,))
 
-# recorded, what is there, whether an attempt was made -> the steps of the way back
-BACK: dict[str, tuple[RecordedDevice, Inventory, bool, list[str]]] = {
-    "what was made goes": (MADE, ACTIVE, False, ["RemoveDevice"]),
-    "what was not made yet needs nothing": (MADE, EMPTY, False, []),
-    "what others made under the UUID stays": (MADE, replace(EMPTY, devices=(device(A, VF, "t-2"),)), True, []),
-    "what others defined since stays": (MADE, BOTH, True, []),
-    "what was there stays": (WAS_ACTIVE, ACTIVE, False, []),
-    "what was there and may be stale is made anew": (WAS_ACTIVE, ACTIVE, True, ["RemoveDevice", "CreateDevice"]),
-    "what was there and got lost in a crash comes back": (WAS_ACTIVE, EMPTY, True, ["CreateDevice"]),
-    "what was only defined is stopped": (WAS_DEFINED, BOTH, True, ["RemoveDevice"]),
-    "what was only defined and still is": (WAS_DEFINED, DEFINED, True, []),
+# the recorded device, the inventory, whether an attempt was made -> the steps of the rollback
+ROLLBACK: dict[str, tuple[RecordedDevice, Inventory, bool, list[str]]] = {
+    "a created device is removed": (CREATED, ACTIVE, False, ["RemoveDevice"]),
+    "a device that was not created yet needs no steps": (CREATED, EMPTY, False, []),
+    "a device of another type under the UUID stays": (
+        CREATED,
+        replace(EMPTY, devices=(device(A, VF, "t-2"),)),
+        True,
+        [],
+    ),
+    "a device that was defined later stays": (CREATED, BOTH, True, []),
+    "an existing device stays": (WAS_ACTIVE, ACTIVE, False, []),
+    "an existing device that may be stale is recreated": (WAS_ACTIVE, ACTIVE, True, ["RemoveDevice", "CreateDevice"]),
+    "an existing device that a crash removed is recreated": (WAS_ACTIVE, EMPTY, True, ["CreateDevice"]),
+    "a device that was only defined is stopped": (WAS_DEFINED, BOTH, True, ["RemoveDevice"]),
+    "a device that was only defined and still is": (WAS_DEFINED, DEFINED, True, []),
 }
 
 
-@pytest.mark.parametrize(("one", "there", "attempted", "steps"), BACK.values(), ids=BACK)
-def test_the_way_back(one: RecordedDevice, there: Inventory, attempted: bool, steps: list[str]) -> None:
-    wanted = list(restored(replace(RECORD, devices=(one,)), there, attempted))
-    assert [type(each).__name__ for each in plan_devices(wanted, there).steps] == steps
+@pytest.mark.parametrize(("recorded", "inventory_", "attempted", "steps"), ROLLBACK.values(), ids=ROLLBACK)
+def test_rollback(recorded: RecordedDevice, inventory_: Inventory, attempted: bool, steps: list[str]) -> None:
+    requests = list(restored(replace(RECORD, devices=(recorded,)), inventory_, attempted))
+    assert [type(step).__name__ for step in plan_devices(requests, inventory_).steps] == steps
 
 
-def test_a_record_comes_back_from_its_text() -> None:
+def test_a_record_survives_a_round_trip() -> None:
     assert parse_record(record_text(RECORD), "web.json") == RECORD
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', record_text(RECORD).replace('"uuid"', '"uid"')])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', record_text(RECORD).replace('"key"', '"uid"')])
 def test_a_broken_record_is_an_error(text: str) -> None:
-    with pytest.raises(FilesRefused, match=r"web\.json can't be read"):
+    with pytest.raises(FileError, match=r"web\.json can't be read"):
         parse_record(text, "web.json")

@@ -1,23 +1,25 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Plans: the steps from the current state to the requested one."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
 import pytest
-from builders import GUEST, OTHER, UUID, device, inventory, kind, parent
+from builders import GUEST, OTHER, UUID, define, device, inventory, mdev_type, parent
 
 from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import (
     InUse,
     InvalidInput,
     MdevError,
     Mismatch,
+    MultipleProblems,
     NoRoom,
     NotFound,
     Removing,
-    Several,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import (
     Attribute,
@@ -25,7 +27,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import 
     Device,
     LiveAttribute,
 )
-from ansible_collections.vfio.mdev.plugins.module_utils._model.request import Wanted
+from ansible_collections.vfio.mdev.plugins.module_utils._model.request import DeviceRequest
 from ansible_collections.vfio.mdev.plugins.module_utils._planning.planner import Live, plan_devices
 from ansible_collections.vfio.mdev.plugins.module_utils._planning.steps import (
     CreateDevice,
@@ -38,27 +40,29 @@ from ansible_collections.vfio.mdev.plugins.module_utils._planning.steps import (
 )
 
 A, B = "0000:41:00.4", "0000:41:00.5"
-MINE = device(UUID, A, "t-1")
-BUSY = replace(MINE, users=(GUEST,))
+EXISTING = device(UUID, A, "t-1")
+BUSY = replace(EXISTING, users=(GUEST,))
 HALF = replace(BUSY, type_id=None, removing=True)
 ON = Attribute("power/control", "on")
 
 
 def host(*devices: Device, left: int = 1) -> Any:
-    return inventory(parent(A, kind("t-1", left), kind("t-2", left)), parent(B, kind("t-1", 1)), devices=devices)
+    return inventory(
+        parent(A, mdev_type("t-1", left), mdev_type("t-2", left)), parent(B, mdev_type("t-1", 1)), devices=devices
+    )
 
 
-def wanted(**more: Any) -> Wanted:
-    facts: dict[str, Any] = {"uuid": UUID, "type": "t-1"}
+def request(**more: Any) -> DeviceRequest:
+    facts: dict[str, Any] = {"key": UUID, "type": "t-1"}
     facts.update(more)
-    return Wanted(**facts)
+    return DeviceRequest(**facts)
 
 
 GONE = {"active": False, "persistent": False}
 
 
 @dataclass(frozen=True)
-class One:
+class SingleDevicePlan:
     """The plan for a single device."""
 
     plan: Plan
@@ -76,13 +80,13 @@ class One:
         return getattr(device, name)
 
 
-def plan_device(asked: Wanted, there: Any, live: tuple[LiveAttribute, ...] = ()) -> One:
-    lives: Live = {asked.uuid: live}
-    return One(plan_devices((asked,), there, lives))
+def plan_device(request: DeviceRequest, inventory: Any, live: tuple[LiveAttribute, ...] = ()) -> SingleDevicePlan:
+    lives: Live = {request.key: live}
+    return SingleDevicePlan(plan_devices((request,), inventory, lives))
 
 
-def shape(plan: Plan | One) -> list[str]:
-    """The plan's steps in short."""
+def shape(plan: Plan | SingleDevicePlan) -> list[str]:
+    """The steps of the plan as short texts."""
     words = []
     for step in plan.steps:
         if isinstance(step, CreateDevice):
@@ -100,70 +104,72 @@ def shape(plan: Plan | One) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("there", "asked", "steps"),
+    ("existing", "requested", "steps"),
     [
-        ((), wanted(), [f"create t-1 on {A}"]),
-        ((), wanted(parents=(B,)), [f"create t-1 on {B}"]),
-        ((), wanted(type="Name of t-2"), [f"create t-2 on {A}"]),
-        ((MINE,), wanted(), []),
-        ((MINE,), wanted(type="Name of t-1"), []),
-        ((MINE,), wanted(parents=(A, B)), []),
-        ((BUSY,), wanted(), []),
-        ((MINE,), wanted(recreate=True), []),
-        ((MINE,), wanted(type="t-2", recreate=True), [f"remove t-1 on {A}", f"create t-2 on {A}"]),
-        ((MINE,), wanted(parents=(B,), recreate=True), [f"remove t-1 on {A}", f"create t-1 on {B}"]),
-        ((), wanted(**GONE), []),
-        ((), wanted(**GONE, type=None, parents=("0000:99:00.0",)), []),
-        ((device(OTHER, A),), wanted(**GONE), []),
-        ((MINE,), wanted(**GONE), [f"remove t-1 on {A}"]),
-        ((MINE,), wanted(**GONE, type=None), [f"remove t-1 on {A}"]),
-        ((MINE,), wanted(**GONE, type="Name of t-1", parents=(A,)), [f"remove t-1 on {A}"]),
+        ((), request(), [f"create t-1 on {A}"]),
+        ((), request(parents=(B,)), [f"create t-1 on {B}"]),
+        ((), request(type="Name of t-2"), [f"create t-2 on {A}"]),
+        ((EXISTING,), request(), []),
+        ((EXISTING,), request(type="Name of t-1"), []),
+        ((EXISTING,), request(parents=(A, B)), []),
+        ((BUSY,), request(), []),
+        ((EXISTING,), request(recreate=True), []),
+        ((EXISTING,), request(type="t-2", recreate=True), [f"remove t-1 on {A}", f"create t-2 on {A}"]),
+        ((EXISTING,), request(parents=(B,), recreate=True), [f"remove t-1 on {A}", f"create t-1 on {B}"]),
+        ((), request(**GONE), []),
+        ((), request(**GONE, type=None, parents=("0000:99:00.0",)), []),
+        ((device(OTHER, A),), request(**GONE), []),
+        ((EXISTING,), request(**GONE), [f"remove t-1 on {A}"]),
+        ((EXISTING,), request(**GONE, type=None), [f"remove t-1 on {A}"]),
+        ((EXISTING,), request(**GONE, type="Name of t-1", parents=(A,)), [f"remove t-1 on {A}"]),
     ],
 )
-def test_steps(there: tuple[Device, ...], asked: Wanted, steps: list[str]) -> None:
-    assert shape(plan_device(asked, host(*there))) == steps
+def test_steps(existing: tuple[Device, ...], requested: DeviceRequest, steps: list[str]) -> None:
+    assert shape(plan_device(requested, host(*existing))) == steps
 
 
 @pytest.mark.parametrize(
-    ("there", "asked", "error", "message"),
+    ("existing", "requested", "error", "message"),
     [
-        ((MINE,), wanted(type="t-2"), Mismatch, f"exists as type t-1 on parent {A}, but type t-2 on any parent"),
-        ((MINE,), wanted(parents=(B,)), Mismatch, f"on parent {A}, but type t-1 on {B} was asked for"),
-        ((BUSY,), wanted(type="t-2", recreate=True), InUse, r"qemu-system-x86_64 \(pid 4711\), guest 'web-1'"),
-        ((BUSY,), wanted(**GONE), InUse, r"guest 'web-1'.*Nothing was changed"),
-        ((MINE,), wanted(**GONE, type="t-2"), Mismatch, "Nothing was removed"),
-        ((MINE,), wanted(**GONE, parents=(B,)), Mismatch, "Nothing was removed"),
-        ((HALF,), wanted(), Removing, "half removed.*guest 'web-1'"),
-        ((HALF,), wanted(**GONE), Removing, "half removed"),
-        ((HALF,), wanted(recreate=True, type="t-2"), Removing, "half removed"),
+        ((EXISTING,), request(type="t-2"), Mismatch, f"exists as type t-1 on parent {A}, but type t-2 on any parent"),
+        ((EXISTING,), request(parents=(B,)), Mismatch, f"on parent {A}, but type t-1 on {B} was requested"),
+        ((BUSY,), request(type="t-2", recreate=True), InUse, r"qemu-system-x86_64 \(pid 4711\), guest 'web-1'"),
+        ((BUSY,), request(**GONE), InUse, r"guest 'web-1'.*Nothing was changed"),
+        ((EXISTING,), request(**GONE, type="t-2"), Mismatch, "Nothing was removed"),
+        ((EXISTING,), request(**GONE, parents=(B,)), Mismatch, "Nothing was removed"),
+        ((HALF,), request(), Removing, "half removed.*guest 'web-1'"),
+        ((HALF,), request(**GONE), Removing, "half removed"),
+        ((HALF,), request(recreate=True, type="t-2"), Removing, "half removed"),
     ],
 )
-def test_refusals(there: tuple[Device, ...], asked: Wanted, error: type[MdevError], message: str) -> None:
+def test_refusals(existing: tuple[Device, ...], requested: DeviceRequest, error: type[MdevError], message: str) -> None:
     with pytest.raises(error, match=message):
-        plan_device(asked, host(*there))
+        plan_device(requested, host(*existing))
 
 
-def test_the_instance_that_is_freed_first_counts_as_room() -> None:
-    full = inventory(parent(A, kind("t-1", 0), kind("t-2", 0)), devices=(MINE,))
-    assert shape(plan_device(wanted(type="t-2", recreate=True), full)) == [f"remove t-1 on {A}", f"create t-2 on {A}"]
+def test_an_instance_that_is_freed_first_counts_as_capacity() -> None:
+    full = inventory(parent(A, mdev_type("t-1", 0), mdev_type("t-2", 0)), devices=(EXISTING,))
+    assert shape(plan_device(request(type="t-2", recreate=True), full)) == [f"remove t-1 on {A}", f"create t-2 on {A}"]
 
 
 def test_no_room() -> None:
     with pytest.raises(NoRoom):
-        plan_device(wanted(parents=(A,)), host(left=0))
+        plan_device(request(parents=(A,)), host(left=0))
 
 
 @pytest.mark.parametrize(
     ("parents", "rejected"),
     [((), [B]), ((A,), []), ((A, B), [B])],
 )
-def test_others_have_a_reason_only_where_the_parent_was_chosen(parents: tuple[str, ...], rejected: list[str]) -> None:
-    assert [one.parent for one in plan_device(wanted(parents=parents), host()).rejected] == rejected
+def test_other_parents_have_a_reason_only_if_the_parent_was_chosen(
+    parents: tuple[str, ...], rejected: list[str]
+) -> None:
+    assert [rejection.parent for rejection in plan_device(request(parents=parents), host()).rejected] == rejected
 
 
-def test_attributes_go_with_the_creation_in_order() -> None:
+def test_creation_writes_attributes_in_order() -> None:
     attributes = (Attribute("b", "1"), Attribute("a", "2"))
-    step = plan_device(wanted(attributes=attributes), host()).steps[0]
+    step = plan_device(request(attributes=attributes), host()).steps[0]
     assert isinstance(step, CreateDevice)
     assert step.attributes == attributes
 
@@ -175,14 +181,14 @@ def test_attributes_go_with_the_creation_in_order() -> None:
         (LiveAttribute("power/control", True, True, True, "on"), []),
         (LiveAttribute("power/control", True, True, True, None), ["write power/control=on"]),
         (LiveAttribute("power/control", True, True, False, "on"), []),
-        # Write-only: set when the device was made, and nobody can tell.
+        # Write-only: set when the device was created, and not readable since.
         (LiveAttribute("power/control", True, False, True), []),
     ],
 )
-def test_attributes_of_a_device_that_is_there(now: LiveAttribute, steps: list[str]) -> None:
-    plan = plan_device(wanted(attributes=(ON,)), host(MINE), (now,))
+def test_attributes_of_an_existing_device(now: LiveAttribute, steps: list[str]) -> None:
+    plan = plan_device(request(attributes=(ON,)), host(EXISTING), (now,))
     assert shape(plan) == steps
-    assert [one.field for one in plan.drift] == ["attribute power/control"] * len(steps)
+    assert [drift.field for drift in plan.drift] == ["attribute power/control"] * len(steps)
     for step in plan.steps:
         assert isinstance(step, WriteAttribute)
         assert step.change.undo == Attribute("power/control", now.value or "")
@@ -191,37 +197,37 @@ def test_attributes_of_a_device_that_is_there(now: LiveAttribute, steps: list[st
 @pytest.mark.parametrize(
     ("now", "message"),
     [
-        (LiveAttribute("power/control", True, True, False, "auto"), "reads 'auto' and is read-only"),
+        (LiveAttribute("power/control", True, True, False, "auto"), "its value is 'auto' and read-only"),
         (LiveAttribute("power/control", False), "the driver has no such attribute"),
     ],
 )
-def test_attributes_that_cannot_become_so(now: LiveAttribute, message: str) -> None:
+def test_attributes_that_cannot_be_set(now: LiveAttribute, message: str) -> None:
     with pytest.raises(Mismatch, match=message):
-        plan_device(wanted(attributes=(ON,)), host(MINE), (now,))
+        plan_device(request(attributes=(ON,)), host(EXISTING), (now,))
 
 
 @pytest.mark.parametrize(
-    ("there", "asked", "before", "after"),
+    ("existing", "requested", "before", "after"),
     [
-        (None, wanted(), None, ("t-1", A)),
-        (MINE, wanted(), ("t-1", A), ("t-1", A)),
-        (MINE, wanted(**GONE), ("t-1", A), None),
-        (MINE, wanted(type="t-2", recreate=True), ("t-1", A), ("t-2", A)),
-        (None, wanted(**GONE), None, None),
+        (None, request(), None, ("t-1", A)),
+        (EXISTING, request(), ("t-1", A), ("t-1", A)),
+        (EXISTING, request(**GONE), ("t-1", A), None),
+        (EXISTING, request(type="t-2", recreate=True), ("t-1", A), ("t-2", A)),
+        (None, request(**GONE), None, None),
     ],
 )
 def test_before_and_after(
-    there: Optional[Device],
-    asked: Wanted,
+    existing: Optional[Device],
+    requested: DeviceRequest,
     before: Optional[tuple[str, str]],
     after: Optional[tuple[str, str]],
 ) -> None:
-    plan = plan_device(asked, host(*([there] if there else [])))
+    plan = plan_device(requested, host(*([existing] if existing else [])))
     assert ((plan.before.type_id, plan.before.parent) if plan.before.exists else None) == before
     assert ((plan.after.type_id, plan.after.parent) if plan.after.exists else None) == after
 
 
-# The six states that a device can be in: active, defined, autostart.
+# The six states of a device: active, defined, autostart.
 STATES = {
     "absent": (False, False, False),
     "active": (True, False, False),
@@ -234,12 +240,12 @@ STATES = {
 
 def in_state(name: str) -> Any:
     active, defined, autostart = STATES[name]
-    found = host(*([MINE] if active else []))
-    return replace(found, definitions=(Definition(UUID, A, "t-1", autostart),) if defined else ())
+    inventory = host(*([EXISTING] if active else []))
+    return replace(inventory, definitions=(define(UUID, A, "t-1", autostart),) if defined else ())
 
 
 def steps_between(old: str, new: str) -> set[str]:
-    """What the difference of two states is made of, told from the two states alone."""
+    """The steps between two states, derived only from these states."""
     (was_active, was_defined, was_auto), (active, defined, auto) = STATES[old], STATES[new]
     steps = set()
     if active != was_active:
@@ -255,8 +261,8 @@ def steps_between(old: str, new: str) -> set[str]:
 @pytest.mark.parametrize("old", STATES)
 def test_every_state_is_reached_from_every_other(old: str, new: str) -> None:
     active, persistent, autostart = STATES[new]
-    asked = wanted(active=active, persistent=persistent, autostart=autostart)
-    plan = plan_device(asked, in_state(old))
+    requested = request(active=active, persistent=persistent, autostart=autostart)
+    plan = plan_device(requested, in_state(old))
     assert set(shape(plan)) == steps_between(old, new)
     assert len(plan.steps) == len(set(shape(plan)))
     after = plan.after
@@ -266,13 +272,13 @@ def test_every_state_is_reached_from_every_other(old: str, new: str) -> None:
         assert plan.drift
 
 
-def test_what_is_to_stay_is_stored_before_the_device_is_stopped() -> None:
-    plan = plan_device(wanted(active=False, persistent=True), in_state("active"))
+def test_a_device_is_defined_before_it_is_stopped() -> None:
+    plan = plan_device(request(active=False, persistent=True), in_state("active"))
     assert shape(plan) == [f"define t-1 on {A} manual", f"remove t-1 on {A}"]
 
 
-def test_a_device_that_cannot_be_made_is_not_defined() -> None:
-    plan = plan_device(wanted(persistent=True), in_state("absent"))
+def test_a_device_is_created_before_it_is_defined() -> None:
+    plan = plan_device(request(persistent=True), in_state("absent"))
     assert shape(plan) == [f"create t-1 on {A}", f"define t-1 on {A} manual"]
 
 
@@ -280,141 +286,143 @@ def defined(definition: Definition, *devices: Device) -> Any:
     return replace(host(*devices), definitions=(definition,))
 
 
-STORED = Definition(UUID, A, "t-1", True, (ON,), (("note", '"mine"'),))
+STORED = define(UUID, A, "t-1", True, (ON,), (("note", '"mine"'),))
 
 
 @pytest.mark.parametrize(
-    ("there", "asked", "steps"),
+    ("existing", "requested", "steps"),
     [
         # Type, start and attributes of a definition are corrected.
         (
             defined(STORED),
-            wanted(active=False, persistent=True, autostart=True, type="t-2"),
+            request(active=False, persistent=True, autostart=True, type="t-2"),
             [f"define t-2 on {A} auto"],
         ),
         (
             defined(STORED),
-            wanted(active=False, persistent=True, autostart=True, attributes=()),
+            request(active=False, persistent=True, autostart=True, attributes=()),
             [f"define t-1 on {A} auto"],
         ),
-        (defined(STORED), wanted(active=False, persistent=True, autostart=True), []),
-        (defined(STORED), wanted(active=False, persistent=True, autostart=True, attributes=(ON,)), []),
-        # A definition of another type than the live device follows the live device, which is as asked.
+        (defined(STORED), request(active=False, persistent=True, autostart=True), []),
+        (defined(STORED), request(active=False, persistent=True, autostart=True, attributes=(ON,)), []),
+        # A definition with another type than the active device is adapted to the device, which is as requested.
         (
-            defined(replace(STORED, type_id="t-2"), MINE),
-            wanted(persistent=True, autostart=True),
+            defined(replace(STORED, type_id="t-2"), EXISTING),
+            request(persistent=True, autostart=True),
             [f"define t-1 on {A} auto"],
         ),
-        # A definition for a parent that is not there.
+        # A definition for a parent that does not exist.
         (
             defined(replace(STORED, parent="0000:99:00.0")),
-            wanted(active=False, persistent=True, parents=("0000:99:00.0",)),
+            request(active=False, persistent=True, parents=("0000:99:00.0",)),
             ["define t-1 on 0000:99:00.0 manual"],
         ),
         (
             defined(replace(STORED, parent="0000:99:00.0")),
-            wanted(**GONE, type="Name of t-1", parents=("0000:99:00.0",)),
+            request(**GONE, type="Name of t-1", parents=("0000:99:00.0",)),
             ["undefine t-1 on 0000:99:00.0"],
         ),
-        # Elsewhere, and meant so.
+        # On another parent, on purpose.
         (
             defined(STORED),
-            wanted(active=False, persistent=True, parents=(B,), recreate=True),
+            request(active=False, persistent=True, parents=(B,), recreate=True),
             [f"undefine t-1 on {A}", f"define t-1 on {B} manual"],
         ),
         (
-            defined(STORED, MINE),
-            wanted(persistent=True, autostart=True, parents=(B,), recreate=True),
+            defined(STORED, EXISTING),
+            request(persistent=True, autostart=True, parents=(B,), recreate=True),
             [f"remove t-1 on {A}", f"undefine t-1 on {A}", f"create t-1 on {B}", f"define t-1 on {B} auto"],
         ),
     ],
 )
-def test_definitions(there: Any, asked: Wanted, steps: list[str]) -> None:
-    assert shape(plan_device(asked, there)) == steps
+def test_definitions(existing: Any, requested: DeviceRequest, steps: list[str]) -> None:
+    assert shape(plan_device(requested, existing)) == steps
 
 
-def test_fields_that_are_not_known_survive() -> None:
-    [step] = plan_device(wanted(active=False, persistent=True), defined(STORED)).steps
+def test_unknown_fields_survive() -> None:
+    [step] = plan_device(request(active=False, persistent=True), defined(STORED)).steps
     assert isinstance(step, Define)
     assert step.definition.other == STORED.other
     assert step.before == STORED
 
 
 def test_a_defined_device_is_started_with_its_stored_attributes() -> None:
-    [step] = plan_device(wanted(persistent=True, autostart=True), defined(STORED)).steps
+    [step] = plan_device(request(persistent=True, autostart=True), defined(STORED)).steps
     assert isinstance(step, CreateDevice)
     assert step.attributes == (ON,)
 
 
 @pytest.mark.parametrize(
-    ("there", "asked", "error", "message"),
+    ("existing", "requested", "error", "message"),
     [
-        (defined(STORED), wanted(persistent=True, parents=(B,)), Mismatch, f"is defined as type t-1 on parent {A}"),
-        (defined(STORED), wanted(**GONE, parents=(B,)), Mismatch, "Nothing was removed"),
-        (defined(STORED), wanted(**GONE, type="t-2"), Mismatch, "Nothing was removed"),
-        (defined(STORED, BUSY), wanted(active=False, persistent=True), InUse, "guest 'web-1'"),
+        (defined(STORED), request(persistent=True, parents=(B,)), Mismatch, f"is defined as type t-1 on parent {A}"),
+        (defined(STORED), request(**GONE, parents=(B,)), Mismatch, "Nothing was removed"),
+        (defined(STORED), request(**GONE, type="t-2"), Mismatch, "Nothing was removed"),
+        (defined(STORED, BUSY), request(active=False, persistent=True), InUse, "guest 'web-1'"),
     ],
 )
-def test_refusals_about_definitions(there: Any, asked: Wanted, error: type[MdevError], message: str) -> None:
+def test_refusals_about_definitions(
+    existing: Any, requested: DeviceRequest, error: type[MdevError], message: str
+) -> None:
     with pytest.raises(error, match=message):
-        plan_device(asked, there)
+        plan_device(requested, existing)
 
 
-def test_all_definitions_of_a_uuid_go() -> None:
-    two = replace(host(), definitions=(Definition(UUID, A, "t-1"), Definition(UUID, B, "t-1")))
-    steps = plan_device(wanted(**GONE, type=None), two).steps
-    assert [one.definition.parent for one in steps if isinstance(one, Undefine)] == [A, B]
+def test_all_definitions_of_a_uuid_are_removed() -> None:
+    two = replace(host(), definitions=(define(UUID, A, "t-1"), define(UUID, B, "t-1")))
+    steps = plan_device(request(**GONE, type=None), two).steps
+    assert [step.definition.parent for step in steps if isinstance(step, Undefine)] == [A, B]
 
 
-def test_of_two_definitions_the_one_in_the_right_place_counts() -> None:
-    two = replace(host(), definitions=(Definition(UUID, A, "t-1"), Definition(UUID, B, "t-1")))
-    assert shape(plan_device(wanted(persistent=True, parents=(B,)), two)) == [f"create t-1 on {B}"]
+def test_of_two_definitions_the_one_on_the_requested_parent_counts() -> None:
+    two = replace(host(), definitions=(define(UUID, A, "t-1"), define(UUID, B, "t-1")))
+    assert shape(plan_device(request(persistent=True, parents=(B,)), two)) == [f"create t-1 on {B}"]
 
 
 @pytest.mark.parametrize("persistent", [True, False])
-def test_a_refused_change_may_wait_for_the_next_start_only_where_it_is_stored(persistent: bool) -> None:
+def test_a_refused_change_may_wait_for_the_next_start_only_if_it_is_stored(persistent: bool) -> None:
     now = LiveAttribute("power/control", True, True, True, "auto")
-    plan = plan_device(wanted(attributes=(ON,), persistent=persistent), host(MINE), (now,))
+    plan = plan_device(request(attributes=(ON,), persistent=persistent), host(EXISTING), (now,))
     [write] = [step for step in plan.steps if isinstance(step, WriteAttribute)]
     assert write.may_wait == persistent
 
 
-def several(count: int, label: str = "devices[0] (web)", **more: Any) -> tuple[Wanted, ...]:
+def same_entry(count: int, label: str = "devices[0] (web)", **more: Any) -> tuple[DeviceRequest, ...]:
     return tuple(
-        wanted(uuid=f"{n:08d}-2222-3333-4444-555555555555", label=label, index=n, **more) for n in range(count)
+        request(key=f"{n:08d}-2222-3333-4444-555555555555", label=label, index=n, **more) for n in range(count)
     )
 
 
-def test_what_goes_comes_before_what_is_created() -> None:
-    asked = (wanted(uuid=OTHER, label="devices[0]", parents=(A,)), wanted(**GONE, label="purge: all"))
-    assert shape(plan_devices(asked, host(MINE, left=0))) == [f"remove t-1 on {A}", f"create t-1 on {A}"]
+def test_removals_come_before_creations() -> None:
+    requested = (request(key=OTHER, label="devices[0]", parents=(A,)), request(**GONE, label="purge: all"))
+    assert shape(plan_devices(requested, host(EXISTING, left=0))) == [f"remove t-1 on {A}", f"create t-1 on {A}"]
 
 
 def test_all_devices_are_placed_together() -> None:
-    plan = plan_devices(several(2), host())
+    plan = plan_devices(same_entry(2), host())
     assert shape(plan) == [f"create t-1 on {A}", f"create t-1 on {B}"]
-    assert [one.label for one in plan.devices] == ["devices[0] (web)"] * 2
+    assert [device.label for device in plan.devices] == ["devices[0] (web)"] * 2
     with pytest.raises(NoRoom, match=r"no room for 1 of the 3 devices.*devices\[0\] \(web\): 1 of type 't-1'"):
-        plan_devices(several(3), host())
+        plan_devices(same_entry(3), host())
 
 
 def test_the_same_uuid_twice() -> None:
-    with pytest.raises(InvalidInput, match=r"asked for twice, by devices\[0\] and by devices\[1\]\."):
-        plan_devices((wanted(label="devices[0]"), wanted(label="devices[1]")), host())
+    with pytest.raises(InvalidInput, match=r"requested twice, by devices\[0\] and by devices\[1\]\."):
+        plan_devices((request(label="devices[0]"), request(label="devices[1]")), host())
 
 
-def test_all_problems_are_told_at_once() -> None:
-    asked = (
-        wanted(type="t-2", label="devices[0]"),
-        *several(2, "devices[1] (web)", type="no-such"),
-        wanted(uuid=OTHER, parents=("0000:01:00.0",), label="devices[2]"),
+def test_all_problems_are_reported_together() -> None:
+    requested = (
+        request(type="t-2", label="devices[0]"),
+        *same_entry(2, "devices[1] (web)", type="no-such"),
+        request(key=OTHER, parents=("0000:01:00.0",), label="devices[2]"),
     )
     with pytest.raises(
-        Several, match=r"^3 problems, nothing was changed\. devices\[0\]: .*devices\[1\] \(web\): "
-    ) as told:
-        plan_devices(asked, host(MINE))
-    errors: Any = told.value.facts["errors"]
-    assert [(one["entry"], one["kind"]) for one in errors] == [
+        MultipleProblems, match=r"^3 problems, nothing was changed\. devices\[0\]: .*devices\[1\] \(web\): "
+    ) as raised:
+        plan_devices(requested, host(EXISTING))
+    problems: Any = raised.value.as_result()["problems"]
+    assert [(problem["entry"], problem["kind"]) for problem in problems] == [
         ("devices[0]", "mismatch"),
         ("devices[1] (web)", "not_found"),
         ("devices[1] (web)", "not_found"),
@@ -422,18 +430,20 @@ def test_all_problems_are_told_at_once() -> None:
     ]
 
 
-def test_one_problem_of_many_devices_is_one_error_of_its_kind() -> None:
-    devices = tuple(device(one.uuid, A, "t-1") for one in several(3))
-    with pytest.raises(Mismatch, match=r"^devices\[0\] \(web\): .* the same with 2 more of its devices$") as told:
-        plan_devices(several(3, type="t-2"), host(*devices))
-    assert len(told.value.facts["errors"]) == 3  # type: ignore[arg-type]
-    with pytest.raises(NotFound, match=r"^a, b: ") as told_once:
-        plan_devices((*several(1, "a", type="x"), wanted(label="b", type="x")), host())
-    assert told_once.value.facts["type"] == "x"
+def test_the_same_problem_of_many_devices_is_a_single_error() -> None:
+    devices = tuple(device(request.key, A, "t-1") for request in same_entry(3))
+    with pytest.raises(
+        Mismatch, match=r"^devices\[0\] \(web\): .* 2 more devices of this entry fail for the same reason$"
+    ) as raised:
+        plan_devices(same_entry(3, type="t-2"), host(*devices))
+    assert len(raised.value.problems) == 3
+    with pytest.raises(NotFound, match=r"^a, b: ") as raised:
+        plan_devices((*same_entry(1, "a", type="x"), request(label="b", type="x")), host())
+    assert raised.value.details["type"] == "x"
 
 
-def test_a_used_device_stays_where_that_was_said() -> None:
-    kept = plan_device(wanted(**GONE, skip_in_use=True), host(BUSY))
-    assert (kept.steps, kept.left) == ((), BUSY)
-    [step] = plan_device(wanted(**GONE, skip_in_use=True), host(MINE)).steps
-    assert step == RemoveDevice(MINE, may_stay=True)
+def test_a_device_in_use_stays_if_requested() -> None:
+    kept = plan_device(request(**GONE, skip_in_use=True), host(BUSY))
+    assert (kept.steps, kept.skipped) == ((), BUSY)
+    [step] = plan_device(request(**GONE, skip_in_use=True), host(EXISTING)).steps
+    assert step == RemoveDevice(EXISTING, may_stay=True)

@@ -1,6 +1,8 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Domain XML of guests: listing and mapping their devices."""
+
 from __future__ import annotations
 
 import pytest
@@ -19,7 +21,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._xml.domain import (
 
 A, B, C, D = (f"{digit * 8}-1111-2222-3333-444444444444" for digit in "abcd")
 
-# Everything that must come through as it is: a declaration, both kinds of quotes, comments, qemu's namespace, entities,
+# Everything that must stay unchanged: a declaration, both kinds of quotes, comments, qemu's namespace, entities,
 # CDATA, odd spaces, Windows' line ends, a PCI hostdev, a disk whose address looks like an mdev's, metadata that does.
 GUEST = f"""<?xml version='1.0' encoding="ISO-8859-1"?>
 <!-- uuid='{A}' -->
@@ -45,10 +47,12 @@ GUEST = f"""<?xml version='1.0' encoding="ISO-8859-1"?>
 </domain>
 <!-- end -->
 """
-ONE = f"<domain><devices><hostdev type='mdev'><source><address uuid='{A}'/></source></hostdev></devices></domain>"
+GUEST_WITH_MDEV = (
+    f"<domain><devices><hostdev type='mdev'><source><address uuid='{A}'/></source></hostdev></devices></domain>"
+)
 
 
-def test_all_mdevs_are_listed_and_nothing_else() -> None:
+def test_only_mdevs_are_listed() -> None:
     domain = parse_domain(GUEST)
     assert domain.name == "caf\xe9 & web"
     assert domain.mdevs == (
@@ -64,16 +68,16 @@ def test_only_the_uuids_change() -> None:
     assert remapped.unused == (D,)
 
 
-def test_two_may_be_swapped_and_case_does_not_matter() -> None:
+def test_uuids_can_be_swapped_in_any_case() -> None:
     remapped = remap_domain(GUEST, {A: B.upper(), B.upper(): A})
-    assert [one.uuid for one in parse_domain(remapped.xml).mdevs] == [B, A]
+    assert [mdev.uuid for mdev in parse_domain(remapped.xml).mdevs] == [B, A]
 
 
-def test_mapped_to_itself_it_stays_as_it_was_written() -> None:
+def test_a_uuid_that_is_mapped_to_itself_stays_as_written() -> None:
     assert remap_domain(GUEST, {A: A, B: B}).xml == GUEST
 
 
-def test_a_guest_without_mdevs_stays_as_it_is() -> None:
+def test_a_guest_without_mdevs_stays_unchanged() -> None:
     text = "<domain><name>none</name><devices/></domain>"
     assert parse_domain(text).mdevs == ()
     assert remap_domain(text, {}).xml == text
@@ -82,19 +86,20 @@ def test_a_guest_without_mdevs_stays_as_it_is() -> None:
 @given(
     st.permutations([A, B, C, D]), st.text(st.characters(exclude_characters="<&'\"\r", exclude_categories=["Cs", "Cc"]))
 )
-def test_any_map_of_all_can_be_taken_back(targets: list[str], text: str) -> None:
+def test_any_map_can_be_reversed(targets: list[str], text: str) -> None:
     devices = "".join(
-        f"<hostdev type='mdev' note='{text}'><source><address uuid='{one}'/></source></hostdev>" for one in (A, B, C, D)
+        f"<hostdev type='mdev' note='{text}'><source><address uuid='{uuid}'/></source></hostdev>"
+        for uuid in (A, B, C, D)
     )
     xml = f"<domain><devices>{devices}</devices></domain>"
-    there = dict(zip((A, B, C, D), targets))
-    back = {new: old for old, new in there.items()}
-    moved = remap_domain(xml, there).xml
-    assert [one.uuid for one in parse_domain(moved).mdevs] == targets
-    assert remap_domain(moved, back).xml == xml
+    uuid_map = dict(zip((A, B, C, D), targets))
+    reverse_map = {new: old for old, new in uuid_map.items()}
+    remapped = remap_domain(xml, uuid_map).xml
+    assert [mdev.uuid for mdev in parse_domain(remapped).mdevs] == targets
+    assert remap_domain(remapped, reverse_map).xml == xml
 
 
-# A vGPU under NVIDIA's own framework is a PCI function: one as libvirt writes it, one as people do.
+# A vGPU of NVIDIA's vendor VFIO framework is a PCI function: the first as libvirt writes it, the second by hand.
 FUNCTIONS = f"""<domain><name>web</name><devices>
 <hostdev mode='subsystem' type='pci' managed='no'>
   <source><address domain='0x0000' bus='0x41' slot='0x00' function='0x4'/></source>
@@ -114,7 +119,7 @@ def test_functions_are_listed_beside_mdevs() -> None:
         DomainFunction(VF5),
         DomainFunction("0000:03:00.0"),
     )
-    assert [one.uuid for one in domain.mdevs] == [A]
+    assert [mdev.uuid for mdev in domain.mdevs] == [A]
 
 
 def test_functions_are_mapped_like_uuids_and_others_stay() -> None:
@@ -126,10 +131,10 @@ def test_functions_are_mapped_like_uuids_and_others_stay() -> None:
     ).replace("<address  domain", "<address domain")
     assert remapped.xml == expected
     assert remapped.unused == (VF6,)
-    assert [one.function for one in parse_domain(remapped.xml).functions] == [VF5, FAR, "0000:03:00.0"]
+    assert [hostdev.function for hostdev in parse_domain(remapped.xml).functions] == [VF5, FAR, "0000:03:00.0"]
 
 
-def test_mapped_to_themselves_functions_stay_as_they_were_written() -> None:
+def test_functions_that_are_mapped_to_themselves_stay_as_written() -> None:
     assert remap_domain(FUNCTIONS, {VF4: VF4, VF5: VF5, A: A}).xml == FUNCTIONS
 
 
@@ -140,39 +145,47 @@ REFUSED = {
         f"PCI function {VF4} and {VF5} are both mapped to {VF5}",
     ),
     "a UUID that becomes a function": (FUNCTIONS, {A: VF6}, "a UUID can only become a UUID"),
-    "every UUID without an entry is told": (GUEST, {}, f"no UUID for {A}, {B}"),
-    "two sources, one target": (ONE, {A: C, B: C}, f"both mapped to {C}"),
-    "one source, two targets": (ONE, {A: C, A.upper(): D}, "mapped twice"),
-    "no UUID as a target": (ONE, {A: "web"}, "'web' is not a UUID"),
+    "every UUID without an entry is reported": (GUEST, {}, f"no UUID for {A}, {B}"),
+    "two sources, one target": (GUEST_WITH_MDEV, {A: C, B: C}, f"both mapped to {C}"),
+    "one source, two targets": (GUEST_WITH_MDEV, {A: C, A.upper(): D}, "mapped twice"),
+    "a target that is not a UUID": (GUEST_WITH_MDEV, {A: "web"}, "'web' is not a UUID"),
     "not XML": ("<domain>", {}, "not well-formed"),
     "nothing": ("", {}, "not well-formed"),
     "not a guest": ("<device/>", {}, "<domain> is wanted"),
     "a namespace of its own": ('<domain xmlns="urn:x"/>', {}, "<domain> is wanted"),
-    "a DTD": (f"<!DOCTYPE domain [<!ENTITY a 'b'>]>{ONE}", {}, "DTD"),
-    "an outer DTD": (f"<!DOCTYPE domain SYSTEM 'file:///etc/passwd'>{ONE}", {}, "DTD"),
-    "an entity": (ONE.replace(A, "&a;"), {}, "not well-formed"),
+    "a DTD": (f"<!DOCTYPE domain [<!ENTITY a 'b'>]>{GUEST_WITH_MDEV}", {}, "DTD"),
+    "an outer DTD": (f"<!DOCTYPE domain SYSTEM 'file:///etc/passwd'>{GUEST_WITH_MDEV}", {}, "DTD"),
+    "an entity": (GUEST_WITH_MDEV.replace(A, "&a;"), {}, "not well-formed"),
     "too deep": ("<domain>" + "<a>" * 64 + "</a>" * 64 + "</domain>", {}, "more than 64 deep"),
     "too big": (f"<domain>{' ' * 4 * 1024 * 1024}</domain>", {}, "more than"),
-    "an mdev without a UUID": (ONE.replace(f"uuid='{A}'", ""), {}, "libvirt requires it"),
-    "an mdev with two": (ONE.replace("</source>", f"<address uuid='{B}'/></source>"), {}, "two source addresses"),
-    "a UUID that is none": (ONE.replace(A, "x"), {}, "'x' is not a UUID"),
-    "an address that is none": (ONE.replace("</source>", "</source><address type='pci' bus='x'/>"), {}, "no numbers"),
+    "an mdev without a UUID": (GUEST_WITH_MDEV.replace(f"uuid='{A}'", ""), {}, "libvirt requires it"),
+    "an mdev with two UUIDs": (
+        GUEST_WITH_MDEV.replace("</source>", f"<address uuid='{B}'/></source>"),
+        {},
+        "two source addresses",
+    ),
+    "an invalid UUID": (GUEST_WITH_MDEV.replace(A, "x"), {}, "'x' is not a UUID"),
+    "an invalid address": (
+        GUEST_WITH_MDEV.replace("</source>", "</source><address type='pci' bus='x'/>"),
+        {},
+        "no numbers",
+    ),
 }
 
 
-@pytest.mark.parametrize(("text", "uuids", "problem"), REFUSED.values(), ids=REFUSED)
-def test_what_is_refused(text: str, uuids: dict[str, str], problem: str) -> None:
+@pytest.mark.parametrize(("text", "uuid_map", "problem"), REFUSED.values(), ids=REFUSED)
+def test_refusals(text: str, uuid_map: dict[str, str], problem: str) -> None:
     with pytest.raises(InvalidInput) as raised:
-        remap_domain(text, uuids)
+        remap_domain(text, uuid_map)
     assert problem in raised.value.message
 
 
-def test_a_map_is_in_lower_case() -> None:
+def test_a_map_is_converted_to_lower_case() -> None:
     assert checked_device_map({A.upper(): B.upper()}) == {A: B}
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "../a", ".a", "a\0b"])
-def test_names_that_can_not_be_a_file(name: str) -> None:
+def test_names_that_cannot_be_a_file(name: str) -> None:
     with pytest.raises(InvalidInput):
         guest_file_name(name, ".json")
 

@@ -1,6 +1,8 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Node device XML: writing it, and reading requests from it."""
+
 from __future__ import annotations
 
 import contextlib
@@ -8,27 +10,30 @@ import sys
 from pathlib import Path
 
 import pytest
-from builders import UUID, device, kind, parent
+from builders import UUID, define, device, mdev_type, parent
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
+from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.vendor_vfio.framework import VENDOR_VFIO
 from ansible_collections.vfio.mdev.plugins.module_utils._model.device_state import State
 from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InvalidInput, MissingLibrary
 from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import (
     Attribute,
-    Definition,
     Device,
     Parent,
     PciIds,
 )
-from ansible_collections.vfio.mdev.plugins.module_utils._xml import nodedev as _nodedev_xml
+from ansible_collections.vfio.mdev.plugins.module_utils._model.request import DeviceRequest, checked_parents
+from ansible_collections.vfio.mdev.plugins.module_utils._xml import nodedev
 
-VF = parent("0000:41:00.4", kind("nvidia-471", 1, "NVIDIA A100-8C"), pci=PciIds("0x10de", "0x20b0"), driver="nvidia")
-MTTY = parent("mtty", kind("mtty-1", 24, "Single port serial"), kind("mtty-2", 12), subsystem="mtty")
-CCW = parent("0.0.0052", kind("vfio_ccw-io", 1, "I/O subchannel (Non-QDIO)", "vfio-ccw"), subsystem="css")
+VF = parent(
+    "0000:41:00.4", mdev_type("nvidia-471", 1, "NVIDIA A100-8C"), pci=PciIds("0x10de", "0x20b0"), driver="nvidia"
+)
+MTTY = parent("mtty", mdev_type("mtty-1", 24, "Single port serial"), mdev_type("mtty-2", 12), subsystem="mtty")
+CCW = parent("0.0.0052", mdev_type("vfio_ccw-io", 1, "I/O subchannel (Non-QDIO)", "vfio-ccw"), subsystem="css")
 MATRIX = parent(
-    "matrix", kind("vfio_ap-passthrough", 65536, "VFIO AP Passthrough Device", "vfio-ap"), subsystem="matrix"
+    "matrix", mdev_type("vfio_ap-passthrough", 65536, "VFIO AP Passthrough Device", "vfio-ap"), subsystem="matrix"
 )
 PARENTS = [VF, MTTY, CCW, MATRIX, parent("0000:42:00.0", pci=PciIds("0x10de", "0x20b0"))]
 
@@ -42,9 +47,13 @@ def valid(schema: etree.RelaxNG, text: str) -> bool:
     return bool(schema.validate(etree.fromstring(text)))
 
 
-@pytest.mark.parametrize("one", PARENTS, ids=lambda one: one.address)
-def test_parents_are_valid_for_libvirt(one: Parent, schema: etree.RelaxNG) -> None:
-    assert valid(schema, _nodedev_xml.parent_xml(one)), schema.error_log
+@pytest.mark.parametrize("parent_", PARENTS, ids=lambda parent_: parent_.address)
+def test_parents_are_valid_for_libvirt(parent_: Parent, schema: etree.RelaxNG) -> None:
+    assert valid(schema, nodedev.parent_xml(parent_)), schema.error_log
+
+
+def parse(text: str) -> DeviceRequest:
+    return nodedev.parse_device_xml(text, DeviceRequest())
 
 
 DEVICES = [
@@ -58,26 +67,29 @@ DEVICES = [
 ]
 
 
-@pytest.mark.parametrize(("one", "on"), DEVICES, ids=lambda one: getattr(one, "address", ""))
-def test_devices_are_valid_for_libvirt_and_come_back(one: Device, on: Parent, schema: etree.RelaxNG) -> None:
-    text = _nodedev_xml.device_xml(State(one), on)
+@pytest.mark.parametrize(("device_", "on"), DEVICES, ids=lambda value: getattr(value, "address", ""))
+def test_devices_are_valid_for_libvirt_and_survive_a_round_trip(
+    device_: Device, on: Parent, schema: etree.RelaxNG
+) -> None:
+    text = nodedev.device_xml(State(device_), on)
     assert valid(schema, text), schema.error_log
-    request = _nodedev_xml.parse_device_xml(text)
-    assert (request.uuid, request.type_id, request.parent) == (one.uuid, one.type_id, on.nodedev)
-    assert (request.attributes or ()) == one.attributes
+    request = parse(text)
+    assert (request.key, request.type) == (device_.uuid, device_.type_id)
+    assert request.parents == checked_parents([on.nodedev])
+    assert (request.attributes or ()) == device_.attributes
 
 
 VGPU = parent(
     "0000:41:00.5",
-    kind("1147", 0, "NVIDIA L40S-8Q"),
+    mdev_type("1147", 0, "NVIDIA L40S-8Q"),
     pci=PciIds("0x10de", "0x26b9"),
     driver="nvidia",
-    framework="vendor_vfio",
+    framework=VENDOR_VFIO,
 )
 
 
 def test_a_function_with_a_vgpu_is_a_pci_device_to_libvirt(schema: etree.RelaxNG) -> None:
-    text = _nodedev_xml.device_xml(State(device(UUID, VGPU.address, "1147", framework="vendor_vfio")), VGPU)
+    text = nodedev.device_xml(State(device(UUID, VGPU.address, "1147", framework=VENDOR_VFIO)), VGPU)
     assert valid(schema, text), schema.error_log
     root = etree.fromstring(text)
     assert (root.findtext("name"), root.findtext("driver/name")) == ("pci_0000_41_00_5", "nvidia")
@@ -98,7 +110,7 @@ def test_a_function_with_a_vgpu_is_a_pci_device_to_libvirt(schema: etree.RelaxNG
 """,
         ),
         (
-            State(definition=Definition("b", "0000:41:00.5", "1147", framework="vendor_vfio")),
+            State(definition=define("b", "0000:41:00.5", "1147", framework=VENDOR_VFIO)),
             None,
             """<hostdev mode="subsystem" type="pci" managed="no">
   <source>
@@ -109,8 +121,8 @@ def test_a_function_with_a_vgpu_is_a_pci_device_to_libvirt(schema: etree.RelaxNG
         ),
     ],
 )
-def test_what_gives_a_device_to_a_guest(state: State, api: str, element: str, libvirt_schemas: Path) -> None:
-    assert _nodedev_xml.hostdev_xml(state, api) == element
+def test_hostdev_xml(state: State, api: str, element: str, libvirt_schemas: Path) -> None:
+    assert nodedev.hostdev_xml(state, api) == element
     guest = f"""<domain type="qemu"><name>a</name><memory>1</memory><os><type>hvm</type></os>
     <devices>{element}</devices></domain>"""
     domains = etree.RelaxNG(etree.parse(libvirt_schemas / "domain.rng"))
@@ -118,27 +130,27 @@ def test_what_gives_a_device_to_a_guest(state: State, api: str, element: str, li
 
 
 def test_a_defined_device_that_is_not_active(schema: etree.RelaxNG) -> None:
-    stored = Definition(UUID, "mtty", "mtty-2", attributes=(Attribute("a", "1"),))
-    text = _nodedev_xml.device_xml(State(definition=stored), MTTY)
+    stored = define(UUID, "mtty", "mtty-2", attributes=(Attribute("a", "1"),))
+    text = nodedev.device_xml(State(definition=stored), MTTY)
     assert valid(schema, text), schema.error_log
-    assert _nodedev_xml.parse_device_xml(text).attributes == stored.attributes
+    assert parse(text).attributes == stored.attributes
 
 
-def test_what_libvirt_is_asked_for_is_read_the_same_here() -> None:
-    text = _nodedev_xml.request_xml(UUID, "mtty_mtty", "mtty-2", (Attribute("a", "1"),))
-    request = _nodedev_xml.parse_device_xml(text)
-    assert request == _nodedev_xml.DeviceRequest("mtty-2", "mtty_mtty", UUID, (Attribute("a", "1"),))
+def test_a_request_to_libvirt_survives_a_round_trip() -> None:
+    text = nodedev.request_xml(UUID, "mtty_mtty", "mtty-2", (Attribute("a", "1"),))
+    request = parse(text)
+    assert request == DeviceRequest(UUID, type="mtty-2", parents=("mtty_mtty",), attributes=(Attribute("a", "1"),))
 
 
 @given(st.text(max_size=30), st.text(max_size=30))
-def test_whatever_a_driver_says_can_be_written(name: str, description: str) -> None:
-    odd = parent("mtty", kind("mtty-1", 1, name or "x"), subsystem=description or "y")
-    assert etree.fromstring(_nodedev_xml.parent_xml(odd)).tag == "device"
+def test_any_name_and_description_can_be_written(name: str, description: str) -> None:
+    odd = parent("mtty", mdev_type("mtty-1", 1, name or "x"), subsystem=description or "y")
+    assert etree.fromstring(nodedev.parent_xml(odd)).tag == "device"
 
 
 def test_a_type_that_libvirt_cannot_describe_is_left_out(schema: etree.RelaxNG) -> None:
-    odd = parent("matrix", kind("a", 1, api=None), kind("b", None), kind("c", 0), subsystem="matrix")
-    text = _nodedev_xml.parent_xml(odd)
+    odd = parent("matrix", mdev_type("a", 1, api=None), mdev_type("b", None), mdev_type("c", 0), subsystem="matrix")
+    text = nodedev.parent_xml(odd)
     assert valid(schema, text), schema.error_log
     assert etree.fromstring(text).xpath("//type/@id") == ["c"]
 
@@ -146,8 +158,8 @@ def test_a_type_that_libvirt_cannot_describe_is_left_out(schema: etree.RelaxNG) 
 MDEV = "<capability type='mdev'><type id='mtty-2'/></capability>"
 
 
-def test_what_libvirt_ignores_is_ignored() -> None:
-    request = _nodedev_xml.parse_device_xml(
+def test_elements_that_libvirt_ignores_are_ignored() -> None:
+    request = parse(
         """<?xml version='1.0' encoding='UTF-8'?>
         <!-- as virsh nodedev-dumpxml prints it -->
         <device>
@@ -161,17 +173,17 @@ def test_what_libvirt_ignores_is_ignored() -> None:
           </capability>
         </device>"""
     )
-    assert request == _nodedev_xml.DeviceRequest(
-        type_id="mtty-2",
-        parent="mtty_mtty",
-        uuid="aaaaaaaa-2222-3333-4444-555555555555",
+    assert request == DeviceRequest(
+        type="mtty-2",
+        parents=("mtty_mtty",),
+        key="aaaaaaaa-2222-3333-4444-555555555555",
         attributes=(Attribute("b", "1"), Attribute("a", "")),
     )
 
 
 def test_parent_and_uuid_may_be_left_out() -> None:
-    request = _nodedev_xml.parse_device_xml(f"<device>{MDEV}</device>")
-    assert (request.parent, request.uuid) == (None, None)
+    request = parse(f"<device>{MDEV}</device>")
+    assert (request.parents, request.key) == ((), "")
 
 
 def mdev(inner: str) -> str:
@@ -221,7 +233,7 @@ BILLION_LAUGHS = """<!DOCTYPE d [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;"><!ENT
 )
 def test_refusals(text: str, message: str) -> None:
     with pytest.raises(InvalidInput, match=f"(?s){message}"):
-        _nodedev_xml.parse_device_xml(text)
+        parse(text)
 
 
 def test_nothing_is_included_from_elsewhere(tmp_path: Path) -> None:
@@ -229,19 +241,19 @@ def test_nothing_is_included_from_elsewhere(tmp_path: Path) -> None:
     secret.write_text("secret")
     include = f"<xi:include xmlns:xi='http://www.w3.org/2001/XInclude' href='{secret}' parse='text'/>"
     with pytest.raises(InvalidInput, match="<parent> is empty"):
-        _nodedev_xml.parse_device_xml(f"<device><parent>{include}</parent>{MDEV}</device>")
+        parse(f"<device><parent>{include}</parent>{MDEV}</device>")
 
 
 @given(st.text(max_size=200))
 def test_any_text_is_read_or_refused(text: str) -> None:
     for document in (text, f"<device>{text}{MDEV}</device>", mdev(f"<type id='a'/>{text}")):
         with contextlib.suppress(InvalidInput):
-            _nodedev_xml.parse_device_xml(document)
+            parse(document)
 
 
 def test_without_lxml_the_error_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lxml", None)
     with pytest.raises(MissingLibrary, match="Install python3-lxml"):
-        _nodedev_xml.parse_device_xml(f"<device>{MDEV}</device>")
+        parse(f"<device>{MDEV}</device>")
     with pytest.raises(MissingLibrary, match="Install python3-lxml"):
-        _nodedev_xml.parent_xml(MTTY)
+        nodedev.parent_xml(MTTY)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an AP device has, against a driver that answers as vfio_ap_ops.c says."""
+"""The matrix of an AP device, compared with a driver that behaves like vfio_ap_ops.c."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 import pytest
-from builders import UUID, device, inventory, kind, parent
+from builders import UUID, define, device, inventory, mdev_type, parent
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,12 +23,11 @@ from ansible_collections.vfio.mdev.plugins.module_utils._model.device_state impo
 from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InvalidInput, Mismatch
 from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import (
     Attribute,
-    Definition,
     Inventory,
     LiveAttribute,
 )
-from ansible_collections.vfio.mdev.plugins.module_utils._model.request import Wanted
-from ansible_collections.vfio.mdev.plugins.module_utils._planning.drift import disagreement
+from ansible_collections.vfio.mdev.plugins.module_utils._model.request import DeviceRequest
+from ansible_collections.vfio.mdev.plugins.module_utils._planning.drift import find_drift
 from ansible_collections.vfio.mdev.plugins.module_utils._planning.planner import plan_devices
 from ansible_collections.vfio.mdev.plugins.module_utils._planning.steps import Define, DevicePlan, WriteAttribute
 
@@ -38,8 +37,8 @@ MASKS = f"0x84{'0' * 62},0x08{'0' * 62},0x{'0' * 63}1"
 
 
 def attributes(text: str) -> tuple[Attribute, ...]:
-    """From 'adapter=5 -domain=4 ap_config=...'."""
-    pairs = (one.split("=", 1) for one in text.split())
+    """Attributes from 'adapter=5 -domain=4 ap_config=...'."""
+    pairs = (word.split("=", 1) for word in text.split())
     return tuple(Attribute(_name(name), value) for name, value in pairs)
 
 
@@ -49,13 +48,13 @@ def _name(short: str) -> str:
     return f"assign_{short}" if short.endswith(("adapter", "domain")) else short
 
 
-def written(names: tuple[Attribute, ...]) -> list[str]:
-    return [f"{one.name}={one.value}" for one in names]
+def written(attributes: tuple[Attribute, ...]) -> list[str]:
+    return [f"{attribute.name}={attribute.value}" for attribute in attributes]
 
 
 @dataclass
 class Driver:
-    """What a device has, and the two files that tell it."""
+    """The matrix of a device, and the two files that show it."""
 
     adapters: set[int] = field(default_factory=set)
     domains: set[int] = field(default_factory=set)
@@ -65,7 +64,7 @@ class Driver:
         if name == "ap_config":
             self.adapters, self.domains, self.control_domains = (
                 {bit for bit in range(256) if mask >> (255 - bit) & 1}
-                for mask in (int(one.lower().replace("0x", "").ljust(64, "0"), 16) for one in value.split(","))
+                for mask in (int(digits.lower().replace("0x", "").ljust(64, "0"), 16) for digits in value.split(","))
             )
             return
         verb, unit = name.split("_", 1)
@@ -75,13 +74,16 @@ class Driver:
 
     def matrix(self) -> str:
         if not self.adapters or not self.domains:
-            lines = [f"{one:02x}." for one in sorted(self.adapters)] + [f".{one:04x}" for one in sorted(self.domains)]
+            lines = [f"{adapter:02x}." for adapter in sorted(self.adapters)]
+            lines += [f".{domain:04x}" for domain in sorted(self.domains)]
         else:
-            lines = [f"{one:02x}.{two:04x}" for one in sorted(self.adapters) for two in sorted(self.domains)]
+            lines = [
+                f"{adapter:02x}.{domain:04x}" for adapter in sorted(self.adapters) for domain in sorted(self.domains)
+            ]
         return "".join(f"{line}\n" for line in lines)
 
     def control(self) -> str:
-        return "".join(f"{one:04x}\n" for one in sorted(self.control_domains))
+        return "".join(f"{domain:04x}\n" for domain in sorted(self.control_domains))
 
     def read(self) -> Any:
         # An empty file reads as None.
@@ -97,24 +99,24 @@ class Driver:
         (".0004\n.00ab", None, "domain=0x0004 domain=0x00ab"),
         (None, "0004\n00ab", "control_domain=0x0004 control_domain=0x00ab"),
         ("05.0004", "0004", "adapter=0x05 domain=0x0004 control_domain=0x0004"),
-        # What a driver never says is passed over.
+        # Text that no driver writes is ignored.
         ("garbage\n05.0004\n\n.", "-\n0x1", "adapter=0x05 domain=0x0004"),
     ],
 )
-def test_what_the_files_tell(matrix: Optional[str], control: Optional[str], assigned: str) -> None:
+def test_reading_the_matrix(matrix: Optional[str], control: Optional[str], assigned: str) -> None:
     assert attributes_of(matrix_read(matrix, control)) == attributes(assigned)
 
 
 @pytest.mark.parametrize(
-    ("given_as", "number"),
+    ("written_as", "number"),
     [("5", 5), ("0x5", 5), ("0X0f", 15), ("+5", 5), ("010", 8), ("0", 0), ("00", 0), ("255", 255)],
 )
-def test_numbers_are_those_of_the_kernel(given_as: str, number: int) -> None:
-    assert [one.number for one in matrix_of(attributes(f"adapter={given_as}"))] == [number]
+def test_numbers_are_parsed_as_in_the_kernel(written_as: str, number: int) -> None:
+    assert [assignment.number for assignment in matrix_of(attributes(f"adapter={written_as}"))] == [number]
 
 
 @pytest.mark.parametrize(
-    ("has", "wanted", "writes"),
+    ("has", "requested", "writes"),
     [
         ("", "adapter=5 domain=4", "adapter=5 domain=4"),
         ("", "domain=4 adapter=6 adapter=5", "domain=4 adapter=6 adapter=5"),
@@ -130,13 +132,13 @@ def test_numbers_are_those_of_the_kernel(given_as: str, number: int) -> None:
         ("adapter=0", f"ap_config={MASKS}", f"ap_config={MASKS}"),
         ("adapter=0", "ap_config=80,80,00 adapter=1", "ap_config=80,80,00 adapter=1"),
         ("adapter=0 domain=0 adapter=1", "ap_config=80,80,00 adapter=1", ""),
-        # What is no attribute of the matrix is none of its business.
+        # Attributes that do not belong to the matrix are ignored.
         ("adapter=5", "power/control=auto adapter=5", ""),
     ],
 )
-def test_what_is_written(has: str, wanted: str, writes: str) -> None:
-    changes = matrix_changes(attributes(wanted), matrix_of(attributes(has)))
-    assert [one.write for one in changes] == list(attributes(writes))
+def test_writes(has: str, requested: str, writes: str) -> None:
+    changes = matrix_changes(attributes(requested), matrix_of(attributes(has)))
+    assert [change.write for change in changes] == list(attributes(writes))
 
 
 NUMBERS = st.integers(0, 255)
@@ -151,45 +153,48 @@ CONFIGS = st.builds(
     lambda digits: Attribute("ap_config", ",".join(digits)),
     st.lists(st.text("0123456789abcdefABCDEF", min_size=1, max_size=64), min_size=3, max_size=3),
 )
-WANTED = st.lists(ASSIGNMENTS | CONFIGS, max_size=8).map(tuple)
+REQUESTED = st.lists(ASSIGNMENTS | CONFIGS, max_size=8).map(tuple)
 DRIVERS = st.builds(Driver, st.sets(NUMBERS, max_size=6), st.sets(NUMBERS, max_size=6), st.sets(NUMBERS, max_size=6))
 
 
-@given(WANTED, DRIVERS)
-def test_the_writes_give_what_was_wanted_and_their_undo_what_was_there(
-    wanted: tuple[Attribute, ...], driver: Driver
+@given(REQUESTED, DRIVERS)
+def test_the_writes_produce_the_request_and_their_undo_restores_the_matrix(
+    requested: tuple[Attribute, ...], driver: Driver
 ) -> None:
-    fresh = Driver()
-    for one in wanted:
-        fresh.write(one.name, one.value)
+    new_driver = Driver()
+    for attribute in requested:
+        new_driver.write(attribute.name, attribute.value)
     before = driver.read()
-    changes = matrix_changes(wanted, before)
+    changes = matrix_changes(requested, before)
     for change in changes:
         driver.write(change.write.name, change.write.value)
-    assert driver == fresh
-    assert matrix_changes(wanted, driver.read()) == ()
+    assert driver == new_driver
+    assert matrix_changes(requested, driver.read()) == ()
     for change in reversed(changes):
         driver.write(change.undo.name, change.undo.value)
     assert driver.read() == before
 
 
 def host(has: str = "", defined: Optional[str] = None, active: bool = True) -> Inventory:
-    mine = device(UUID, "matrix", TYPE, device_api="vfio-ap", attributes=attributes_of(matrix_of(attributes(has))))
-    stored = () if defined is None else (Definition(UUID, "matrix", TYPE, attributes=attributes(defined)),)
-    matrix = parent("matrix", kind(TYPE, 4, api="vfio-ap"), subsystem="matrix")
-    return inventory(matrix, devices=(mine,) if active else (), definitions=stored)
+    existing = device(UUID, "matrix", TYPE, device_api="vfio-ap", attributes=attributes_of(matrix_of(attributes(has))))
+    stored = () if defined is None else (define(UUID, "matrix", TYPE, attributes=attributes(defined)),)
+    matrix = parent("matrix", mdev_type(TYPE, 4, api="vfio-ap"), subsystem="matrix")
+    return inventory(matrix, devices=(existing,) if active else (), definitions=stored)
 
 
-def planned(there: Inventory, wanted: Optional[str], live: tuple[LiveAttribute, ...] = (), **more: Any) -> DevicePlan:
-    asked = Wanted(UUID, type=TYPE, attributes=None if wanted is None else attributes(wanted), **more)
-    [plan] = plan_devices((asked,), there, {UUID: live}).devices
+def planned(
+    inventory_: Inventory, requested: Optional[str], live: tuple[LiveAttribute, ...] = (), **more: Any
+) -> DevicePlan:
+    values = None if requested is None else attributes(requested)
+    request = DeviceRequest(UUID, type=TYPE, attributes=values, **more)
+    [plan] = plan_devices((request,), inventory_, {UUID: live}).devices
     return plan
 
 
-def test_a_change_is_told_and_shown() -> None:
+def test_a_change_is_reported() -> None:
     plan = planned(host("adapter=5 domain=4", "adapter=5 domain=4"), "adapter=0x5 domain=0xab", persistent=True)
-    assert [(one.field, one.wanted, one.actual) for one in plan.drift[1:]] == [("domains", "0x00ab", "0x0004")]
-    unassign, assign, define = plan.coming
+    assert [(drift.field, drift.wanted, drift.actual) for drift in plan.drift[1:]] == [("domains", "0x00ab", "0x0004")]
+    unassign, assign, define = plan.additions
     assert isinstance(unassign, WriteAttribute)
     assert isinstance(assign, WriteAttribute)
     assert isinstance(define, Define)
@@ -203,7 +208,7 @@ def test_a_change_is_told_and_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "writes"),
+    ("requested", "writes"),
     [
         (None, []),
         ("", ["unassign_adapter=0x05"]),
@@ -211,19 +216,19 @@ def test_a_change_is_told_and_shown() -> None:
         ("power/control=on adapter=6", ["power/control=on", "unassign_adapter=0x05", "assign_adapter=6"]),
     ],
 )
-def test_only_what_was_said_is_changed(wanted: Optional[str], writes: list[str]) -> None:
+def test_only_requested_attributes_are_changed(requested: Optional[str], writes: list[str]) -> None:
     live = {
         "power/control": LiveAttribute("power/control", True, True, True, "auto"),
         "assign_adapter": LiveAttribute("assign_adapter", True, False, True),
     }
-    names = [one.name for one in attributes(wanted or "")]
-    plan = planned(host("adapter=5"), wanted, tuple(live[name] for name in names))
-    assert written(tuple(one.change.write for one in plan.coming if isinstance(one, WriteAttribute))) == writes
+    names = [attribute.name for attribute in attributes(requested or "")]
+    plan = planned(host("adapter=5"), requested, tuple(live[name] for name in names))
+    assert written(tuple(step.change.write for step in plan.additions if isinstance(step, WriteAttribute))) == writes
     assert plan.before == plan.after or writes
 
 
-def test_a_device_that_is_defined_later_keeps_what_it_has() -> None:
-    [define] = planned(host("domain=4 adapter=5"), None, persistent=True).coming
+def test_a_device_that_is_defined_later_keeps_its_matrix() -> None:
+    [define] = planned(host("domain=4 adapter=5"), None, persistent=True).additions
     assert isinstance(define, Define)
     assert define.definition.attributes == attributes("adapter=0x05 domain=0x0004")
 
@@ -231,17 +236,17 @@ def test_a_device_that_is_defined_later_keeps_what_it_has() -> None:
 def test_ap_config_is_compared_through_the_matrix() -> None:
     live = (LiveAttribute("ap_config", True, True, True, MASKS),)
     plan = planned(host("adapter=0 adapter=5 domain=4 control_domain=255"), f"ap_config={MASKS.upper()}", live)
-    assert (plan.coming, plan.drift, plan.before) == ((), (), plan.after)
+    assert (plan.additions, plan.drift, plan.before) == ((), (), plan.after)
 
 
-def test_an_attribute_that_an_old_driver_has_not() -> None:
+def test_an_attribute_that_an_old_driver_lacks() -> None:
     with pytest.raises(Mismatch, match="the driver has no such attribute"):
         planned(host(), f"ap_config={MASKS}", (LiveAttribute("ap_config", exists=False),))
 
 
 @pytest.mark.parametrize("active", [True, False])
 @pytest.mark.parametrize(
-    ("wanted", "message"),
+    ("requested", "message"),
     [
         ("adapter=five", "'assign_adapter' of an AP device can't be 'five': give a number"),
         ("domain=08", "octal with a leading 0"),
@@ -252,17 +257,17 @@ def test_an_attribute_that_an_old_driver_has_not() -> None:
         (f"ap_config={'0' * 65},0,0", "three hexadecimal masks"),
     ],
 )
-def test_values_that_the_driver_could_not_read(wanted: str, message: str, active: bool) -> None:
+def test_values_that_the_driver_cannot_parse(requested: str, message: str, active: bool) -> None:
     with pytest.raises(InvalidInput, match=message):
-        planned(host(active=active), wanted)
+        planned(host(active=active), requested)
 
 
 @pytest.mark.parametrize("active", [True, False])
-def test_the_same_names_of_other_drivers_mean_what_these_say(active: bool) -> None:
-    other = parent("mtty", kind(TYPE, 4, api="vfio-pci"))
-    there = inventory(other, devices=(device(UUID, "mtty", TYPE, device_api="vfio-pci"),) if active else ())
+def test_equal_attribute_names_of_other_drivers_are_not_interpreted(active: bool) -> None:
+    other = parent("mtty", mdev_type(TYPE, 4, api="vfio-pci"))
+    existing = inventory(other, devices=(device(UUID, "mtty", TYPE, device_api="vfio-pci"),) if active else ())
     live = (LiveAttribute("assign_adapter", True, True, True, "none"),)
-    steps = planned(there, "adapter=five", live).coming
+    steps = planned(existing, "adapter=five", live).additions
     assert len(steps) == 1
     assert isinstance(steps[0], WriteAttribute) == active
 
@@ -279,7 +284,7 @@ def test_the_same_names_of_other_drivers_mean_what_these_say(active: bool) -> No
         ),
     ],
 )
-def test_a_matrix_that_is_not_as_defined(has: str, defined: str, drift: list[tuple[str, str, str]]) -> None:
-    there = host(has, defined)
-    found = disagreement(State(there.devices[0], there.definitions[0]), there)
-    assert [(one.field, one.wanted, one.actual) for one in found] == drift
+def test_drift_between_matrix_and_definition(has: str, defined: str, drift: list[tuple[str, str, str]]) -> None:
+    existing = host(has, defined)
+    drifts = find_drift(State(existing.devices[0], existing.definitions[0]), existing)
+    assert [(entry.field, entry.wanted, entry.actual) for entry in drifts] == drift

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the modules as Ansible does on a host, in this process: real arguments in, real results out."""
+"""Runs a module in this process the way Ansible runs it on a host: real arguments in, real results out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ansible.module_utils.testing import patch_module_args
 
 
 def run_module(module_name: str, /, **arguments: Any) -> dict[str, Any]:
-    """The result that the module prints. check and diff set Ansible's modes."""
+    """Returns the result that the module prints. check and diff set Ansible's modes."""
     modes = {"_ansible_check_mode": arguments.pop("check", False), "_ansible_diff": arguments.pop("diff", False)}
     module = importlib.import_module(f"ansible_collections.vfio.mdev.plugins.modules.{module_name}")
     printed = io.StringIO()

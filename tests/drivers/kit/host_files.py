@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host as a file system in user space (FUSE): /sys and /dev/vfio with real files, real errnos, real blocking."""
+"""A host's /sys and /dev/vfio as a file system in user space (FUSE): real files, real errnos, real blocking."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from drivers.kit.nodes import FOLDER, Node, Nodes, refuse, with_folders
 
 MACHINE_ID = "0123456789abcdef0123456789abcdef"
 
-# On every host, whatever its hardware.
+# Present on every host, whatever its hardware.
 _ALWAYS = ("sys/class/mdev_bus", "sys/bus/mdev/devices", "sys/bus/pci/devices", "sys/module", "dev/vfio")
 
 
 class Driver(Protocol):
-    """What a host's hardware is made of."""
+    """A part of a host's hardware."""
 
     def plug(self, kernel: Kernel) -> None: ...
 
     def nodes(self) -> Nodes: ...
 
 
-class Host(mfusepy.Operations):  # type: ignore[misc]
-    """A host with these drivers. Tests change what it does while it is mounted."""
+class HostFiles(mfusepy.Operations):  # type: ignore[misc]
+    """The files of a host with these drivers. Tests change the drivers while it is mounted."""
 
     use_ns = True
 
@@ -45,7 +45,7 @@ class Host(mfusepy.Operations):  # type: ignore[misc]
         self.boot()
 
     def boot(self, *drivers: Driver) -> None:
-        """The host starts anew, with this hardware."""
+        """Restart the host with this hardware."""
         self.drivers = drivers
         self.kernel = Kernel(self._changed)
         self.writes: list[tuple[str, str]] = []
@@ -58,33 +58,33 @@ class Host(mfusepy.Operations):  # type: ignore[misc]
         return self.root / "sys"
 
     def devices(self) -> dict[str, str]:
-        """The mediated devices that the kernel has: UUID and type."""
-        return {one.uuid: one.type_id for one in self.kernel.devices.values()}
+        """The mediated devices in the kernel: UUID and type."""
+        return {device.uuid: device.type_id for device in self.kernel.devices.values()}
 
     def _changed(self) -> None:
         with self._lock:
-            self._known: Nodes | None = None
+            self._cached: Nodes | None = None
 
     def _nodes(self) -> Nodes:
-        """All there is. Kept until something changes: one module run asks thousands of times."""
+        """All nodes. Cached until something changes: one module run asks thousands of times."""
         with self._lock:
-            if self._known is None:
-                self._known = self._made()
-                self._listed: dict[str, list[str]] = {}
-                for path in self._known:
-                    self._listed.setdefault(os.path.dirname(path) if path else "/", []).append(os.path.basename(path))
-            return self._known
+            if self._cached is None:
+                self._cached = self._build()
+                self._children: dict[str, list[str]] = {}
+                for path in self._cached:
+                    self._children.setdefault(os.path.dirname(path) if path else "/", []).append(os.path.basename(path))
+            return self._cached
 
-    def _made(self) -> Nodes:
+    def _build(self) -> Nodes:
         nodes: Nodes = dict.fromkeys(_ALWAYS, FOLDER)
         nodes["etc/machine-id"] = Node(read=lambda: f"{MACHINE_ID}\n")
-        # Only this process: what else runs on a tester's machine is not of this host.
+        # Only this process: other processes of the tester's machine are not part of this host.
         nodes[f"proc/{os.getpid()}"] = Node(target=f"/proc/{os.getpid()}")
         for driver in self.drivers:
             nodes.update(driver.nodes())
         return with_folders(nodes)
 
-    # What FUSE asks.
+    # Called by FUSE.
 
     def _node(self, path: str) -> Node:
         node = self._nodes().get(path.strip("/"))
@@ -94,36 +94,36 @@ class Host(mfusepy.Operations):  # type: ignore[misc]
 
     def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
         node = self._node(path)
-        if node.look is not None:
-            node.look()
+        if node.on_lookup is not None:
+            node.on_lookup()
         return {"st_mode": node.mode(), "st_nlink": 1, "st_size": 4096, "st_mtime": time.time_ns()}
 
     def readdir(self, path: str, fh: int) -> Iterator[str]:
         self._node(path)
-        yield from (".", "..", *sorted(self._listed.get(path.strip("/"), ())))
+        yield from (".", "..", *sorted(self._children.get(path.strip("/"), ())))
 
     def readlink(self, path: str) -> str:
         return self._node(path).target or ""
 
     def open(self, path: str, flags: int) -> int:
         node = self._node(path)
-        if node.opened is not None:
-            node.opened()
+        if node.on_open is not None:
+            node.on_open()
         handle = next(self._handles)
         self._opened[handle] = node
         return handle
 
     def release(self, path: str, fh: int) -> int:
         node = self._opened.pop(fh)
-        if node.closed is not None:
-            node.closed()
+        if node.on_close is not None:
+            node.on_close()
         return 0
 
     def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
         node = self._opened[fh]
         text = node.read() if node.read is not None else ""
         data = text if isinstance(text, bytes) else text.encode()
-        return data[offset : offset + min(size, node.most or size)]
+        return data[offset : offset + min(size, node.max_read or size)]
 
     def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
         text = data.decode()

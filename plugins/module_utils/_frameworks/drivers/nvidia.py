@@ -1,0 +1,66 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""NVIDIA's vGPU driver: what limits its cards, under each framework. Pure.
+
+Source: NVIDIA vGPU User Guide. A virtual function holds one device. Without mixed sizes all devices of a card have one
+size of framebuffer. Types of one size ("T4-4Q", "T4-4A") may be mixed (NVML: heterogeneous time-slice profiles), and
+then share the card's maximum. Types backed by MIG, which have the number of slices in their names ("A100-1-5C"), may be
+mixed in all sizes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Optional
+
+from ..._model.framework import Occupancy
+from ..._model.inventory import Parent, Type
+
+DRIVER = "nvidia"
+PCI_VENDOR = "0x10de"
+
+# The driver says in a type's description how many of it one card holds, whatever each of its functions promises.
+_MAX_INSTANCE = re.compile(r"\bmax_instance=(\d+)")
+_FRAMEBUFFER = re.compile(r"\bframebuffer=(\d+)M")
+_MIG_NAME = re.compile(r"-\d+-\d+[A-Z]")
+
+
+def one_device_per_function(occupancy: Occupancy, parent: Parent, mdev_type: Type) -> str:
+    """A virtual function holds one device."""
+    if parent.physical_function is None:
+        return ""
+    if occupancy.devices_on(parent):
+        return "is a virtual function, which holds one device, and has one"
+    if occupancy.planned_on(parent):
+        return "is a virtual function, which holds one device, and this run puts one there"
+    return ""
+
+
+def max_instance(occupancy: Occupancy, parent: Parent, mdev_type: Type) -> str:
+    """A card holds as many devices of one size as the description of their types says."""
+    most = _MAX_INSTANCE.search(mdev_type.description or "")
+    types = occupancy.types_on_card(parent)
+    count = sum(number for type_id, number in types.items() if _same_size(parent.type(type_id), mdev_type))
+    if most is None or count < int(most.group(1)):
+        return ""
+    return f"card {parent.card} holds at most {most.group(1)} of {mdev_type.id}, and has or gets {count}"
+
+
+def one_size_per_card(occupancy: Occupancy, parent: Parent, mdev_type: Type) -> str:
+    """A card takes one size. A card that offers this type beside devices of another size takes several."""
+    if _MIG_NAME.search(mdev_type.name or "") or occupancy.card_stays(parent):
+        return ""
+    existing = (type_id for type_id, number in occupancy.types_on_card(parent).items() if number)
+    taken = {*existing, *occupancy.planned_on_card(parent)}
+    others = sorted(type_id for type_id in taken if not _same_size(parent.type(type_id), mdev_type))
+    return f"card {parent.card} takes one size of type at a time, and has or gets {', '.join(others)}" if others else ""
+
+
+def _same_size(other: Optional[Type], mdev_type: Type) -> bool:
+    """Whether types are alike to the driver: the same, or with the same framebuffer."""
+    if other is None or other.id == mdev_type.id:
+        return other is not None
+    size, other_size = (_FRAMEBUFFER.search(known.description or "") for known in (mdev_type, other))
+    return size is not None and other_size is not None and size.group(1) == other_size.group(1)

@@ -1,0 +1,71 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""vGPUs on virtual functions, in NVIDIA's vendor VFIO framework."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Optional
+
+from ..._host.paths import Host
+from ..._host.reader import Reader
+from ..._model.addresses import parent_nodedev
+from ..._model.framework import HOSTDEV_PCI, AttributeRules, CapacityRule
+from ..._model.inventory import Inventory, Parent
+from ..._model.request import DeviceRequest
+from ..base import HostFramework
+from .reader import VendorVfioReader
+from .rules import NAME, match_functions
+
+
+class VendorVfioFramework(HostFramework):
+    """A parent is a function, and its device is the vGPU that is set on it: the function is what identifies it."""
+
+    name = NAME
+    hostdev_type = HOSTDEV_PCI
+    parent_is_device = True
+    needs_boot_unit = True
+
+    def device_id(self, key: str, parent: str) -> str:
+        """The function."""
+        return parent
+
+    def label(self, device_id: str) -> str:
+        """How messages call a vGPU."""
+        return "vGPU"
+
+    def uuid(self, device_id: str) -> Optional[str]:
+        """A vGPU has none."""
+        return None
+
+    def device_path(self, parent_path: str, device_id: str) -> str:
+        """The function's folder in sysfs."""
+        return parent_path
+
+    def nodedev(self, device_id: str, parent: str) -> str:
+        """libvirt's name for the function."""
+        return parent_nodedev("pci", parent)
+
+    def capacity_rules(self, parent: Parent) -> tuple[CapacityRule, ...]:
+        """Only the driver knows sizes here."""
+        # Whoever only reads does not pay for the import.
+        from ..drivers import nvidia
+
+        return (nvidia.one_device_per_function, nvidia.max_instance)
+
+    def attribute_rules(self, device_api: Optional[str]) -> Optional[AttributeRules]:
+        """All attributes are read as they are written."""
+        return None
+
+    def match_existing(self, requests: Sequence[DeviceRequest], inventory: Inventory) -> list[DeviceRequest]:
+        """Requests that name one function mean the vGPU on it."""
+        return match_functions(requests, inventory)
+
+    def read(self, host: Host, reader: Reader) -> Inventory:
+        """The functions as parents, the vGPUs on them as devices, and the definitions."""
+        return VendorVfioReader(host, reader, self).inventory()
+
+
+VENDOR_VFIO = VendorVfioFramework()

@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Findings about a migration: what was checked, and the checks of the two hosts' versions. Pure.
+
+Versions: libvirt takes another UUID in the destination's XML since 8.6, QEMU has the migration protocol of VFIO
+devices on by default since 8.1, the kernel since 5.18 (docs/devel/migration/vfio.rst, nova's vGPU guide).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+from .._model.versions import Versions
+from .request import Destination, MigrationRequest
+
+_NEEDED = {"kernel": (5, 18), "libvirt": (8, 6), "qemu": (8, 1)}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was checked. severity: info, or if it is not ok error (nothing is done) or warning."""
+
+    check: str
+    ok: bool
+    severity: str
+    detail: str
+    guest: Optional[str] = None
+
+    @classmethod
+    def passed(cls, check: str, detail: str, guest: Optional[str] = None) -> Finding:
+        """Nothing to worry about."""
+        return cls(check, True, "info", detail, guest)
+
+    @classmethod
+    def warning(cls, check: str, detail: str, guest: Optional[str] = None) -> Finding:
+        """Something that the operator should know."""
+        return cls(check, False, "warning", detail, guest)
+
+    @classmethod
+    def error(cls, check: str, detail: str, guest: Optional[str] = None) -> Finding:
+        """Something that makes the migration impossible."""
+        return cls(check, False, "error", detail, guest)
+
+    @property
+    def is_error(self) -> bool:
+        """Whether nothing may be done."""
+        return not self.ok and self.severity == "error"
+
+
+def finding_results(findings: Sequence[Finding]) -> list[dict[str, object]]:
+    """Findings as results show them."""
+    return [
+        {
+            "check": finding.check,
+            "guest": finding.guest,
+            "ok": finding.ok,
+            "severity": finding.severity,
+            "detail": finding.detail,
+        }
+        for finding in findings
+    ]
+
+
+def host_findings(request: MigrationRequest, destination: Destination) -> Iterator[Finding]:
+    """What the two hosts run. It matters if a running guest has devices."""
+    matters = any(guest.running and guest.devices for guest in request.guests)
+    sides = {"destination": destination.versions, "source": request.versions or Versions()}
+    for name, needed in _NEEDED.items():
+        for side, versions in sides.items():
+            yield _version_finding(name, side, getattr(versions, name), needed, matters)
+    yield from _driver_findings(request, destination)
+
+
+def _version_finding(name: str, side: str, version: Optional[str], needed: tuple[int, int], matters: bool) -> Finding:
+    text = f"{needed[0]}.{needed[1]}"
+    if version is None:
+        return Finding.warning(name, f"the version of {name} on the {side} is not known; {text} or newer is needed")
+    if _numbers(version) >= needed:
+        return Finding.passed(name, f"{name} {version} on the {side}")
+    detail = f"{name} {version} on the {side} can't migrate mediated devices live: {text} or newer is needed"
+    if matters:
+        return Finding.error(name, detail)
+    return Finding.passed(name, f"{detail}. No running guest with devices is being migrated")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+
+
+def _driver_findings(request: MigrationRequest, destination: Destination) -> Iterator[Finding]:
+    source = request.versions.drivers if request.versions is not None else {}
+    running = (guest for guest in request.guests if guest.running)
+    names = {device.driver for guest in running for device in guest.devices if device.driver}
+    for name in sorted(names):
+        versions = (source.get(name), destination.versions.drivers.get(name))
+        detail = f"driver {name}: {versions[0] or 'no version'} on the source, {versions[1] or 'no version'} here"
+        if versions[0] == versions[1]:
+            yield Finding.passed("driver", detail)
+        elif request.drivers_must_match:
+            yield Finding.error("driver", f"{detail}. Set driver_match: ignore if the vendor allows this")
+        else:
+            yield Finding.warning("driver", detail)

@@ -1,0 +1,98 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What should be prepared for a migration, and the destination as it is. Pure values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+from .._model.addresses import pci_address
+from .._model.framework import HOSTDEV_MDEV, HOSTDEV_PCI
+from .._model.inventory import Attribute, Inventory, LiveAttribute
+from .._model.request import DeviceRequest
+from .._model.versions import Versions
+from .record import MigrationRecord
+
+# Which UUIDs devices have at the destination: those of the source, or others that are derived there.
+UUID_POLICIES = SAME, NEW = "same", "new"
+
+
+@dataclass(frozen=True)
+class GuestDevice:
+    """A device of a guest, as the source has it. id: its UUID, or the function that it is set on."""
+
+    id: str
+    type_id: str
+    type_name: Optional[str] = None
+    device_api: Optional[str] = None
+    driver: Optional[str] = None
+    attributes: tuple[Attribute, ...] = ()
+
+    @property
+    def hostdev_type(self) -> str:
+        """How the guest gets it: as a mediated device, or as a PCI function."""
+        return HOSTDEV_PCI if pci_address(self.id) else HOSTDEV_MDEV
+
+    @property
+    def label(self) -> str:
+        """How findings call it."""
+        return f"device {self.id} ({self.type_name or self.type_id})"
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A guest that should be migrated. running: live; else only its configuration moves."""
+
+    name: str
+    running: bool
+    devices: tuple[GuestDevice, ...]
+
+
+@dataclass(frozen=True)
+class MigrationRequest:
+    """What should be prepared.
+
+    versions:    the source's; None if it could not be queried
+    uuid_policy: SAME or NEW, for all devices if there is no map
+    uuid_map:    the UUID or function here for each one at the source; empty for none
+    type_map:    the type here for types at the source that have another name here, by id or name
+    pattern:     where devices may go
+    """
+
+    source: str
+    guests: tuple[Guest, ...]
+    versions: Optional[Versions]
+    uuid_policy: str
+    uuid_map: Mapping[str, str]
+    type_map: Mapping[str, str]
+    pattern: DeviceRequest
+    drivers_must_match: bool = True
+
+    @property
+    def derives_uuids(self) -> bool:
+        """Whether devices get new UUIDs."""
+        return self.uuid_policy == NEW and not self.uuid_map
+
+
+@dataclass(frozen=True)
+class Destination:
+    """The destination as it is.
+
+    guests:       names of the guests that run here
+    records:      what is prepared already, by guest
+    fingerprints: the state of each guest's QEMU log now
+    live:         attributes of a device as they read now
+    """
+
+    machine_id: str
+    boot_id: str
+    inventory: Inventory
+    versions: Versions
+    guests: frozenset[str]
+    records: Mapping[str, MigrationRecord]
+    fingerprints: Mapping[str, str]
+    live: Callable[[str, tuple[str, ...]], tuple[LiveAttribute, ...]]

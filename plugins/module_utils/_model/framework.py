@@ -1,0 +1,109 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the core asks a framework: a way in which a kernel slices a device for guests. Pure.
+
+Parents, devices and definitions hold their framework, and whoever has one of these asks it. Nothing outside
+_frameworks compares frameworks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Callable, Optional, Protocol
+
+if TYPE_CHECKING:
+    from .inventory import Attribute, AttributeChange, Drift, Inventory, Parent, Type
+    from .request import DeviceRequest
+
+# The types of <hostdev> in a guest's XML that devices are given by (libvirt's domain.rng): by UUID, by PCI address.
+HOSTDEV_MDEV, HOSTDEV_PCI = "mdev", "pci"
+
+
+class Occupancy(Protocol):
+    """What a capacity rule can ask about the devices of a plan under way."""
+
+    def devices_on(self, parent: Parent) -> int:
+        """The devices that are on the parent and stay."""
+
+    def planned_on(self, parent: Parent) -> int:
+        """The devices that this run puts on the parent."""
+
+    def types_on_card(self, parent: Parent) -> Mapping[str, int]:
+        """How many devices of each type id the parent's card has or gets."""
+
+    def planned_on_card(self, parent: Parent) -> Collection[str]:
+        """The type ids that this run puts on the parent's card."""
+
+    def card_stays(self, parent: Parent) -> bool:
+        """Whether the parent's card has devices, and all of them stay: what it offers now, it can take."""
+
+
+# Why the parent can't take one more device of the type, in words; empty if it can.
+CapacityRule = Callable[[Occupancy, "Parent", "Type"], str]
+
+
+class AttributeRules(Protocol):
+    """Attributes that are not read back through the files that they are written to.
+
+    names: those attributes
+    files: the files below the device's folder that report what was written
+    """
+
+    names: frozenset[str]
+    files: tuple[str, ...]
+
+    def reported(self, texts: Sequence[Optional[str]]) -> tuple[Attribute, ...]:
+        """The attributes that the texts of the files stand for. None is an empty file."""
+
+    def check(self, attributes: Sequence[Attribute]) -> None:
+        """Raises InvalidInput for values that the driver can't read."""
+
+    def changes(self, wanted: Sequence[Attribute], current: Sequence[Attribute]) -> tuple[AttributeChange, ...]:
+        """The writes that lead from the current attributes to those wanted."""
+
+    def drift(self, wanted: Sequence[Attribute], current: Sequence[Attribute]) -> tuple[Drift, ...]:
+        """How the current attributes differ from those wanted."""
+
+    def current(self, attributes: Sequence[Attribute], like: Sequence[Attribute]) -> tuple[Attribute, ...]:
+        """The current attributes in the order and spelling of others, as far as they are the same."""
+
+
+class Framework(Protocol):
+    """One way in which a kernel slices a device.
+
+    name:             as results show it
+    hostdev_type:     how guests get its devices: HOSTDEV_MDEV or HOSTDEV_PCI
+    parent_is_device: whether a parent takes one device and then is that device, as a function with a vGPU type is
+    needs_boot_unit:  whether only vfio-mdev.service starts its devices at boot
+    """
+
+    name: str
+    hostdev_type: str
+    parent_is_device: bool
+    needs_boot_unit: bool
+
+    def device_id(self, key: str, parent: str) -> str:
+        """What identifies a device: its UUID, or the parent that it is on. key: what requests find it by."""
+
+    def label(self, device_id: str) -> str:
+        """How messages call a device."""
+
+    def uuid(self, device_id: str) -> Optional[str]:
+        """The device's UUID. None if such devices have none."""
+
+    def device_path(self, parent_path: str, device_id: str) -> str:
+        """The device's folder in sysfs."""
+
+    def nodedev(self, device_id: str, parent: str) -> str:
+        """libvirt's name for the device."""
+
+    def capacity_rules(self, parent: Parent) -> tuple[CapacityRule, ...]:
+        """What limits the parent beside available_instances."""
+
+    def attribute_rules(self, device_api: Optional[str]) -> Optional[AttributeRules]:
+        """The rules for attributes of devices with this device_api. None if all are read as they are written."""
+
+    def match_existing(self, requests: Sequence[DeviceRequest], inventory: Inventory) -> list[DeviceRequest]:
+        """The same requests. Those that name an existing device by other means than its key get its key."""

@@ -1,0 +1,62 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The frame of every module: run it, then return its result, or its error with what a playbook can use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Callable, Protocol
+
+from .._model.errors import MdevError
+
+Result = dict[str, Any]
+
+
+class Module(Protocol):
+    """What is used of AnsibleModule."""
+
+    params: dict[str, Any]
+    check_mode: bool
+    _diff: bool
+
+    def warn(self, warning: str) -> None:
+        """Shows a warning."""
+
+    def exit_json(self, **result: Any) -> None:
+        """Ends the module with its result."""
+
+    def fail_json(self, msg: str, **result: Any) -> None:
+        """Ends the module with an error."""
+
+
+@dataclass(frozen=True)
+class ModuleResult:
+    """What a module returns. diff: before and after, as Ansible shows it; None if the module shows none."""
+
+    result: Result
+    warnings: Sequence[str] = ()
+    diff: Any = None
+
+
+def run_module(
+    module: Module,
+    act: Callable[[dict[str, Any], bool], ModuleResult],
+    on_failure: Callable[[MdevError], Mapping[str, Any]] = lambda error: {},
+) -> None:
+    """Runs the module.
+
+    act:        from the parameters and check mode to the result
+    on_failure: what a failure returns beside its error
+    """
+    try:
+        returned = act(module.params, module.check_mode)
+    except MdevError as error:
+        module.fail_json(msg=error.message, error=error.as_result(), **on_failure(error))
+        return
+    for text in returned.warnings:
+        module.warn(text)
+    diff = {"diff": returned.diff} if module._diff and returned.diff is not None else {}
+    module.exit_json(**returned.result, **diff)
