@@ -8,14 +8,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: domain_mdevs
-short_description: Which mediated devices a guest's XML has
+short_description: List the mediated devices in a guest's XML
 version_added: 0.1.0
 description:
-  - Lists the mediated devices (V(<hostdev type='mdev'>)) in a libvirt guest's XML.
-  - The XML is not trusted. A document type declaration, entities and XML of more than 4 MiB are refused.
+  - Returns the mediated devices (V(<hostdev type='mdev'>)) in the XML of a libvirt guest.
+  - The XML is not trusted. The filter refuses document type declarations, entities, and XML of more than 4 MiB.
 options:
   _input:
-    description: The guest's XML, as C(virsh dumpxml) prints it.
+    description: The guest's XML in the format of C(virsh dumpxml).
     type: str
     required: true
 seealso:
@@ -26,7 +26,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Read the guest's XML
+- name: Retrieve the guest's XML
   ansible.builtin.command:
     argv: [virsh, dumpxml, web-1]
   register: web_1
@@ -47,13 +47,15 @@ _value:
       description: The device's UUID, in lower case.
       type: str
     alias:
-      description: The name that libvirt gives the device in a running guest, V(null) where the XML has none.
+      description: The name that libvirt gives the device in a running guest. V(null) if the XML does not have it.
       type: str
     model:
-      description: How the guest sees it, V(vfio-pci), V(vfio-ccw) or V(vfio-ap); V(null) where the XML does not say.
+      description: The model of the device in the guest, V(vfio-pci), V(vfio-ccw) or V(vfio-ap). V(null) if the XML does
+        not have it.
       type: str
     address:
-      description: Where the guest sees it, a PCI or channel address; V(null) where the XML does not say.
+      description: The address of the device in the guest, a PCI or channel address. V(null) if the XML does not have
+        it.
       type: str
   sample:
     - uuid: 5b2c8a34-11c0-8a2f-9a0e-0d4c3c1f7e10
@@ -73,16 +75,16 @@ from ansible_collections.vfio.mdev.plugins.module_utils._xml.domain import parse
 
 
 def domain_mdevs(xml: str) -> list[dict[str, Any]]:
-    """The mediated devices in a guest's XML."""
+    """Returns the mediated devices in a guest's XML."""
     try:
-        return [asdict(one) for one in parse_domain(str(xml)).mdevs]
+        return [asdict(mdev) for mdev in parse_domain(str(xml)).mdevs]
     except MdevError as error:
         raise AnsibleFilterError(f"vfio.mdev.domain_mdevs: {error.message}") from error
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """The class that Ansible loads."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """The filter by its name."""
+        """Returns the filter by its name."""
         return {"domain_mdevs": domain_mdevs}

@@ -8,49 +8,54 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: remap_domain_mdevs
-short_description: A guest's XML with other UUIDs for its mediated devices
+short_description: Replace the UUIDs of mediated devices in a guest's XML
 version_added: 0.1.0
 description:
-  - Returns a libvirt guest's XML in which only the UUIDs of mediated devices (V(<hostdev type='mdev'>)) are replaced.
-    All are replaced at once, so that two may be swapped.
-  - All else is as it was, byte for byte, with comments, namespaces, C(qemu:) parts, order, quotes and spaces.
-  - Upper and lower case make no difference to UUIDs. New ones are written in lower case.
-  - All UUIDs of the XML must be in the map, those that stay mapped to themselves. What is missing is told in one
-    error. Two UUIDs can't become the same. Entries of the map that the XML has no use for are a warning.
-  - The map may also have PCI addresses, for vGPUs that are virtual functions of a card (NVIDIA's own VFIO framework).
-    PCI devices of the guest that are not in the map stay as they are.
-  - The XML is not trusted. A document type declaration, entities and XML of more than 4 MiB are refused.
+  - Returns the XML of a libvirt guest with other UUIDs for its mediated devices (V(<hostdev type='mdev'>)). All UUIDs
+    are replaced at once, so that two devices can swap UUIDs.
+  - The rest of the XML stays the same, byte for byte, with comments, namespaces, C(qemu:) parts, order, quotes and
+    spaces.
+  - UUIDs are compared without regard to case. New UUIDs are written in lower case.
+  - O(uuid_map) must contain all UUIDs of the XML. Map a UUID to itself to keep it. One error lists all UUIDs that are
+    missing. Two UUIDs cannot become the same UUID. Entries that the XML does not need cause a warning.
+  - The XML is not trusted. The filter refuses document type declarations, entities, and XML of more than 4 MiB.
 options:
   _input:
-    description: The guest's XML, as C(virsh dumpxml --migratable) prints it.
+    description: The guest's XML in the format of C(virsh dumpxml --migratable).
     type: str
     required: true
-  uuids:
-    description: The new UUID for each UUID, and the new PCI address for each PCI address that is to change.
+  uuid_map:
+    description:
+      - The new UUID for each UUID.
+      - It can also contain the new PCI address for each PCI address that should change, for vGPUs on virtual functions.
+        PCI devices of the guest that are not in the map stay as they are.
     type: dict
     required: true
-positional: uuids
+positional: uuid_map
 seealso:
   - plugin: vfio.mdev.domain_mdevs
     plugin_type: filter
+  - module: vfio.mdev.mdev_guest_xml
+  - ref: ansible_collections.vfio.mdev.docsite.guide_vendor_vfio
+    description: How guests get NVIDIA vGPUs on virtual functions.
 author:
   - The vfio.mdev contributors (@vfio-mdev)
 """
 
 EXAMPLES = r"""
-- name: Read what a migration would take along
+- name: Retrieve the XML that a migration would use
   ansible.builtin.command:
     argv: [virsh, dumpxml, --migratable, web-1]
   register: web_1
   changed_when: false
 
-- name: Write it as the destination is to have it
+- name: Write the XML for the destination
   ansible.builtin.copy:
-    content: "{{ web_1.stdout | vfio.mdev.remap_domain_mdevs(uuids) }}"
+    content: "{{ web_1.stdout | vfio.mdev.remap_domain_mdevs(uuid_map) }}"
     dest: /root/web-1.xml
     mode: "0600"
   vars:
-    uuids:
+    uuid_map:
       5b2c8a34-11c0-8a2f-9a0e-0d4c3c1f7e10: 9e411a1c-5f2f-4d0f-8f0e-2f6a1a7b1c55
 """
 
@@ -70,27 +75,27 @@ from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import Mde
 from ansible_collections.vfio.mdev.plugins.module_utils._xml.domain import remap_domain
 
 
-def remap_domain_mdevs(xml: str, uuids: Mapping[str, str]) -> str:
-    """The guest's XML with other UUIDs."""
-    if not isinstance(uuids, Mapping):
+def remap_domain_mdevs(xml: str, uuid_map: Mapping[str, str]) -> str:
+    """Returns the guest's XML with other UUIDs."""
+    if not isinstance(uuid_map, Mapping):
         raise AnsibleFilterError(
-            f"vfio.mdev.remap_domain_mdevs: a dictionary of UUIDs is wanted, not {type(uuids).__name__}"
+            f"vfio.mdev.remap_domain_mdevs: expected a dictionary of UUIDs, got {type(uuid_map).__name__}"
         )
     try:
-        remapped = remap_domain(str(xml), {str(old): str(new) for old, new in uuids.items()})
+        remapped = remap_domain(str(xml), {str(old): str(new) for old, new in uuid_map.items()})
     except MdevError as error:
         raise AnsibleFilterError(f"vfio.mdev.remap_domain_mdevs: {error.message}") from error
     if remapped.unused:
+        unused = ", ".join(remapped.unused)
         Display().warning(
-            "vfio.mdev.remap_domain_mdevs: the guest has none of these devices, which the map names: "
-            + ", ".join(remapped.unused)
+            f"vfio.mdev.remap_domain_mdevs: uuid_map contains devices that the guest does not have: {unused}"
         )
     return remapped.xml
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """The class that Ansible loads."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """The filter by its name."""
+        """Returns the filter by its name."""
         return {"remap_domain_mdevs": remap_domain_mdevs}

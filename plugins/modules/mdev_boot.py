@@ -3,50 +3,63 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Module mdev_boot: arguments, what differs, apply, result."""
+"""Module mdev_boot: arguments, differences, files and units, result."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mdev_boot
-short_description: Have mediated devices started at boot
+short_description: Start defined mediated devices at boot
+version_added: 0.1.0
 description:
-  - Writes the systemd unit C(vfio-mdev.service) and the program that it runs, which is this collection's core.
-  - At boot it starts every definition that is marked autostart, waits for late parents, and fails, naming
-    the device, when one did not come up.
-  - Where cards need virtual functions (O(vfs)), a second unit, C(vfio-mdev-vfs.service), enables them at boot, before
+  - Installs the systemd unit C(vfio-mdev.service) and the program that it runs, which is the core of this collection.
+  - At boot, the unit starts every definition that is marked autostart and waits for parents that appear late. If a
+    device did not start, the unit fails and names the device.
+  - If cards need virtual functions (O(vfs)), a second unit, C(vfio-mdev-vfs.service), enables them at boot before
     devices are started.
-  - The units are enabled, and started by the next boot. Nothing is started now.
+  - The units are enabled, and the next boot starts them. Nothing is started immediately.
+extends_documentation_fragment:
+  - vfio.mdev._attributes
+  - vfio.mdev._attributes.action_group
+attributes:
+  action_group:
+    membership:
+      - vfio.mdev.mdev_provision
+  diff_mode:
+    details:
+      - The diff shows the files before and after.
 options:
   state:
-    description: Whether the unit is there and enabled, or gone.
+    description: Whether the units should be installed and enabled, or removed.
     type: str
     choices: [present, absent]
     default: present
-  wait_seconds:
-    description: How many seconds the unit waits at boot for parents that are not there or have no room yet,
-      all together.
+  wait_timeout:
+    description:
+      - Seconds that the units wait at boot for cards, drivers and parents that are missing or have no room yet. Each
+        unit waits this long for all of them together.
     type: int
     default: 120
   python:
-    description: The Python that runs the program, 3.9 or newer. No packages are needed.
+    description: The Python that runs the program, version 3.9 or newer. It needs no packages.
     type: path
     default: /usr/bin/python3
-  folder:
-    description: Where the program is put.
+  program_path:
+    description: The folder where the program is installed.
     type: path
     default: /usr/local/lib/vfio-mdev
-  after:
+  after_units:
     description:
-      - Units that must be done before devices are started, such as one of the vendor, or one that creates MIG
+      - Units that must finish before devices are started, for example a unit of the vendor or a unit that creates MIG
         instances.
     type: list
     elements: str
     default: []
   vfs:
     description:
-      - Virtual functions (SR-IOV) that are to be enabled at boot, since cards forget them. See M(vfio.mdev.mdev_vfs).
-      - Where it is left out, there is no unit for it.
+      - Virtual functions (SR-IOV) that should be enabled at boot, since cards lose them when the host reboots. See
+        M(vfio.mdev.mdev_vfs).
+      - If omitted, there is no unit for virtual functions.
     type: dict
     suboptions:
       cards:
@@ -59,99 +72,88 @@ options:
             description: The card's PCI address.
             type: str
             required: true
-          vfs:
-            description: How many virtual functions it is to have, a number or V(max).
+          num_vfs:
+            description: The number of virtual functions, or V(max). See O(vfio.mdev.mdev_vfs#module:cards[].num_vfs).
             type: str
             default: max
-      tool:
-        description: See O(vfio.mdev.mdev_vfs#module:tool).
+      backend:
+        description: How functions are enabled. See O(vfio.mdev.mdev_vfs#module:backend).
         type: str
         choices: [auto, sysfs, sriov-manage]
         default: auto
-      after:
-        description: Units that must be done before functions are enabled, as a rule those that bring the driver.
+      after_units:
+        description: Units that must finish before functions are enabled, usually those that load the driver.
         type: list
         elements: str
         default: []
-      before:
-        description: Units that need the functions, such as one that creates MIG instances. They start afterwards.
+      before_units:
+        description:
+          - Units that need the functions, for example a unit that creates MIG instances. They start afterwards.
         type: list
         elements: str
         default: []
 requirements:
-  - Linux with systemd and Python 3.9 or newer.
-attributes:
-  check_mode:
-    description: Runs in check mode and gives the same result, without changing anything.
-    support: full
-  diff_mode:
-    description: Shows the files before and after.
-    support: full
-  platform:
-    description: The platforms that the module runs on.
-    support: full
-    platforms: linux
+  - Linux with systemd and Python 3.9 or newer
 seealso:
   - module: vfio.mdev.mdev_device
   - module: vfio.mdev.mdev_vfs
   - name: Man page mdevctl(8)
-    description: Defines the format of definitions that the unit reads.
+    description: Defines the format of the definitions that the unit reads.
     link: https://github.com/mdevctl/mdevctl/blob/main/mdevctl.rst
 author:
   - The vfio.mdev contributors (@vfio-mdev)
-version_added: 0.1.0
 """
 
 EXAMPLES = r"""
-- name: Have devices started at boot
+- name: Start defined devices at boot
   vfio.mdev.mdev_boot:
 
-- name: Have them started after the vendor's unit that enables virtual functions, and wait longer for parents
+- name: Start devices after the vendor's unit that enables virtual functions, and wait longer for parents
   vfio.mdev.mdev_boot:
-    wait_seconds: 300
-    after: [nvidia-vgpud.service]
+    wait_timeout: 300
+    after_units: [nvidia-vgpud.service]
 
-- name: Have functions enabled after NVIDIA's unit, MIG instances made from them by a unit of one's own, then devices
+- name: Enable functions after NVIDIA's unit, then create MIG instances with a custom unit, then start devices
   vfio.mdev.mdev_boot:
-    after: [nvidia-vgpud.service, gpu-mig.service]
+    after_units: [nvidia-vgpud.service, gpu-mig.service]
     vfs:
       cards:
         - address: "0000:41:00.0"
         - address: "0000:81:00.0"
-          vfs: 4
-      tool: auto
-      after: [nvidia-vgpud.service]
-      before: [gpu-mig.service]
+          num_vfs: 4
+      backend: auto
+      after_units: [nvidia-vgpud.service]
+      before_units: [gpu-mig.service]
 
-- name: Run the unit with another Python from another place, on a host whose /usr can't be written
+- name: Run the unit with another Python from another folder, on a host with a read-only /usr
   vfio.mdev.mdev_boot:
     python: /opt/python3.12/bin/python3
-    folder: /opt/vfio-mdev
+    program_path: /opt/vfio-mdev
 
-- name: Have no devices started at boot
+- name: Remove the units, so that no devices are started at boot
   vfio.mdev.mdev_boot:
     state: absent
 """
 
 RETURN = r"""
 files:
-  description: The files that were or would be written or removed, in order.
+  description: The files that were written or removed, or would be in check mode, in order.
   returned: success
   type: list
   elements: str
   sample: [/etc/systemd/system/vfio-mdev.service]
 enabled:
-  description: Whether systemd starts the unit at boot, afterwards.
+  description: Whether systemd starts the unit at boot after this run.
   returned: success
   type: bool
   sample: true
 error:
-  description: The facts of a failure, for playbooks.
+  description: The facts of a failure, for playbooks. The message is for the operator.
   returned: failure
   type: dict
   contains:
     kind:
-      description: V(invalid_input), V(files_refused), or V(backend_failed) where systemd refused.
+      description: V(invalid_input), V(file_error), or V(backend_failed) if systemd refused a change.
       type: str
 """
 

@@ -3,63 +3,74 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+"""Module mdev_device: manages one mediated device."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mdev_device
-short_description: Creates, defines or removes one mediated device
+short_description: Manage a mediated device
 version_added: 0.1.0
 description:
-  - Creates, defines, replaces or removes one mediated device (mdev) of a host, a slice of a GPU or other device
-    that is given to a guest through VFIO.
-  - A device can be in the kernel (active), on disk (defined), or both. A defined device with autostart comes back
-    when the host boots. Definitions are mdevctl's, in its place and format, so that mdevctl and libvirt see the same.
-  - A device is found again by its UUID. Where none is given, it is derived, and is always the same for the same
-    request on the same host, so that a second run finds the device and changes nothing.
-  - A device that a process holds is never removed. The error names the process and, where it is QEMU, the guest.
-  - When a step fails, what the run did before is taken back.
-  - One run at a time works on a host. It reads, decides and writes under one lock.
+  - Creates, defines, replaces or removes one mediated device (mdev) of a host. A mediated device is a slice of a GPU or
+    another device that a guest uses through VFIO.
+  - A device can be in the kernel (active), on disk (defined), or both. A defined device with autostart is started again
+    when the host boots. Definitions are stored in mdevctl's folder and format, so mdevctl and libvirt see the same
+    devices.
+  - A device is identified by its UUID. If no UUID is given, it is derived, and the same request on the same host always
+    gives the same UUID. A second run therefore finds the device and changes nothing.
+  - A device that a process holds is never removed. The error names the process and, if the process is QEMU, the guest.
+  - If a step fails, all previous steps of the run are rolled back.
+  - Only one run at a time works on a host. It reads, decides and writes under one lock.
 extends_documentation_fragment:
-  - vfio.mdev.host
-  - vfio.mdev.device
-  - vfio.mdev.backend
+  - vfio.mdev._attributes
+  - vfio.mdev._attributes.action_group
+  - vfio.mdev._host
+  - vfio.mdev._device
+  - vfio.mdev._backend
 attributes:
+  action_group:
+    membership:
+      - vfio.mdev.mdev
+      - vfio.mdev.mdev_change
+      - vfio.mdev.mdev_host
+      - vfio.mdev.mdev_provision
   diff_mode:
     description: Shows the device before and after.
-    support: full
 options:
   uuid:
     description:
-      - The device's UUID.
-      - Where it is left out, a UUID (version 8) is derived from the host's identity (C(/etc/machine-id)) and
-        O(name), or, without a name, O(type) and O(parent) as they are written. Two devices that are alike need
-        names.
-      - A device that exists under this UUID with another type or on another parent is an error, unless
+      - The UUID of the device.
+      - If it is omitted, a UUID (version 8) is derived from the host's identity (C(/etc/machine-id)) and O(name).
+      - Without O(uuid) and O(name), the UUID is derived from the type's id and the parent's address as resolved on the
+        host. V(NVIDIA A100-8C) and V(nvidia-471) are therefore the same request. A type or parent that the host does
+        not have is used as written. Two devices that are alike need names.
+      - If a device with this UUID exists with another type or on another parent, the module fails unless
         O(recreate=true).
     type: str
   name:
     description:
-      - A name to derive the UUID from, for example that of the guest. It is not stored anywhere.
-      - Give it with O(xml) where the document has no C(<uuid>).
+      - A name from which the UUID is derived, for example the name of the guest. It is not stored anywhere.
+      - With O(xml), use it if the document has no C(<uuid>).
     type: str
   type:
     description:
-      - The type, by the id (V(nvidia-471)) or the exact name (V(NVIDIA A100-8C)) that the driver gives it.
-      - A name that stands for several ids is an error that lists them.
-      - Required for O(state=present), unless O(xml) is given. With O(state=absent) a device of another type is not
+      - The id (V(nvidia-471)) or the exact name (V(NVIDIA A100-8C)) of the type, as the driver reports it.
+      - If a name stands for several ids, the module fails and lists them.
+      - Required for O(state=present), unless O(xml) is given. With O(state=absent), a device of another type is not
         removed.
     type: str
   xml:
     description:
-      - libvirt's node device XML instead of O(uuid), O(type), O(parent), O(parents) and O(attributes).
-      - C(<parent>), C(<type id>), C(<uuid>) and C(<attr>) are read. All else is ignored, as libvirt does.
-      - Document types, entities and oversized or deeply nested documents are refused.
+      - libvirt's node device XML, as a replacement for O(uuid), O(type), O(parent), O(parents) and O(attributes).
+      - C(<parent>), C(<type id>), C(<uuid>) and C(<attr>) are read. Other elements are ignored, as libvirt does.
+      - Documents with a document type or entities, and documents that are too large or too deeply nested are refused.
     type: str
 seealso:
   - module: vfio.mdev.mdev_set
   - module: vfio.mdev.mdev_info
   - name: Mediated devices in the kernel
-    description: How the kernel shows parents, types and devices.
+    description: How the kernel presents parents, types and devices.
     link: https://docs.kernel.org/driver-api/vfio-mediated-device.html
   - name: libvirt's node device XML
     description: The format of O(xml).
@@ -69,23 +80,23 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Have a vGPU for guest web-1, on the first card that has room
+- name: Create a vGPU for guest web-1 on the first card that has room
   vfio.mdev.mdev_device:
     name: web-1
     type: NVIDIA A100-8C
   register: vgpu
 
-- name: Show the UUID that goes into the guest's configuration
+- name: Show the UUID for the guest's configuration
   ansible.builtin.debug:
     msg: "{{ vgpu.device.uuid }} on {{ vgpu.device.parent }}"
 
-- name: Have a certain device on a certain virtual function
+- name: Create a device with a given UUID on a given virtual function
   vfio.mdev.mdev_device:
     uuid: 5b2c8a34-11c0-4a2f-9a0e-0d4c3c1f7e10
     type: nvidia-471
     parent: "0000:41:00.4"
 
-- name: Take any virtual function of two cards, and turn the frame rate limiter off
+- name: Use any virtual function of two cards, and turn off the frame rate limiter
   vfio.mdev.mdev_device:
     name: render-7
     type: nvidia-471
@@ -96,7 +107,7 @@ EXAMPLES = r"""
       - name: nvidia/vgpu_params
         value: frame_rate_limiter=0
 
-- name: Give a guest of an s390 host two crypto adapters, one domain of theirs, and control over that domain
+- name: Give a guest on an s390 host two crypto adapters with one domain, and control over that domain
   vfio.mdev.mdev_device:
     name: crypto-1
     type: vfio_ap-passthrough
@@ -107,7 +118,7 @@ EXAMPLES = r"""
       - {name: assign_domain, value: "0x0004"}
       - {name: assign_control_domain, value: "0x0004"}
 
-- name: Have a device on whichever card of NUMA node 1 holds the fewest, but not on the card that is reserved
+- name: Create a device on the card of NUMA node 1 with the fewest devices, except on a reserved card
   vfio.mdev.mdev_device:
     name: compute-1
     type: nvidia-471
@@ -116,13 +127,13 @@ EXAMPLES = r"""
     exclude_parents:
       - "0000:c1:00.0"
 
-- name: Replace a device by one of another type, if nobody uses it
+- name: Replace a device with one of another type, if nobody uses it
   vfio.mdev.mdev_device:
     uuid: 5b2c8a34-11c0-4a2f-9a0e-0d4c3c1f7e10
     type: nvidia-472
     recreate: true
 
-- name: Have the device under the same UUID on every host that a guest may migrate to
+- name: Create the device with the same UUID on every host that a guest may migrate to
   vfio.mdev.mdev_device:
     name: web-1
     name_scope: global
@@ -139,31 +150,31 @@ EXAMPLES = r"""
         </capability>
       </device>
 
-- name: Remove a device, and wait up to five minutes for another run
+- name: Remove a device, and wait up to five minutes if another run holds the lock
   vfio.mdev.mdev_device:
     uuid: 5b2c8a34-11c0-4a2f-9a0e-0d4c3c1f7e10
     state: absent
     lock_timeout: 300
 
-- name: Have a device as soon as the driver offers its type, at most two minutes from now
+- name: Create a device as soon as the driver offers its type, within two minutes
   vfio.mdev.mdev_device:
     name: web-1
     type: nvidia-471
-    wait_seconds: 120
+    wait_timeout: 120
 
 - name: Remove the device of guest web-1
   vfio.mdev.mdev_device:
     name: web-1
     state: absent
 
-- name: Have a device until the next reboot only
+- name: Create a device that lasts until the next reboot
   vfio.mdev.mdev_device:
     name: test-1
     type: mtty-1
     parent: mtty
     persistent: false
 
-- name: Define a device that is started by hand, and stop it if it runs
+- name: Define a device that is started by hand, and stop it if it is active
   vfio.mdev.mdev_device:
     name: spare-1
     type: nvidia-471
@@ -171,19 +182,19 @@ EXAMPLES = r"""
     active: false
     autostart: false
 
-- name: Act through libvirt
+- name: Create a device through libvirt
   vfio.mdev.mdev_device:
     name: web-1
     type: NVIDIA A100-8C
     backend: libvirt
     uri: qemu:///system
 
-- name: Set a vGPU type on a virtual function, where NVIDIA's driver has no mediated devices
+- name: Set a vGPU type on a virtual function under NVIDIA's vendor VFIO framework
   vfio.mdev.mdev_device:
     parent: "0000:41:00.4"
     type: NVIDIA L40S-8Q
 
-- name: Clear what is set there
+- name: Clear the vGPU type of this virtual function
   vfio.mdev.mdev_device:
     parent: "0000:41:00.4"
     state: absent
@@ -199,74 +210,15 @@ EXAMPLES = r"""
 RETURN = r"""
 device:
   description:
-    - The device as it is after the run, or in check mode as it would be. Null where there is none.
-    - The same shape as in RV(vfio.mdev.mdev_info#module:devices).
+    - The device after the run, or in check mode as it would be. Null if it does not exist.
+    - The fields are those of RV(vfio.mdev.mdev_info#module:devices[]), with the following differences.
+    - C(attributes) are the attributes of the definition, or the requested ones if there is no definition.
+    - C(drift) lists what differed from the request before the run.
+    - C(iommu_group) is null in check mode if the device would be new.
+    - C(removing) is always V(false), since the module fails for such a device.
+    - C(xml) and C(hostdev_xml) are always null. M(vfio.mdev.mdev_info) returns them.
   returned: success
   type: dict
-  contains:
-    uuid:
-      description: The device's UUID. Null under NVIDIA's own VFIO framework.
-      type: str
-    nodedev:
-      description: libvirt's name for it.
-      type: str
-    framework:
-      description: How it is made, V(mdev), or V(vendor_vfio) for a vGPU that is set on a virtual function.
-      type: str
-    parent:
-      description: The parent's name in sysfs.
-      type: str
-    parent_nodedev:
-      description: libvirt's name for the parent.
-      type: str
-    type:
-      description: The type's id.
-      type: str
-    type_name:
-      description: The type's name.
-      type: str
-    device_api:
-      description: How a guest sees it.
-      type: str
-    active:
-      description: Whether it is in the kernel, whole.
-      type: bool
-    defined:
-      description: Whether it is defined on disk.
-      type: bool
-    autostart:
-      description: Whether its definition says that it is to be started at boot.
-      type: bool
-    removing:
-      description: Whether it is half removed. Always V(false) here, since the module fails for such a device.
-      type: bool
-    attributes:
-      description: The attributes of the definition, else those that were asked for, in order, each with name and value.
-      type: list
-      elements: dict
-    iommu_group:
-      description: The VFIO group. Null in check mode where the device would be new.
-      type: int
-    numa_node:
-      description: The parent's NUMA node.
-      type: int
-    in_use:
-      description: Whether a process holds it. Null where not all processes could be looked at.
-      type: bool
-    used_by:
-      description: The processes that hold it, each with pid, command and guest.
-      type: list
-      elements: dict
-    drift:
-      description: What was not as wanted before the run, each with field, wanted and actual.
-      type: list
-      elements: dict
-    xml:
-      description: Always null here. See RV(vfio.mdev.mdev_info#module:devices).
-      type: str
-    hostdev_xml:
-      description: Always null here. See RV(vfio.mdev.mdev_info#module:devices).
-      type: str
   sample:
     uuid: 5b2c8a34-11c0-4a2f-9a0e-0d4c3c1f7e10
     nodedev: mdev_5b2c8a34_11c0_4a2f_9a0e_0d4c3c1f7e10_0000_41_00_4
@@ -289,7 +241,7 @@ device:
     xml: null
     hostdev_xml: null
 actions:
-  description: What was done, or in check mode would be done, in order. Empty where nothing changes.
+  description: The changes that were made, or in check mode would be made, in order. Empty if nothing changes.
   returned: success
   type: list
   elements: dict
@@ -298,19 +250,19 @@ actions:
       description: V(create), V(remove), V(write_attribute), V(define) or V(undefine).
       type: str
     uuid:
-      description: Of which device. Null under NVIDIA's own VFIO framework.
+      description: The UUID of the device. Null under NVIDIA's vendor VFIO framework.
       type: str
     parent:
-      description: On which parent.
+      description: The parent of the device.
       type: str
     type:
-      description: Of which type.
+      description: The type of the device.
       type: str
     attribute:
-      description: Which attribute is written.
+      description: The attribute that is written.
       type: str
     value:
-      description: What is written to it.
+      description: The value that is written to the attribute.
       type: str
   sample:
     - action: create
@@ -320,7 +272,7 @@ actions:
       attribute: null
       value: null
 rejected_parents:
-  description: Why the other candidates were passed over, where the module chose the parent.
+  description: Why the other candidates were not used, if the module chose the parent.
   returned: success
   type: list
   elements: dict
@@ -329,7 +281,7 @@ rejected_parents:
       description: The candidate's name in sysfs.
       type: str
     reason:
-      description: Why it was not taken.
+      description: Why it was not used.
       type: str
   sample:
     - parent: "0000:41:00.4"
@@ -341,13 +293,15 @@ error:
   contains:
     kind:
       description: V(invalid_input), V(not_found), V(ambiguous), V(no_room), V(mismatch), V(in_use), V(removing),
-        V(kernel_refused), V(files_refused), V(backend_failed), V(no_autostart), V(lock_timeout) or V(missing_library).
+        V(kernel_refused), V(file_error), V(backend_failed), V(no_autostart), V(lock_timeout), V(missing_library),
+        V(interrupted) or V(unexpected).
       type: str
     errno:
       description: The kernel's error number, for V(kernel_refused).
       type: int
-    taken_back:
-      description: Whether all that this run did before the failure could be taken back, where it had done something.
+    rolled_back:
+      description: Whether all changes that the run had made before the failure were rolled back. Missing if it had made
+        none.
       type: bool
   sample:
     kind: in_use

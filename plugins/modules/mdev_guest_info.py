@@ -9,14 +9,26 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mdev_guest_info
-short_description: Show which guests have which mediated devices
+short_description: Retrieve the mediated devices of guests
+version_added: 0.1.0
 description:
-  - Shows libvirt's guests with the mediated devices of their configuration, what these are on the host, and the
-    versions of what a migration depends on.
-  - Changes nothing. It asks C(virsh), and no other library.
+  - Returns libvirt's guests with the mediated devices in their configuration, the properties that these devices have on
+    the host, and the versions that a migration depends on.
+  - The module uses C(virsh) and no other library.
+extends_documentation_fragment:
+  - vfio.mdev._attributes.info_module
+  - vfio.mdev._attributes.action_group
+  - vfio.mdev._host
+attributes:
+  action_group:
+    membership:
+      - vfio.mdev.mdev
+      - vfio.mdev.mdev_host
 options:
-  names:
-    description: The guests to show. All where none is named. A guest that libvirt does not know is an error.
+  guest_names:
+    description:
+      - The names of the guests to return. If the list is empty, all guests are returned.
+      - The module fails if libvirt does not know a guest.
     type: list
     elements: str
     default: []
@@ -25,49 +37,37 @@ options:
     type: str
     default: qemu:///system
 requirements:
-  - C(virsh) on the host, and a libvirt daemon that answers.
-extends_documentation_fragment:
-  - vfio.mdev.host
-attributes:
-  check_mode:
-    description: Changes nothing, in check mode or not.
-    support: full
-  diff_mode:
-    description: Nothing changes, so there is no difference to show.
-    support: none
-  platform:
-    description: The platforms that the module runs on.
-    support: full
-    platforms: linux
+  - C(virsh) on the host, and a running libvirt daemon
 seealso:
   - module: vfio.mdev.mdev_info
   - module: vfio.mdev.mdev_migration
 author:
   - The vfio.mdev contributors (@vfio-mdev)
-version_added: 0.1.0
 """
 
 EXAMPLES = r"""
-- name: Show which guests have which devices
+- name: Retrieve the mediated devices of all guests
   vfio.mdev.mdev_guest_info:
 
-- name: Look at two guests that are to move
+- name: Retrieve the mediated devices of two guests before they are migrated
   vfio.mdev.mdev_guest_info:
-    names: [web-1, web-2]
-  register: moving
+    guest_names: [web-1, web-2]
+  register: source
 
-- name: Show the types that their destination must have
+- name: Show the types that the destination must offer
   ansible.builtin.debug:
-    msg: "{{ moving.guests | map(attribute='devices') | flatten | map(attribute='type_name') | unique }}"
+    msg: "{{ source.guests | map(attribute='devices') | flatten | map(attribute='type_name') | unique }}"
 
-- name: Ask a libvirt of one's own
+- name: Retrieve the guests of a host from a container that has the host's file systems in /host
   vfio.mdev.mdev_guest_info:
-    uri: qemu:///session
+    uri: qemu+unix:///system?socket=/host/run/libvirt/libvirt-sock
+    sysfs_path: /host/sys
+    definitions_path: /host/etc/mdevctl.d
 """
 
 RETURN = r"""
 guests:
-  description: The guests, in the order of O(names), else by name.
+  description: The guests, in the order of O(guest_names), or sorted by name if it is empty.
   returned: success
   type: list
   elements: dict
@@ -76,15 +76,14 @@ guests:
       description: The guest's name.
       type: str
     state:
-      description: What libvirt says, V(running), V(shut off), V(paused) and others.
+      description: The guest's state as reported by libvirt, for example V(running), V(shut off) or V(paused).
       type: str
     running:
-      description: Whether it is in any state but V(shut off).
+      description: Whether the guest is in any state other than V(shut off).
       type: bool
     devices:
       description:
-        - Its mediated devices in the order of its XML, then its vGPUs on virtual functions, where NVIDIA's driver has
-          its own VFIO framework.
+        - The guest's mediated devices in the order of its XML, followed by its vGPUs on virtual functions.
       type: list
       elements: dict
       contains:
@@ -95,28 +94,33 @@ guests:
           description: The PCI address of the virtual function. V(null) for a mediated device.
           type: str
         alias:
-          description: libvirt's name for it in a running guest.
+          description: The name that libvirt gives the device in a running guest. V(null) if the XML does not have it.
           type: str
         model:
-          description: How the guest sees it, for example V(vfio-pci). V(null) for a vGPU on a virtual function.
+          description:
+            - The model of the device in the guest, for example V(vfio-pci). V(null) for a vGPU on a virtual function.
           type: str
         address:
-          description: Where the guest sees it.
+          description: The address of the device in the guest.
           type: str
         type:
-          description: The type's id on the host, V(null) where the host has no such device, active or defined.
+          description:
+            - The id of the type, see RV(vfio.mdev.mdev_info#module:devices[].type). V(null) if the host has no such
+              device, active or defined.
           type: str
         type_name:
-          description: The type's name.
+          description: See RV(vfio.mdev.mdev_info#module:devices[].type_name).
           type: str
         device_api:
-          description: The type's device API.
+          description: See RV(vfio.mdev.mdev_info#module:devices[].device_api).
           type: str
         driver:
-          description: The driver of the active device.
+          description: The driver of the device. V(null) if the device is not active.
           type: str
         attributes:
-          description: The attributes of its definition, with C(name) and C(value), in order.
+          description:
+            - The attributes of the definition in order, each with C(name) and C(value). See
+              RV(vfio.mdev.mdev_info#module:devices[].attributes).
           type: list
           elements: dict
   sample:
@@ -135,21 +139,21 @@ guests:
           driver: nvidia-vgpu-vfio
           attributes: []
 versions:
-  description: What the host runs. V(null) where nobody could tell.
+  description: The versions of the software on the host. V(null) if a version is unknown.
   returned: success
   type: dict
   contains:
     kernel:
-      description: The kernel's version.
+      description: The version of the kernel.
       type: str
     libvirt:
-      description: The version of libvirt's daemon.
+      description: The version of the libvirt daemon.
       type: str
     qemu:
       description: The version of QEMU.
       type: str
     drivers:
-      description: The version of each driver of mediated devices that tells one.
+      description: The version of each driver of mediated devices that reports one.
       type: dict
   sample:
     kernel: 6.12.48
@@ -163,8 +167,9 @@ error:
   type: dict
   contains:
     kind:
-      description: V(guests_unknown) where libvirt did not answer or does not know a guest, V(invalid_input).
+      description: V(libvirt_error) if libvirt did not answer or does not know a guest, or V(invalid_input).
       type: str
+  sample: {kind: libvirt_error, guests: [web-9]}
 """
 
 from typing import Any

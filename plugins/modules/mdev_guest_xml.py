@@ -10,15 +10,23 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mdev_guest_xml
 short_description: Write guests' XML with other UUIDs for their mediated devices
+version_added: 0.1.0
 description:
-  - Runs on the source of a migration. Writes, for C(virsh migrate --xml) and C(--persistent-xml), what a guest is to be
-    at its destination, where its mediated devices have other UUIDs.
-  - The files are O(directory)C(/NAME.xml) and, for a guest that libvirt keeps when it is shut off,
-    O(directory)C(/NAME.persistent.xml). Nothing but the UUIDs differs from what C(virsh dumpxml) prints.
-  - The XML never leaves the host. It has the guest's passwords, so only root can read the files.
+  - Run this module on the source of a migration. It writes the XML that guests should have at the destination if their
+    mediated devices have other UUIDs there. The files are for C(virsh migrate --xml) and C(--persistent-xml).
+  - The files are O(xml_path)C(/NAME.xml) and, if libvirt keeps the guest when it is shut off,
+    O(xml_path)C(/NAME.persistent.xml). They differ from the output of C(virsh dumpxml) in the UUIDs only.
+  - The XML never leaves the host. It contains the guest's passwords, so only root can read the files.
+extends_documentation_fragment:
+  - vfio.mdev._attributes
+attributes:
+  diff_mode:
+    support: none
+    details:
+      - Guests' XML can contain passwords, so it is not shown.
 options:
   guests:
-    description: The guests. RV(vfio.mdev.mdev_migration#module:guests) can be given as it is.
+    description: The guests. RV(vfio.mdev.mdev_migration#module:guests) can be passed as is.
     type: list
     elements: dict
     required: true
@@ -27,30 +35,30 @@ options:
         description: The guest's name.
         type: str
         required: true
-      uuids:
+      uuid_map:
         description:
-          - The UUID at the destination for each UUID of the guest's devices. All must be there.
-          - Likewise the PCI address for each virtual function with a vGPU of NVIDIA's own VFIO framework.
+          - The UUID at the destination for each UUID of the guest's mediated devices. It must contain all of them.
+          - For vGPUs on virtual functions, it maps the PCI addresses of the functions in the same way.
         type: dict
         default: {}
       source:
-        description: Not looked at.
+        description: Ignored. Accepted so that the output of M(vfio.mdev.mdev_migration) can be passed as is.
         type: str
       running:
-        description: Not looked at.
+        description: Ignored. Accepted so that the output of M(vfio.mdev.mdev_migration) can be passed as is.
         type: bool
       xml:
-        description: Not looked at.
+        description: Ignored. Accepted so that the output of M(vfio.mdev.mdev_migration) can be passed as is.
         type: str
       persistent_xml:
-        description: Not looked at.
+        description: Ignored. Accepted so that the output of M(vfio.mdev.mdev_migration) can be passed as is.
         type: str
-  directory:
-    description: Where to write. It is made, for root alone.
+  xml_path:
+    description: The folder for the files. It is created so that only root can access it.
     type: path
     default: /var/lib/vfio-mdev/outgoing
   state:
-    description: Whether the files are there.
+    description: Whether the files should exist.
     type: str
     choices: [present, absent]
     default: present
@@ -59,42 +67,42 @@ options:
     type: str
     default: qemu:///system
 requirements:
-  - C(virsh) on the host, and a libvirt daemon that answers.
-attributes:
-  check_mode:
-    description: Gives the same result without writing anything.
-    support: full
-  diff_mode:
-    description: Guests' XML can have passwords, so it is not shown.
-    support: none
-  platform:
-    description: The platforms that the module runs on.
-    support: full
-    platforms: linux
+  - Linux with Python 3.9 or newer
+  - C(virsh) on the host, and a running libvirt daemon
 seealso:
   - module: vfio.mdev.mdev_migration
   - plugin: vfio.mdev.remap_domain_mdevs
     plugin_type: filter
+  - ref: ansible_collections.vfio.mdev.docsite.guide_vendor_vfio
+    description: How guests get NVIDIA vGPUs on virtual functions.
 author:
   - The vfio.mdev contributors (@vfio-mdev)
-version_added: 0.1.0
 """
 
 EXAMPLES = r"""
-- name: Write what the guests are to be at the destination
+- name: Prepare the devices of guests on the destination
+  vfio.mdev.mdev_migration:
+    source: gpu-1
+    guests: "{{ source.guests }}"
+    source_versions: "{{ source.versions }}"
+    uuid_policy: new
+  register: prepared
+
+- name: Write the XML of these guests on the source
   vfio.mdev.mdev_guest_xml:
-    guests: "{{ ready.guests }}"
+    guests: "{{ prepared.guests }}"
   delegate_to: gpu-1
 
-- name: The same with UUIDs of one's own, elsewhere
+- name: Write the XML of a guest with the given UUID to another folder
   vfio.mdev.mdev_guest_xml:
-    directory: /root/moving
     guests:
       - name: web-1
-        uuids:
+        uuid_map:
           5b2c8a34-11c0-8a2f-9a0e-0d4c3c1f7e10: 9e411a1c-5f2f-4d0f-8f0e-2f6a1a7b1c55
+    xml_path: /root/migration
+    uri: qemu:///system
 
-- name: Remove the files
+- name: Remove the files of a guest
   vfio.mdev.mdev_guest_xml:
     guests:
       - name: web-1
@@ -112,10 +120,10 @@ files:
       description: The guest's name.
       type: str
     xml:
-      description: The file for C(--xml).
+      description: The file for C(--xml). V(null) if O(state=absent).
       type: str
     persistent_xml:
-      description: The file for C(--persistent-xml), V(null) where libvirt does not keep the guest.
+      description: The file for C(--persistent-xml). V(null) if libvirt does not keep the guest, or if O(state=absent).
       type: str
   sample:
     - name: web-1
@@ -127,8 +135,9 @@ error:
   type: dict
   contains:
     kind:
-      description: V(guests_unknown), V(invalid_input) or V(files_refused).
+      description: V(libvirt_error), V(invalid_input) or V(file_error).
       type: str
+  sample: {kind: invalid_input, unmapped: [5b2c8a34-11c0-8a2f-9a0e-0d4c3c1f7e10]}
 """
 
 from typing import Any, Optional

@@ -3,69 +3,73 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+"""Module mdev_info: retrieves mediated devices, their parents, types and users."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mdev_info
-short_description: Shows mediated devices, their parents and types, and who uses them
+short_description: Retrieve mediated devices, their parents, types and users
 version_added: 0.1.0
 description:
-  - Shows what a host has of mediated devices (mdevs), the slices of a GPU or other device that are given to guests
-    through VFIO. These are the parents, the types that each offers and how many more it can make, the devices, and
-    the processes and guests that use them.
-  - It never changes anything. Users of devices are found in C(/proc); no VFIO group is opened, since that
-    would make a guest fail that starts at the same moment.
-  - It does not fail because a host has no mediated devices, or because a file is missing, empty, unreadable, or
-    gone while it is read. What could not be read is listed in RV(unread), what explains an empty or surprising
-    answer in RV(hints).
+  - Retrieves the mediated devices (mdevs) of a host, which are slices of a GPU or another device that guests use
+    through VFIO. The result has the parents, the types that each parent offers and how many more devices it can create,
+    the devices, and the processes and guests that use them.
+  - The module never changes anything. It finds the users of devices in C(/proc) and does not open VFIO groups, because
+    opening one would make a guest that starts at the same moment fail.
+  - The module does not fail if a host has no mediated devices, or if a file is missing, empty, unreadable, or removed
+    while it is read. RV(unread) lists what could not be read, and RV(hints) explains an empty or surprising result.
 extends_documentation_fragment:
-  - vfio.mdev.host
+  - vfio.mdev._attributes.info_module
+  - vfio.mdev._attributes.action_group
+  - vfio.mdev._host
 attributes:
-  diff_mode:
-    description: Nothing changes, so there is no difference to show.
-    support: none
+  action_group:
+    membership:
+      - vfio.mdev.mdev
+      - vfio.mdev.mdev_host
 options:
-  parent:
+  parents:
     description:
-      - Shows only these parents and what is on them.
-      - A PCI address (with or without domain, in any case), a node device name, a sysfs name, a CSS address, or
-        V(matrix). A PCI card whose virtual functions are the parents stands for all of these.
+      - Return only these parents, their types and their devices.
+      - A PCI address (with or without domain, in upper or lower case), a node device name, a sysfs name, a CSS address,
+        or V(matrix). If the virtual functions of a PCI card are the parents, the address of the card means all of them.
     type: list
     elements: str
     default: []
-  type:
-    description: Shows only these types, their parents and their devices. An id or an exact name.
+  types:
+    description: Return only these types, their parents and their devices. Each is an id or an exact name.
     type: list
     elements: str
     default: []
-  uuid:
-    description: Shows only these devices, and the parents that they are on.
+  uuids:
+    description: Return only these devices and their parents.
     type: list
     elements: str
     default: []
   gather:
     description:
-      - What to read and return. A part that is left out is returned as V(null).
-      - V(users) fills RV(devices[].in_use) and RV(devices[].used_by). On a host with many processes it is the
-        longest part.
+      - The parts to read and return. A part that is left out is returned as V(null).
+      - V(users) sets RV(devices[].in_use) and RV(devices[].used_by). On a host with many processes, this part takes the
+        longest.
     type: list
     elements: str
     choices: [parents, types, devices, users]
     default: [parents, types, devices, users]
   xml:
     description:
-      - Adds libvirt's node device XML to each parent and device.
-      - Each device also gets the element of a guest's XML that gives it to the guest.
-      - The node device XML of a mediated device can be given to O(vfio.mdev.mdev_device#module:xml) or to
+      - Whether to add libvirt's node device XML to each parent and device.
+      - Each device also gets the XML element that adds it to a guest.
+      - The node device XML of a mediated device can be used for O(vfio.mdev.mdev_device#module:xml) and for
         C(virsh nodedev-create).
     type: bool
     default: false
-  want:
+  capacity:
     description:
-      - Asks whether these devices would fit beside those that the host has. The answer is in RV(want). Nothing is
-        created.
-      - They are placed all together, by the same rules as those of M(vfio.mdev.mdev_set).
-      - On an SR-IOV card, and where types share what a parent has, no sum over RV(types) can tell this.
+      - Devices to check capacity for. RV(capacity) shows whether they would fit in addition to the existing devices.
+        Nothing is created.
+      - All entries are placed together, by the same rules as in M(vfio.mdev.mdev_set).
+      - If a card uses SR-IOV, or if types share the capacity of a parent, no sum over RV(types) can answer this.
     type: list
     elements: dict
     default: []
@@ -75,7 +79,7 @@ options:
         type: str
         required: true
       count:
-        description: How many devices.
+        description: The number of devices.
         type: int
         default: 1
       parent:
@@ -102,7 +106,7 @@ seealso:
   - module: vfio.mdev.mdev_set
   - module: vfio.mdev.mdev_device
   - name: Mediated devices in the kernel
-    description: How the kernel shows parents, types and devices.
+    description: How the kernel presents parents, types and devices.
     link: https://docs.kernel.org/driver-api/vfio-mediated-device.html
   - name: libvirt's node device XML
     description: The format of the XML in the result.
@@ -112,64 +116,86 @@ author:
 """
 
 EXAMPLES = r"""
-- name: See all there is on a host
+- name: Retrieve all information about a host's mediated devices
   vfio.mdev.mdev_info:
   register: mdev
 
-- name: Ask whether a tenant's devices would fit
+- name: Check whether a tenant's devices would fit
   vfio.mdev.mdev_info:
     gather: []
-    want:
+    capacity:
       - type: NVIDIA A100-8C
         count: 8
         placement: spread
+        numa_node: 0
       - type: NVIDIA A100-40C
         exclude_parents:
           - "0000:c1:00.0"
+      - type: nvidia-471
+        parent: "0000:41:00.0"
+      - type: nvidia-472
+        parents:
+          - "0000:65:00.4"
+          - "0000:65:00.5"
   register: answer
 
-- name: Stop where they would not, and say why
+- name: Fail with the reasons if they would not fit
   ansible.builtin.assert:
-    that: answer.want | rejectattr('fits') | length == 0
-    fail_msg: "{{ answer.want | rejectattr('fits') | map(attribute='reasons') | flatten }}"
+    that: answer.capacity | rejectattr('fits') | length == 0
+    fail_msg: "{{ answer.capacity | rejectattr('fits') | map(attribute='reasons') | flatten }}"
 
-- name: See what one card has left, wherever its virtual functions are
+- name: Show the capacity that one card has left over all its virtual functions
   vfio.mdev.mdev_info:
-    parent: "0000:41:00.0"
+    parents: ["0000:41:00.0"]
     gather: [parents, types]
 
 - name: Find the guests that use devices of a type
   vfio.mdev.mdev_info:
-    type: NVIDIA A100-8C
+    types: [NVIDIA A100-8C]
     gather: [devices, users]
   register: a100
 
-- name: Name these guests
+- name: Show the names of these guests
   ansible.builtin.debug:
     msg: "{{ a100.devices | map(attribute='used_by') | flatten | map(attribute='guest') | unique }}"
 
-- name: Get the libvirt XML of one device
+- name: Retrieve the libvirt XML of one device
   vfio.mdev.mdev_info:
-    uuid: 5b2c8a34-11c0-4a2f-9a0e-0d4c3c1f7e10
+    uuids: [5b2c8a34-11c0-4a2f-9a0e-0d4c3c1f7e10]
     xml: true
 
-- name: Read the host's sysfs from a container
+- name: Read the host's sysfs and definitions from a container
   vfio.mdev.mdev_info:
     sysfs_path: /host/sys
+    definitions_path: /host/etc/mdevctl.d
+
+- name: Set the folder of definitions once for all modules of the action group
+  module_defaults:
+    group/vfio.mdev.mdev:
+      definitions_path: /srv/mdevctl.d
+  block:
+    - name: Create a device
+      vfio.mdev.mdev_device:
+        name: web-1
+        type: NVIDIA A100-8C
+
+    - name: Retrieve the devices and definitions
+      vfio.mdev.mdev_info:
+        gather: [devices]
 """
 
 RETURN = r"""
-want:
-  description: Whether the devices of each entry of O(want) would fit, in the same order.
+capacity:
+  description: Whether the devices of each entry of O(capacity) would fit, in the same order.
   returned: success
   type: list
   elements: dict
   contains:
     type:
-      description: The type as asked for.
+      description: The requested type.
       type: str
     count:
-      description: How many were asked for.
+      description: The requested number of devices.
       type: int
     fits:
       description: Whether all of them fit.
@@ -177,14 +203,14 @@ want:
     fitting:
       description: How many of them fit.
       type: int
-    placement:
-      description: Which parents would get how many, each with C(parent) and C(count).
+    placements:
+      description: The parents that would get devices, each with C(parent) and C(count).
       type: list
       elements: dict
     reasons:
       description:
-        - Why the others do not fit, each with C(parent) and C(reason).
-        - C(parent) is null where the reason is not about one parent, for example where none offers the type.
+        - Why the other devices do not fit, each with C(parent) and C(reason).
+        - C(parent) is null if the reason is not about a single parent, for example if no parent offers the type.
       type: list
       elements: dict
   sample:
@@ -192,7 +218,7 @@ want:
       count: 8
       fits: false
       fitting: 6
-      placement:
+      placements:
         - {parent: "0000:41:00.4", count: 6}
       reasons:
         - parent: "0000:41:00.4"
@@ -200,84 +226,87 @@ want:
 framework:
   description:
     - How this host slices its devices.
-    - V(mdev) where there are parents of mediated devices, V(vendor_vfio) where NVIDIA's driver uses its own VFIO
-      framework and no mediated devices exist, V(none) where there is neither.
+    - V(mdev) if the host has parents of mediated devices, V(vendor_vfio) if it has no mediated devices because NVIDIA's
+      driver uses its vendor VFIO framework, V(none) if it has neither.
   returned: success
   type: str
   sample: mdev
 hints:
-  description: In plain words what explains an empty or surprising answer, and what to do about it.
+  description: Explanations of an empty or surprising result, and what to do about it.
   returned: success
   type: list
   elements: str
   sample: ["No parent has room for another device of any type."]
 broken_definitions:
-  description: Files among the definitions that are none. mdevctl lists no definitions at all while one is there.
+  description: Files in the definitions folder that are not valid definitions. As long as there is one, mdevctl lists no
+    definitions at all.
   returned: success
   type: list
   elements: dict
   contains:
     path:
-      description: The file.
+      description: The path of the file.
       type: str
     problem:
-      description: What is wrong with it.
+      description: Why the file is not a valid definition.
       type: str
   sample: []
 unread:
-  description: What should have been readable and was not.
+  description: Files, folders and links that should have been readable but could not be read.
   returned: success
   type: list
   elements: dict
   contains:
     path:
-      description: The file, folder or link.
+      description: The path of the file, folder or link.
       type: str
     error:
-      description: What the kernel answered, or what was wrong with the content.
+      description: The kernel's error, or what was wrong with the content.
       type: str
   sample: []
 parents:
-  description: The devices that offer mediated devices, by address. Null where left out of O(gather).
+  description: The devices that offer mediated devices, by address. Null if O(gather) does not include them.
   returned: success
   type: list
   elements: dict
   contains:
     address:
-      description: The name in sysfs, a PCI or CSS address as a rule.
+      description: The name in sysfs, usually a PCI or CSS address.
       type: str
     nodedev:
-      description: libvirt's name for it.
+      description: libvirt's name for the parent.
       type: str
     driver:
-      description: The driver that it is bound to. Null for virtual parents.
+      description: The driver that the parent is bound to. Null for virtual parents.
       type: str
     numa_node:
-      description: The NUMA node that it is near to. Null where the host has none or does not say.
+      description: The NUMA node of the parent. Null if the host has none or does not report it.
       type: int
     physical_function:
-      description: The PCI address of the card, where this is a virtual function of it.
+      description: The PCI address of the card, if the parent is a virtual function.
       type: str
     vfs:
-      description: How many virtual functions it has enabled, of how many in total. Null where it has no SR-IOV.
+      description: The number of virtual functions of the parent, C(enabled) and C(total). Null if it has no SR-IOV.
       type: dict
     framework:
-      description: V(mdev), or V(vendor_vfio) for a virtual function that takes one vGPU of NVIDIA's own framework.
+      description: V(mdev), or V(vendor_vfio) for a virtual function that takes one vGPU under NVIDIA's vendor VFIO
+        framework.
       type: str
     current_type:
-      description: The id of the type that is set on a function of V(vendor_vfio). Null where none is, and for V(mdev).
+      description: The id of the type that is set on a V(vendor_vfio) function. Null if none is set, and for V(mdev).
       type: str
     types:
-      description: What it offers, with id, name, description, device_api, available_instances (how many more it
-        could make now; types share what is left), active (devices now), defined (devices on disk).
+      description: The types that the parent offers, each with C(id), C(name), C(description), C(device_api),
+        C(available_instances) (how many more devices it can create now; types share the remaining capacity), C(active)
+        (devices now) and C(defined) (devices on disk).
       type: list
       elements: dict
     devices:
-      description: The UUIDs of the devices on it.
+      description: The UUIDs of the devices on the parent.
       type: list
       elements: str
     xml:
-      description: libvirt's node device XML, where O(xml) asks for it.
+      description: libvirt's node device XML, if O(xml=true).
       type: str
   sample:
     - address: "0000:41:00.4"
@@ -300,34 +329,34 @@ parents:
       xml: null
 types:
   description:
-    - The types over all parents shown. Null where left out of O(gather).
+    - The types of all returned parents. Null if O(gather) does not include them.
     - RV(types[].available_instances) is the sum over parents and an upper bound, since parents and types may share
-      what is left.
+      the remaining capacity.
   returned: success
   type: list
   elements: dict
   contains:
     id:
-      description: The driver's id.
+      description: The driver's id for the type.
       type: str
     name:
-      description: The driver's name. Null where the driver gives none.
+      description: The driver's name for the type. Null if the driver reports none.
       type: str
     device_api:
-      description: How a guest sees it, V(vfio-pci), V(vfio-ccw) or V(vfio-ap).
+      description: How a guest sees devices of the type, V(vfio-pci), V(vfio-ccw) or V(vfio-ap).
       type: str
     parents:
-      description: The addresses of the parents that offer it.
+      description: The addresses of the parents that offer the type.
       type: list
       elements: str
     available_instances:
-      description: How many more could be made at most.
+      description: The maximum number of devices that could still be created.
       type: int
     active:
-      description: How many there are now.
+      description: The number of devices in the kernel now.
       type: int
     defined:
-      description: How many are defined on disk.
+      description: The number of devices that are defined on disk.
       type: int
   sample:
     - id: nvidia-471
@@ -338,19 +367,20 @@ types:
       active: 0
       defined: 0
 devices:
-  description: The mediated devices, active or defined, by parent and UUID. Null where left out of O(gather).
+  description: The mediated devices that are active or defined, by parent and UUID. Null if O(gather) does not include
+    them.
   returned: success
   type: list
   elements: dict
   contains:
     uuid:
-      description: The device's UUID. Null under NVIDIA's own VFIO framework.
+      description: The UUID of the device. Null under NVIDIA's vendor VFIO framework.
       type: str
     nodedev:
-      description: libvirt's name for it.
+      description: libvirt's name for the device.
       type: str
     framework:
-      description: How it is made, V(mdev), or V(vendor_vfio) for a vGPU that is set on a virtual function.
+      description: How the device is created, V(mdev), or V(vendor_vfio) for a vGPU that is set on a virtual function.
       type: str
     parent:
       description: The parent's name in sysfs.
@@ -359,56 +389,60 @@ devices:
       description: libvirt's name for the parent.
       type: str
     type:
-      description: The type's id. Null for a half removed device.
+      description: The id of the type. Null for a half removed device.
       type: str
     type_name:
-      description: The type's name.
+      description: The name of the type.
       type: str
     device_api:
-      description: How a guest sees it.
+      description: How a guest sees the device.
       type: str
     active:
-      description: Whether it is in the kernel, whole.
+      description: Whether the device is active in the kernel (and not being removed).
       type: bool
     defined:
-      description: Whether it is defined on disk.
+      description: Whether the device is defined on disk.
       type: bool
     autostart:
-      description: Whether its definition says that it is to be started at boot.
+      description: Whether the definition has the device started at boot.
       type: bool
     removing:
-      description: Whether somebody removed it while it was in use. The kernel keeps half of it until its user ends.
+      description: Whether somebody removed the device while it was in use. The kernel keeps half of it until its user
+        ends.
       type: bool
     attributes:
       description:
-        - The attributes of its definition in order, each with name and value.
-        - Of a device that is not defined, what the kernel tells. It does so of s390 AP devices only.
+        - The attributes of the definition in order, each with C(name) and C(value).
+        - For a device that is not defined, the attributes that the kernel reports, which it does only for s390 AP
+          devices.
       type: list
       elements: dict
     iommu_group:
-      description: The VFIO group. Null where no driver is bound.
+      description: The VFIO group. Null if no driver is bound.
       type: int
     numa_node:
-      description: The parent's NUMA node.
+      description: The NUMA node of the parent.
       type: int
     in_use:
-      description: Whether a process holds it. Null where nobody looked or not all processes could be looked at.
+      description: Whether a process holds the device. Null if O(gather) does not include V(users), or if not all
+        processes could be checked.
       type: bool
     used_by:
-      description: The processes that hold it, each with pid, command and guest (null where it is not QEMU).
+      description: The processes that hold the device, each with C(pid), C(command) and C(guest) (null if the process is
+        not QEMU).
       type: list
       elements: dict
     drift:
-      description: Where the kernel is not as the definition says, each with field, wanted and actual. Attributes are
-        compared of s390 AP devices only.
+      description: Differences between the kernel and the definition, each with C(field), C(wanted) and C(actual).
+        Attributes are compared only for s390 AP devices.
       type: list
       elements: dict
     xml:
-      description: libvirt's node device XML, where it was asked for.
+      description: libvirt's node device XML, if O(xml=true).
       type: str
     hostdev_xml:
       description:
-        - The element of a guest's XML that gives it the device, where XML was asked for.
+        - The XML element that adds the device to a guest, if O(xml=true).
         - V(<hostdev type='mdev'>), or V(<hostdev type='pci' managed='no'>) for a vGPU on a virtual function.
       type: str
   sample:

@@ -3,66 +3,81 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Module mdev_migration: arguments, what is there, plan, apply, result."""
+"""Module mdev_migration: arguments, guests, inventory, plan, apply, result."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mdev_migration
-short_description: Have a host ready for guests that migrate to it
+short_description: Prepare mediated devices on a migration destination
+version_added: 0.1.0
 description:
-  - Runs on the destination of a migration. Makes the mediated devices that guests need there, and later closes this as
-    committed or takes it back.
-  - Everything is looked at before anything is touched, and all findings are told at once (RV(checks)).
-  - A record per guest on the destination's disk, written first, says what was there before. So a second run finds its
-    own work, and what was made can be taken back after a crash too.
-  - A device of the destination that is active before it is prepared, and that nobody uses, is made anew. An attempt to
-    migrate that failed leaves the device in a state that no guest can start from (QEMU then says
-    C(Bad file descriptor)), and nobody can see it. So is a prepared device once the guest was started here.
-  - Role R(vfio.mdev.prepare_migration,ansible_collections.vfio.mdev.prepare_migration_role) and playbook
-    C(vfio.mdev.migrate) ask the source, call this module, and write the guests' XML.
+  - Run this module on the destination of a migration. It creates the mediated devices that guests need there, and later
+    commits the migration or rolls it back.
+  - All checks run before anything is changed, and their results are returned together in RV(checks).
+  - A record for each guest is written to the destination's disk first. It contains the state before the preparation, so
+    that a second run recognizes its own work and the preparation can be rolled back, even after a crash.
+  - If a device of the destination is active before it is prepared and nobody uses it, the device is recreated. A failed
+    migration leaves the device in a state in which no guest can start with it (QEMU then reports
+    C(Bad file descriptor)), and this state is not visible. For the same reason, a prepared device is recreated if the
+    guest was started on the destination in the meantime.
+  - The role R(vfio.mdev.prepare_migration,ansible_collections.vfio.mdev.prepare_migration_role) and the playbook
+    C(vfio.mdev.migrate) query the source, call this module, and write the guests' XML.
+extends_documentation_fragment:
+  - vfio.mdev._attributes
+  - vfio.mdev._attributes.action_group
+  - vfio.mdev._host
+  - vfio.mdev._backend
+attributes:
+  action_group:
+    membership:
+      - vfio.mdev.mdev
+      - vfio.mdev.mdev_change
+      - vfio.mdev.mdev_host
 options:
   state:
     description:
-      - V(prepared) has all devices of the guests active here.
-      - V(committed) makes sure that the guests are here with these devices, and closes their records.
-      - V(rolled_back) removes what was made and leaves all else, then closes the records. A device that was there
-        before the preparation and may be stale is made anew.
+      - V(prepared) makes sure that all devices of the guests are active on this host.
+      - V(committed) makes sure that the guests are on this host with these devices, and closes their records.
+      - V(rolled_back) removes the devices that were created, leaves everything else unchanged, and closes the records.
+        A device that existed before the preparation and may be stale is recreated.
     type: str
     choices: [prepared, committed, rolled_back]
     default: prepared
   source:
     description:
-      - The name of the host that the guests come from. It is needed for O(state=prepared).
-      - For the other states it limits them to guests from there.
+      - The name of the host that the guests come from. Required for O(state=prepared).
+      - For the other states, only guests from this host are selected.
     type: str
   guests:
     description:
-      - The guests to prepare for, as RV(vfio.mdev.mdev_guest_info#module:guests) of the source has them.
+      - The guests to prepare for. RV(vfio.mdev.mdev_guest_info#module:guests) of the source can be passed as is.
     type: list
     elements: dict
     default: []
     suboptions:
       name:
-        description: The guest's name. It can be left out where O(guests[].xml) has it.
+        description: The guest's name. It can be omitted if O(guests[].xml) contains it.
         type: str
       state:
-        description: Not looked at.
+        description: Ignored. Accepted so that the output of M(vfio.mdev.mdev_guest_info) can be passed as is.
         type: str
       running:
-        description: Whether it is to be migrated live.
+        description: Whether the guest will be migrated live.
         type: bool
         default: true
       xml:
         description:
-          - The guest's migratable XML, where it is to be returned with the new UUIDs.
-          - It tells the guest's devices; O(guests[].devices) then only tells what they are.
+          - The guest's migratable XML. It is returned with the new UUIDs in RV(guests[].xml).
+          - If it is given, it decides which devices the guest has, and O(guests[].devices) only adds their properties.
         type: str
       persistent_xml:
-        description: The XML of its persistent configuration, where it is to be returned with the new UUIDs.
+        description:
+          - The XML of the guest's persistent configuration. It is returned with the new UUIDs in
+            RV(guests[].persistent_xml).
         type: str
       devices:
-        description: Its mediated devices.
+        description: The guest's mediated devices. Each device requires a type.
         type: list
         elements: dict
         default: []
@@ -72,93 +87,105 @@ options:
             type: str
           function:
             description:
-              - The PCI address on the source of the virtual function that its vGPU is set on, in place of
-                O(guests[].devices[].uuid) (NVIDIA's own VFIO framework).
+              - For a vGPU on a virtual function, the PCI address of this function on the source. It replaces
+                O(guests[].devices[].uuid).
             type: str
           type:
-            description: The type's id on the source.
+            description: The id of the type on the source.
             type: str
           type_name:
-            description: The type's name on the source.
+            description: The name of the type on the source.
             type: str
           device_api:
-            description: The type's device API, which must be the same here.
+            description: The device API of the type, which must be the same on this host.
             type: str
           driver:
-            description: The device's driver on the source, whose version is compared.
+            description: The driver of the device on the source. Its versions on both hosts are compared.
             type: str
           attributes:
-            description: The attributes that it is to get, in this order.
+            description: The attributes to write to the device, in this order.
             type: list
             elements: dict
             default: []
             suboptions:
               name:
-                description: The file's path below the device's folder.
+                description: The path of the attribute's file, relative to the device's folder.
                 type: str
                 required: true
               value:
-                description: What to write, one line.
+                description: The value to write, one line.
                 type: str
                 required: true
           alias:
-            description: Not looked at.
+            description: Ignored. Accepted so that the output of M(vfio.mdev.mdev_guest_info) can be passed as is.
             type: str
           model:
-            description: Not looked at.
+            description: Ignored. Accepted so that the output of M(vfio.mdev.mdev_guest_info) can be passed as is.
             type: str
           address:
-            description: Not looked at.
+            description: Ignored. Accepted so that the output of M(vfio.mdev.mdev_guest_info) can be passed as is.
             type: str
-  names:
+  guest_names:
     description:
-      - The guests to commit or to roll back. All that are prepared, from O(source) where that is given, where none is
-        named.
-      - One that is not prepared must be here already to be committed, and is no error to roll back.
+      - The names of the guests to commit or roll back. If the list is empty, all prepared guests are selected. If
+        O(source) is set, only guests from that host are selected.
+      - To be committed, a guest that was not prepared must already be on this host. Rolling back such a guest is not an
+        error.
     type: list
     elements: str
     default: []
   source_versions:
     description:
-      - RV(vfio.mdev.mdev_guest_info#module:versions) of the source.
-      - What is not told can't be compared, and is a warning.
+      - The versions on the source. RV(vfio.mdev.mdev_guest_info#module:versions) can be passed as is.
+      - A version of the kernel, libvirt or QEMU that is unknown cannot be compared, which causes a warning.
     type: dict
     default: {}
     suboptions:
       kernel:
-        description: The version of its kernel.
+        description: The version of the kernel.
         type: str
       libvirt:
-        description: The version of its libvirt.
+        description: The version of libvirt.
         type: str
       qemu:
-        description: The version of its QEMU.
+        description: The version of QEMU.
         type: str
       drivers:
-        description: The versions of its drivers of mediated devices.
+        description: The versions of the drivers of mediated devices.
         type: dict
         default: {}
-  uuids:
+  uuid_policy:
     description:
-      - The devices' UUIDs on the destination.
-      - V(same) takes those of the source. V(new) derives others, which are always the same for a device on this host.
-      - A map from UUIDs to UUIDs gives each device its own.
-      - vGPUs under NVIDIA's own VFIO framework are called by the PCI addresses of their functions instead. V(same)
-        takes the function of the same address, V(new) one that O(placement) chooses.
-    type: raw
+      - Which UUIDs the devices have on this host if O(uuid_map) is empty.
+      - V(same) uses the UUIDs of the source. V(new) derives other UUIDs, which are always the same for a device on this
+        host.
+      - vGPUs on virtual functions are identified by the PCI addresses of their functions instead. V(same) uses the
+        function with the same address, V(new) a function that O(placement) chooses.
+    type: str
+    choices: [same, new]
     default: same
-  types:
+  uuid_map:
     description:
-      - The type here for types of the source that are called otherwise here, by id or name.
-      - Without an entry, a type is looked for by its id, if that has the same name here, else by its name.
+      - The UUID on this host for each UUID on the source, instead of O(uuid_policy).
+      - The map must contain all devices of the guests. Map a UUID to itself to keep it. Entries for devices that no
+        guest has cause a warning.
+      - For vGPUs on virtual functions, it maps the PCI addresses of the functions in the same way.
+    type: dict
+    default: {}
+  type_map:
+    description:
+      - The types on this host for types of the source that have another name here. Keys and values are ids or names.
+      - A type that is not in the map is matched by its id if this id has the same name on this host, and by its name
+        otherwise.
     type: dict
     default: {}
   parents:
-    description: The parents that are candidates. All of the host where none is given.
+    description:
+      - The candidates, see O(vfio.mdev.mdev_set#module:parents). If omitted, all parents of the host are candidates.
     type: list
     elements: str
   exclude_parents:
-    description: Parents that are no candidates.
+    description: Parents that are not candidates. See O(vfio.mdev.mdev_set#module:exclude_parents).
     type: list
     elements: str
     default: []
@@ -168,125 +195,208 @@ options:
     choices: [first, pack, spread]
     default: first
   numa_node:
-    description: The NUMA node of the candidates. Any where none is given.
+    description: Only parents on this NUMA node are candidates. If omitted, parents on any node are.
     type: int
   driver_match:
     description:
-      - V(exact) refuses running guests whose devices have a driver of another version here.
-      - V(ignore) only tells it. The vendor says which versions can be mixed.
+      - V(exact) refuses running guests if their devices have a driver of another version on this host.
+      - V(ignore) only reports the difference. The vendor documents which versions can be mixed.
+      - A version that is known on one of the hosts only counts as a difference.
     type: str
     choices: [exact, ignore]
     default: exact
   persistent:
     description:
-      - Whether committed devices are also defined on disk.
-      - Prepared ones are only active, so that a reboot takes them back. Devices that are defined here already stay so.
+      - Whether committed devices should also be defined on disk.
+      - Prepared devices are only active, so that a reboot removes them. Devices that are already defined on this host
+        stay defined.
     type: bool
     default: false
   autostart:
-    description: Whether devices that O(persistent) defines are started at boot.
+    description: Whether devices that O(persistent) defines should be started when the host boots.
     type: bool
     default: true
-  wait:
+  wait_timeout:
     description:
-      - How many seconds O(state=rolled_back) waits until nobody uses the devices. After a cut connection libvirt needs
-        half a minute to end the guest that was coming in.
+      - Seconds that O(state=rolled_back) waits until nobody uses the devices. After a lost connection, libvirt needs
+        about 30 seconds to end the incoming guest.
     type: float
     default: 60
   records_path:
     description: The folder of the records.
     type: path
     default: /var/lib/vfio-mdev/migrations
+  uri:
+    description:
+      - The libvirt connection, for queries about guests and for O(backend=libvirt).
+    type: str
+    default: qemu:///system
 requirements:
-  - C(virsh) on the host, and a libvirt daemon that answers.
-extends_documentation_fragment:
-  - vfio.mdev.host
-  - vfio.mdev.backend
-attributes:
-  check_mode:
-    description: Looks at everything and gives the same result, without changing anything.
-    support: full
-  diff_mode:
-    description: Shows the devices that change, before and after.
-    support: full
-  platform:
-    description: The platforms that the module runs on.
-    support: full
-    platforms: linux
+  - C(virsh) on the host, and a running libvirt daemon
 seealso:
   - module: vfio.mdev.mdev_guest_info
   - module: vfio.mdev.mdev_guest_xml
   - name: VFIO device migration in QEMU
-    description: What QEMU does with a device's state.
+    description: How QEMU handles the state of a device.
     link: https://www.qemu.org/docs/master/devel/migration/vfio.html
 author:
   - The vfio.mdev contributors (@vfio-mdev)
-version_added: 0.1.0
 """
 
 EXAMPLES = r"""
-- name: Ask the source
+- name: Retrieve the guests and their devices from the source
   vfio.mdev.mdev_guest_info:
-    names: [web-1, web-2]
+    guest_names: [web-1, web-2]
   delegate_to: gpu-1
   register: source
 
-- name: Have their devices ready here, under UUIDs of this host
+- name: Prepare their devices on this host, under UUIDs of this host
   vfio.mdev.mdev_migration:
     source: gpu-1
     guests: "{{ source.guests }}"
     source_versions: "{{ source.versions }}"
-    uuids: new
+    uuid_policy: new
     placement: spread
-  register: ready
+  register: prepared
 
-- name: Prepare for a guest of a host that can't be asked, where the type has another name
+- name: Prepare the devices on two cards of NUMA node 1, except for one virtual function
+  vfio.mdev.mdev_migration:
+    source: gpu-1
+    guests: "{{ source.guests }}"
+    source_versions: "{{ source.versions }}"
+    parents:
+      - "0000:41:00.0"
+      - "0000:65:00.0"
+    exclude_parents:
+      - "0000:65:00.4"
+    numa_node: 1
+
+- name: Prepare for a guest of a host that cannot be queried, with a type that has another name on this host
   vfio.mdev.mdev_migration:
     source: gpu-9
     guests:
       - xml: "{{ lookup('ansible.builtin.file', 'web-3.xml') }}"
+        persistent_xml: "{{ lookup('ansible.builtin.file', 'web-3.persistent.xml') }}"
         devices:
           - uuid: 5b2c8a34-11c0-8a2f-9a0e-0d4c3c1f7e10
             type: nvidia-471
-    types:
+    type_map:
       nvidia-471: NVIDIA A100-8C
     driver_match: ignore
 
-- name: Close it once the guest runs here, and have its devices started at boot
+- name: Prepare for a guest that is shut off, and choose the UUID of its device
+  vfio.mdev.mdev_migration:
+    source: gpu-1
+    source_versions:
+      kernel: 6.12.48
+      libvirt: 11.3.0
+      qemu: 10.0.3
+      drivers:
+        nvidia-vgpu-vfio: "580.82.02"
+    guests:
+      - name: render-1
+        running: false
+        devices:
+          - uuid: 5b2c8a34-11c0-8a2f-9a0e-0d4c3c1f7e10
+            type: nvidia-471
+            type_name: NVIDIA A100-8C
+            device_api: vfio-pci
+            driver: nvidia-vgpu-vfio
+            attributes:
+              - name: nvidia/vgpu_params
+                value: frame_rate_limiter=0
+    uuid_map:
+      5b2c8a34-11c0-8a2f-9a0e-0d4c3c1f7e10: 9e411a1c-5f2f-4d0f-8f0e-2f6a1a7b1c55
+
+- name: Prepare for a guest with a vGPU on a virtual function, and choose the function on this host
+  vfio.mdev.mdev_migration:
+    source: gpu-1
+    guests:
+      - name: desktop-1
+        devices:
+          - function: "0000:41:00.4"
+            type: "1155"
+            type_name: NVIDIA L40S-24Q
+    uuid_map:
+      "0000:41:00.4": "0000:c1:00.6"
+
+- name: Commit a migration after the guest has moved, and start its devices at boot
   vfio.mdev.mdev_migration:
     state: committed
-    names: [web-1]
+    guest_names: [web-1]
     persistent: true
+    autostart: true
 
-- name: Take back what was made for guests of that host and not committed
+- name: Roll back the preparation for all guests of a host that were not committed
   vfio.mdev.mdev_migration:
     state: rolled_back
     source: gpu-1
+    wait_timeout: 120
+
+- name: Prepare through libvirt, with the records in another folder
+  vfio.mdev.mdev_migration:
+    source: gpu-1
+    guests: "{{ source.guests }}"
+    source_versions: "{{ source.versions }}"
+    backend: libvirt
+    uri: qemu:///system
+    records_path: /srv/vfio-mdev/migrations
+
+- name: Prepare from a container that has the host's file systems in /host
+  vfio.mdev.mdev_migration:
+    source: gpu-1
+    guests: "{{ source.guests }}"
+    source_versions: "{{ source.versions }}"
+    uri: qemu+unix:///system?socket=/host/run/libvirt/libvirt-sock
+    records_path: /host/var/lib/vfio-mdev/migrations
+    sysfs_path: /host/sys
+    definitions_path: /host/etc/mdevctl.d
+
+- name: Commit a migration and remove unused devices, with a longer lock timeout for both modules
+  module_defaults:
+    group/vfio.mdev.mdev_change:
+      lock_timeout: 300
+  block:
+    - name: Commit the migration
+      vfio.mdev.mdev_migration:
+        state: committed
+        source: gpu-1
+        guest_names: [web-1]
+
+    - name: Remove devices that the set no longer contains
+      vfio.mdev.mdev_set:
+        name: tenant-a
+        devices: []
+        purge: owned
+        on_in_use: skip
 """
 
 RETURN = r"""
 checks:
-  description: All that was looked at, for O(state=prepared), also where the module fails for it.
+  description:
+    - The results of all checks for O(state=prepared). They are also returned if the module fails because of them.
   returned: always
   type: list
   elements: dict
   contains:
     check:
       description: >-
-        What was looked at, V(kernel), V(libvirt), V(qemu), V(driver), V(guest), V(record), V(devices), V(type),
+        The subject of the check, V(kernel), V(libvirt), V(qemu), V(driver), V(guest), V(record), V(devices), V(type),
         V(device_api), V(uuid), V(stale), V(attributes), V(room) or V(plan).
       type: str
     guest:
-      description: The guest that it is about, V(null) where it is about all.
+      description: The guest that was checked. V(null) if the check is about all guests.
       type: str
     ok:
-      description: Whether it is as it must be.
+      description: Whether the check passed.
       type: bool
     severity:
-      description: Where it is not, V(error) means that nothing is done, V(warning) that the operator should know.
+      description:
+        - V(info) if the check passed. Otherwise, V(error) means that nothing is changed, and V(warning) that the
+          operator should know about it.
       type: str
     detail:
-      description: What was found.
+      description: The result of the check in words.
       type: str
   sample:
     - check: room
@@ -304,44 +414,48 @@ guests:
       description: The guest's name.
       type: str
     source:
-      description: Where it comes from.
+      description: The host that the guest comes from.
       type: str
     running:
-      description: Whether it is to be migrated live.
+      description: Whether the guest will be migrated live.
       type: bool
-    uuids:
-      description: The UUID here for each UUID of the source, and the function here for each function there.
+    uuid_map:
+      description:
+        - The UUID on this host for each UUID on the source, and the function on this host for each function on the
+          source.
       type: dict
     xml:
-      description: O(guests[].xml) with the UUIDs of this host, V(null) where none was given.
+      description: O(guests[].xml) with the UUIDs of this host. V(null) if it was not given.
       type: str
     persistent_xml:
-      description: O(guests[].persistent_xml) with the UUIDs of this host, V(null) where none was given.
+      description: O(guests[].persistent_xml) with the UUIDs of this host. V(null) if it was not given.
       type: str
   sample:
     - name: web-1
       source: gpu-1
       running: true
-      uuids:
+      uuid_map:
         5b2c8a34-11c0-8a2f-9a0e-0d4c3c1f7e10: 9e411a1c-5f2f-8d0f-8f0e-2f6a1a7b1c55
       xml: null
       persistent_xml: null
 source_devices:
   description:
-    - The guests' devices on the source, each with C(uuid), or C(parent) for a vGPU on a virtual function. These can be
-      entries for O(vfio.mdev.mdev_set#module:devices).
+    - The guests' devices on the source, each with C(uuid), or with C(parent) for a vGPU on a virtual function. They can
+      be passed to O(vfio.mdev.mdev_set#module:devices).
   returned: success
   type: list
   elements: dict
   sample:
     - uuid: 5b2c8a34-11c0-8a2f-9a0e-0d4c3c1f7e10
 devices:
-  description: The devices as they are after the run, each in the shape of RV(vfio.mdev.mdev_device#module:device).
+  description: The devices as they are after the run, each with the fields of RV(vfio.mdev.mdev_info#module:devices[]).
   returned: success
   type: list
   elements: dict
 actions:
-  description: What was done, in order, each in the shape of RV(vfio.mdev.mdev_device#module:actions[]).
+  description:
+    - The changes that were made, or would be made in check mode, in order. Each has the fields of
+      RV(vfio.mdev.mdev_device#module:actions[]).
   returned: success
   type: list
   elements: dict
@@ -352,9 +466,11 @@ error:
   contains:
     kind:
       description:
-        - V(not_ready) where a check is an error, V(not_migrated) where a guest that is to be committed is not here.
-        - V(guests_unknown) where libvirt did not answer. Else as in RV(vfio.mdev.mdev_device#module:error.kind).
+        - V(not_ready) if a check is an error, V(not_migrated) if a guest to be committed is not on this host, or
+          V(libvirt_error) if libvirt did not answer.
+        - For other values and facts, see RV(vfio.mdev.mdev_set#module:error).
       type: str
+  sample: {kind: not_migrated, guests: [web-1]}
 """
 
 import time

@@ -3,73 +3,83 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+"""Module mdev_set: manages a set of mediated devices."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mdev_set
-short_description: Has all mediated devices that a host shall hold, in one task
+short_description: Manage a set of mediated devices on a host
 version_added: 0.1.0
 description:
-  - Creates, defines, corrects and removes the mediated devices (mdevs) of a host so that it holds a set of them.
-  - The whole set is checked before anything is touched, with the room that all devices need together. What does not fit
-    is one error that names each entry short of room, and what each parent has left.
-  - What is to go goes first, so that its room can be used. Then devices are created. A parent that turns out full
-    though it promised room is replaced by the next candidate.
-  - When a step fails, all that the run did is taken back. There is no part of a set.
-  - Whose a device is can be read from its UUID. It is derived from the host, the set's name and the entry, so that a
-    second run finds the devices again. Nothing is recorded that could be lost. Only vGPUs under NVIDIA's own VFIO
-    framework, which have no UUID, are found by notes and definitions.
-  - A device that a process holds is never removed, whatever O(purge) and O(on_in_use) say.
-  - Each device is made as by M(vfio.mdev.mdev_device), which is a set of one.
+  - Creates, defines, corrects and removes mediated devices (mdevs) of a host so that it has all devices of a set.
+  - The whole set is checked before anything is changed, including the room that all devices need together. If some do
+    not fit, one error names each entry that lacks room, and what each parent has left.
+  - Removals happen first, so that the capacity they free can be used. Then devices are created. If a parent turns out
+    to be full although it reported room, the next candidate is used.
+  - "If a step fails, all previous steps are rolled back: a set is applied completely or not at all."
+  - The UUID shows which set a device belongs to. It is derived from the host, the name of the set and the entry, so
+    that a second run finds the devices again. There is no record that could be lost. Only vGPUs under NVIDIA's vendor
+    VFIO framework, which have no UUID, are found by notes and definitions.
+  - A device that a process holds is never removed, regardless of O(purge) and O(on_in_use).
+  - Each device is managed in the same way as by M(vfio.mdev.mdev_device), which manages a set of one device.
 extends_documentation_fragment:
-  - vfio.mdev.host
-  - vfio.mdev.device
-  - vfio.mdev.backend
+  - vfio.mdev._attributes
+  - vfio.mdev._attributes.action_group
+  - vfio.mdev._host
+  - vfio.mdev._device
+  - vfio.mdev._backend
 attributes:
+  action_group:
+    membership:
+      - vfio.mdev.mdev
+      - vfio.mdev.mdev_change
+      - vfio.mdev.mdev_host
+      - vfio.mdev.mdev_provision
   diff_mode:
     description: Shows the devices that change, before and after.
-    support: full
 options:
   name:
     description:
-      - The set's name, for example that of the tenant. Sets of different names can be on one host, and leave each
-        other's devices alone.
-      - A set that is given another name is another set. The devices of the old one stay until they are removed, with
-        O(devices=[]) and O(purge=owned) under the old name.
+      - The name of the set, for example the name of the tenant. Sets with different names can share a host, and leave
+        each other's devices alone.
+      - A set with a new name is another set. The devices of the old one stay until they are removed with O(devices=[])
+        and O(purge=owned) under the old name.
     type: str
     required: true
   devices:
     description:
-      - The entries of the set. What an entry does not say is as at the top level of the module.
+      - The entries of the set. Options that an entry omits are taken from the top level of the module.
       - An entry stands for one device (O(devices[].uuid)) or for several that are alike (O(devices[].count)).
     type: list
     elements: dict
     required: true
     suboptions:
       uuid:
-        description: The UUID of a single device. Where it is left out, UUIDs (version 8) are derived.
+        description: The UUID of a single device. If it is omitted, UUIDs (version 8) are derived.
         type: str
       name:
         description:
-          - A name to derive UUIDs from, for example that of the guest. It is not stored anywhere.
-          - Without a name, UUIDs are derived from type and parent as they are written. So entries with the same type
-            and parent need names.
+          - A name from which UUIDs are derived, for example the name of the guest. It is not stored anywhere.
+          - Without O(devices[].uuid) and O(devices[].name), UUIDs are derived from the type's id and the parent's
+            address as resolved on the host. V(NVIDIA A100-8C) and V(nvidia-471) are therefore the same request. A type
+            or parent that the host does not have is used as written. Entries with the same type and parent need names.
         type: str
       count:
         description:
-          - How many devices there are to be, V(1) if it is left out.
-          - A smaller number than before removes devices from the end, unused ones first. A greater one adds devices
+          - The number of devices, V(1) if it is omitted.
+          - A smaller number than before removes devices from the end, unused ones first. A larger number adds devices
             and leaves the others as they are.
-          - At most V(1024). V(0) is as O(devices[].state=absent).
+          - The maximum is V(1024). V(0) has the same effect as O(devices[].state=absent).
         type: int
       type:
         description: The type of this entry. See O(type).
         type: str
       parent:
-        description: The parent of this entry, in place of O(parent) and O(parents).
+        description: The parent of this entry, instead of O(parent) and O(parents).
         type: str
       parents:
-        description: The candidates of this entry, in place of O(parent) and O(parents).
+        description: The candidates of this entry, instead of O(parent) and O(parents).
         type: list
         elements: str
       exclude_parents:
@@ -89,11 +99,11 @@ options:
         elements: dict
         suboptions:
           name:
-            description: The file's path below the device's folder.
+            description: The path of the attribute's file, relative to the device's folder.
             type: str
             required: true
           value:
-            description: What to write, one line.
+            description: The value to write, one line.
             type: str
             required: true
       state:
@@ -114,40 +124,40 @@ options:
         type: bool
   purge:
     description:
-      - What else is removed, from the kernel and from disk.
-      - V(none) removes nothing but what entries themselves have too many of or say is V(absent).
-      - V(owned) also removes devices whose UUID says that they belong to this set of this host, and that no entry means
-        any more. Devices with a UUID that was given belong to no set.
-      - V(all) removes whatever is not listed, of whomever.
+      - Which other devices are removed, from the kernel and from disk.
+      - V(none) removes only the devices that exceed the number of an entry, and those of entries that are V(absent).
+      - V(owned) also removes devices that belong to this set on this host according to their UUID, but to no entry any
+        more. Devices with a UUID that was given belong to no set.
+      - V(all) removes all devices that are not listed, including those that other sets, tools or people created.
     type: str
     choices: [none, owned, all]
     default: none
   on_in_use:
     description:
-      - What to do where a device that is to go is in use.
-      - V(fail) changes nothing and says which devices these are and who uses them.
-      - V(skip) leaves these devices as they are, returns them in RV(skipped), and does all else.
+      - What to do when a device to be removed is in use.
+      - V(fail) changes nothing, and reports these devices and their users.
+      - V(skip) leaves these devices as they are, returns them in RV(skipped), and makes all other changes.
     type: str
     choices: [fail, skip]
     default: fail
   type:
     description:
-      - The type, by the id (V(nvidia-471)) or the exact name (V(NVIDIA A100-8C)) that the driver gives it.
-      - A name that stands for several ids is an error that lists them.
-      - An entry that is to be present needs a type of its own or this one.
+      - The id (V(nvidia-471)) or the exact name (V(NVIDIA A100-8C)) of the type, as the driver reports it.
+      - If a name stands for several ids, the module fails and lists them.
+      - An entry with O(devices[].state=present) needs its own type or this one.
     type: str
 seealso:
   - module: vfio.mdev.mdev_device
   - module: vfio.mdev.mdev_info
   - name: Mediated devices in the kernel
-    description: How the kernel shows parents, types and devices.
+    description: How the kernel presents parents, types and devices.
     link: https://docs.kernel.org/driver-api/vfio-mediated-device.html
 author:
   - The vfio.mdev contributors (@vfio-mdev)
 """
 
 EXAMPLES = r"""
-- name: Have eight vGPUs over all cards, and a big one for guest render-1
+- name: Create eight vGPUs over all cards, and a big one for guest render-1
   vfio.mdev.mdev_set:
     name: tenant-a
     devices:
@@ -158,11 +168,11 @@ EXAMPLES = r"""
         type: NVIDIA A100-40C
   register: tenant_a
 
-- name: Show which UUIDs the guests get
+- name: Show the UUIDs for the guests
   ansible.builtin.debug:
     msg: "{{ tenant_a.entries }}"
 
-- name: Have these guests' devices, and remove what this set no longer lists, but nothing of others
+- name: Create the devices of these guests, and remove what this set no longer lists, but no devices of others
   vfio.mdev.mdev_set:
     name: tenant-a
     type: nvidia-471
@@ -176,7 +186,25 @@ EXAMPLES = r"""
             value: frame_rate_limiter=0
     purge: owned
 
-- name: Shrink now as far as guests allow, the rest with the next run
+- name: Turn off the frame rate limiter of all devices of a set, which are on any virtual function of two cards
+  vfio.mdev.mdev_set:
+    name: render
+    type: nvidia-471
+    parents:
+      - "0000:41:00.0"
+      - "0000:65:00.0"
+    attributes:
+      - name: nvidia/vgpu_params
+        value: frame_rate_limiter=0
+    devices:
+      - count: 6
+      - name: special
+        parents:
+          - "0000:c1:00.4"
+          - "0000:c1:00.5"
+        numa_node: 1
+
+- name: Shrink a set now as far as guests allow, and the rest with the next run
   vfio.mdev.mdev_set:
     name: tenant-a
     devices:
@@ -185,7 +213,7 @@ EXAMPLES = r"""
     purge: owned
     on_in_use: skip
 
-- name: Have exactly one certain device on this host and nothing else
+- name: Create exactly one device with a given UUID, and remove all other devices of the host
   vfio.mdev.mdev_set:
     name: single
     devices:
@@ -207,16 +235,58 @@ EXAMPLES = r"""
         count: 12
       - name: spare
         count: 2
+        exclude_parents:
+          - "0000:c1:00.0"
+          - "0000:65:00.0"
         active: false
         autostart: false
 
-- name: Have devices as soon as a driver that was just loaded offers their types
+- name: Replace the device of guest web-1, remove that of web-2, and keep that of db-1 until the next reboot only
+  vfio.mdev.mdev_set:
+    name: tenant-a
+    type: nvidia-472
+    devices:
+      - name: web-1
+        recreate: true
+      - name: web-2
+        state: absent
+      - name: db-1
+        persistent: false
+
+- name: Create devices as soon as a driver that was just loaded offers their types
   vfio.mdev.mdev_set:
     name: desktops
-    wait_seconds: 120
+    wait_timeout: 120
     devices:
       - type: i915-GVTg_V5_4
         count: 2
+
+- name: Define devices that are started by hand, all on one parent
+  vfio.mdev.mdev_set:
+    name: lab
+    type: mtty-2
+    parent: mtty
+    active: false
+    autostart: false
+    devices:
+      - count: 4
+
+- name: Replace all devices of a set that have another type, if nobody uses them
+  vfio.mdev.mdev_set:
+    name: tenant-b
+    type: nvidia-472
+    recreate: true
+    devices:
+      - name: small
+        count: 12
+
+- name: Remove the devices of two guests, and no others
+  vfio.mdev.mdev_set:
+    name: tenant-a
+    state: absent
+    devices:
+      - name: web-1
+      - name: web-2
 
 - name: Remove all devices of a set
   vfio.mdev.mdev_set:
@@ -224,7 +294,7 @@ EXAMPLES = r"""
     devices: []
     purge: owned
 
-- name: Have devices until the next reboot only, under UUIDs that are equal on all hosts
+- name: Create devices that last until the next reboot, with the same UUIDs on all hosts
   vfio.mdev.mdev_set:
     name: test
     name_scope: global
@@ -233,13 +303,33 @@ EXAMPLES = r"""
       - type: mtty-1
         parent: mtty
         count: 3
+
+- name: Create devices through libvirt, and wait up to five minutes if another run holds the lock
+  vfio.mdev.mdev_set:
+    name: tenant-a
+    devices:
+      - type: NVIDIA A100-8C
+        count: 8
+    backend: libvirt
+    uri: qemu:///system
+    lock_timeout: 300
+
+- name: Create devices from a container that has the host's file systems in /host
+  vfio.mdev.mdev_set:
+    name: tenant-a
+    devices:
+      - type: NVIDIA A100-8C
+        count: 8
+    sysfs_path: /host/sys
+    definitions_path: /host/etc/mdevctl.d
 """
 
 RETURN = r"""
 devices:
   description:
-    - All devices of the set as they are after the run, or in check mode as they would be, in the order of the entries.
-    - Each has the shape of RV(vfio.mdev.mdev_device#module:device).
+    - All devices of the set after the run, or in check mode as they would be, in the order of the entries.
+    - The fields are those of RV(vfio.mdev.mdev_info#module:devices[]), with the differences that
+      RV(vfio.mdev.mdev_device#module:device) lists.
   returned: success
   type: list
   elements: dict
@@ -265,23 +355,23 @@ devices:
       xml: null
       hostdev_xml: null
 entries:
-  description: Which devices each entry stands for, in the order of O(devices).
+  description: The devices that each entry stands for, in the order of O(devices).
   returned: success
   type: list
   elements: dict
   contains:
     name:
-      description: The entry's name.
+      description: The name of the entry.
       type: str
     type:
-      description: The entry's type, as given.
+      description: The type of the entry, as given.
       type: str
     uuids:
-      description: The UUIDs of its devices. vGPUs under NVIDIA's own VFIO framework have none.
+      description: The UUIDs of its devices. vGPUs under NVIDIA's vendor VFIO framework have none.
       type: list
       elements: str
     nodedevs:
-      description: libvirt's names for its devices, of all frameworks.
+      description: libvirt's names for its devices, in all frameworks.
       type: list
       elements: str
   sample:
@@ -291,8 +381,8 @@ entries:
       nodedevs: [mdev_5b2c8a34_11c0_8a2f_9a0e_0d4c3c1f7e10_0000_41_00_4]
 actions:
   description:
-    - What was done, or in check mode would be done, in order. Empty where nothing changes.
-    - Each has the shape of RV(vfio.mdev.mdev_device#module:actions[]).
+    - The changes that were made, or in check mode would be made, in order. Empty if nothing changes.
+    - The fields are those of RV(vfio.mdev.mdev_device#module:actions[]).
   returned: success
   type: list
   elements: dict
@@ -304,26 +394,26 @@ actions:
       attribute: null
       value: null
 placements:
-  description: Where the module chose a parent, and why this one.
+  description: The parents that the module chose, and why.
   returned: success
   type: list
   elements: dict
   contains:
     uuid:
-      description: The device.
+      description: The UUID of the device.
       type: str
     parent:
       description: The parent that was chosen.
       type: str
     reason:
-      description: Why.
+      description: Why it was chosen.
       type: str
   sample:
     - uuid: 5b2c8a34-11c0-8a2f-9a0e-0d4c3c1f7e10
       parent: "0000:41:00.4"
       reason: "card with the fewest devices: 0000:41:00.0 with 0 devices"
 rejected_parents:
-  description: Why parents were passed over, each reason once.
+  description: Why candidates were not used, each reason once.
   returned: success
   type: list
   elements: dict
@@ -332,15 +422,15 @@ rejected_parents:
       description: The candidate's name in sysfs.
       type: str
     reason:
-      description: Why it was not taken.
+      description: Why it was not used.
       type: str
   sample:
     - parent: "0000:41:00.5"
       reason: has 0 of nvidia-471 left and nothing of any other type
 skipped:
   description:
-    - The devices that were to go and stay, since they are in use (O(on_in_use=skip)).
-    - Each has the shape of RV(vfio.mdev.mdev_device#module:device).
+    - The devices that should have been removed but stay because they are in use (O(on_in_use=skip)).
+    - The fields are those of RV(devices).
   returned: success
   type: list
   elements: dict
@@ -354,10 +444,10 @@ error:
   contains:
     kind:
       description:
-        - V(several) where more than one problem was found, else as in RV(vfio.mdev.mdev_device#module:error.kind).
+        - V(multiple) if more than one problem was found, otherwise as in RV(vfio.mdev.mdev_device#module:error.kind).
       type: str
-    errors:
-      description: For V(several), each problem with its C(entry), C(message), C(kind) and facts.
+    problems:
+      description: Each problem with its C(entry), C(message), C(kind) and facts, if there is more than one.
       type: list
       elements: dict
     short:
@@ -368,8 +458,9 @@ error:
       description: For V(no_room), what each parent has left.
       type: list
       elements: dict
-    taken_back:
-      description: Whether all that this run did before the failure could be taken back, where it had done something.
+    rolled_back:
+      description: Whether all changes that the run had made before the failure were rolled back. Missing if it had made
+        none.
       type: bool
   sample:
     kind: no_room

@@ -3,33 +3,37 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+"""Module mdev_vfs: arguments, cards, plan, apply, result."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mdev_vfs
-short_description: Has the virtual functions (SR-IOV) enabled that are the parents of mediated devices
+short_description: Manage SR-IOV virtual functions of PCI devices
 version_added: 0.1.0
 description:
-  - Gives PCI cards a number of virtual functions (VFs). On cards with SR-IOV these are the parents of mediated devices.
-  - Nothing is touched where the number is right already.
-  - The kernel takes another number only from zero, so all functions of the card go first. Nothing is changed while a
-    device exists on the card or its functions, used or not, while a function has a vGPU of NVIDIA's own VFIO framework,
-    or while a process holds a function.
-  - What the kernel shows afterwards counts, not what a tool says. NVIDIA's C(sriov-manage) can end with exit code 0 and
-    no functions, and a driver may enable fewer than it was asked for. Both are errors.
-  - All cards are checked before the first is touched.
-  - Functions are gone after a reboot. M(vfio.mdev.mdev_boot) has them enabled at boot.
+  - Sets the number of virtual functions (VFs) of PCI cards. On cards with SR-IOV, the virtual functions are the parents
+    of mediated devices.
+  - A card that already has the right number is left alone.
+  - The kernel accepts a new number only if the current one is zero, so all functions of the card are removed first.
+    Nothing is changed if a device exists on the card or its functions, used or not, if a function has a vGPU type set,
+    or if a process uses a function.
+  - Only the functions that the kernel shows afterwards count, not the result of a tool. NVIDIA's C(sriov-manage) can
+    end with exit code 0 and without functions, and a driver can enable fewer functions than requested. Both are errors.
+  - All cards are checked before the first one is changed. If a change fails, earlier changes are not rolled back.
+  - Virtual functions are lost when the host reboots. Use M(vfio.mdev.mdev_boot) to enable them at boot.
+extends_documentation_fragment:
+  - vfio.mdev._attributes
+  - vfio.mdev._attributes.action_group
+  - vfio.mdev._host.sysfs
 attributes:
-  platform:
-    description: The platforms that the module runs on.
-    support: full
-    platforms: linux
-  check_mode:
-    description: Runs in check mode and gives the same result, without changing anything.
-    support: full
+  action_group:
+    membership:
+      - vfio.mdev.mdev_host
+      - vfio.mdev.mdev_provision
   diff_mode:
-    description: Shows the number of functions of each card that changes, before and after.
-    support: full
+    details:
+      - The diff shows the number of functions of each card that changes, before and after.
 options:
   cards:
     description: The cards.
@@ -38,43 +42,42 @@ options:
     required: true
     suboptions:
       address:
-        description: The card's PCI address, in any usual form.
+        description: The card's PCI address, in any common form.
         type: str
         required: true
-      vfs:
+      num_vfs:
         description:
-          - How many virtual functions it is to have, a number or V(max) for as many as it can have. V(0) means none.
+          - The number of virtual functions, or V(max) for as many as the card supports. V(0) disables them.
         type: str
         default: max
-  tool:
+  backend:
     description:
       - How functions are enabled and disabled.
       - V(sysfs) writes to C(sriov_numvfs) of the card.
-      - V(sriov-manage) runs C(/usr/lib/nvidia/sriov-manage), which comes with NVIDIA's vGPU driver and enables all
-        functions of a card or none.
-      - V(auto) is V(sriov-manage) for NVIDIA's cards where that tool is there, else V(sysfs).
+      - V(sriov-manage) runs C(/usr/lib/nvidia/sriov-manage), which is part of NVIDIA's vGPU driver and enables all
+        functions of a card or none. If O(sysfs_path) is set, C(usr/lib/nvidia) must be beside that folder.
+      - V(auto) selects V(sriov-manage) for NVIDIA's cards if the tool is installed, and V(sysfs) otherwise.
     type: str
     choices: [auto, sysfs, sriov-manage]
     default: auto
-  wait_seconds:
+  wait_timeout:
     description:
-      - How many seconds to wait for a card's driver, and for the tool or the kernel to end, each.
+      - Seconds to wait for the drivers of the cards, and again for each change by the tool or the kernel.
     type: float
     default: 60
   lock_timeout:
-    description: How many seconds to wait for another run on the same host. When they pass, nothing was changed.
+    description:
+      - Seconds to wait for the host lock if another run holds it. On timeout, the module fails without changing
+        anything.
     type: float
     default: 60
-  sysfs_path:
-    description:
-      - Where the host's sysfs is mounted. NVIDIA's tool is looked for beside it, in C(usr/lib/nvidia).
-    type: path
-    default: /sys
 requirements:
-  - Linux with Python 3.9 or newer.
+  - Linux with Python 3.9 or newer
 seealso:
   - module: vfio.mdev.mdev_boot
   - module: vfio.mdev.mdev_info
+  - ref: ansible_collections.vfio.mdev.docsite.guide_vendor_vfio
+    description: NVIDIA's driver sets vGPU types on virtual functions on newer cards and kernels.
   - name: PCI Express I/O Virtualization Howto
     description: How the kernel enables virtual functions.
     link: https://docs.kernel.org/PCI/pci-iov-howto.html
@@ -89,28 +92,51 @@ EXAMPLES = r"""
       - address: "0000:41:00.0"
       - address: "0000:c1:00.0"
 
-- name: Have four functions of a card whose driver takes a number
+- name: Enable four virtual functions of a card with a driver that supports any number
   vfio.mdev.mdev_vfs:
     cards:
       - address: "0000:81:00.0"
-        vfs: 4
-    tool: sysfs
-    wait_seconds: 120
+        num_vfs: 4
+    backend: sysfs
+    wait_timeout: 120
 
-- name: See what would be done
+- name: Show the changes that would disable all virtual functions of a card
   vfio.mdev.mdev_vfs:
     cards:
       - address: "0000:41:00.0"
-        vfs: 0
-    tool: sriov-manage
+        num_vfs: 0
+    backend: sriov-manage
     lock_timeout: 300
   check_mode: true
   diff: true
+
+- name: Enable all virtual functions of a card from a container that has the host's file systems in /host
+  vfio.mdev.mdev_vfs:
+    cards:
+      - address: "0000:41:00.0"
+    sysfs_path: /host/sys
+
+- name: Enable virtual functions and create devices, and wait up to five minutes for drivers in both modules
+  module_defaults:
+    group/vfio.mdev.mdev_provision:
+      wait_timeout: 300
+  block:
+    - name: Enable all virtual functions
+      vfio.mdev.mdev_vfs:
+        cards:
+          - address: "0000:41:00.0"
+
+    - name: Create the devices of a tenant
+      vfio.mdev.mdev_set:
+        name: tenant-a
+        devices:
+          - type: NVIDIA A100-8C
+            count: 8
 """
 
 RETURN = r"""
 cards:
-  description: The cards as they are after the run, or in check mode as they would be, in the order of O(cards).
+  description: The cards as they are after the run, or would be in check mode, in the order of O(cards).
   returned: success
   type: list
   elements: dict
@@ -119,16 +145,16 @@ cards:
       description: The card's PCI address.
       type: str
     nodedev:
-      description: libvirt's name for it.
+      description: The name of the card in libvirt.
       type: str
     driver:
-      description: Its driver.
+      description: The card's driver.
       type: str
     vfs:
-      description: The number of virtual functions, enabled and possible.
+      description: The numbers of virtual functions, C(enabled) and C(total) (the number that the card supports).
       type: dict
     functions:
-      description: Their PCI addresses. In check mode those that there are now.
+      description: The PCI addresses of the virtual functions. In check mode, these are the current functions.
       type: list
       elements: str
   sample:
@@ -138,7 +164,7 @@ cards:
       vfs: {enabled: 2, total: 2}
       functions: ["0000:41:00.4", "0000:41:00.5"]
 actions:
-  description: What was done, or in check mode would be done, in order. Empty where nothing changes.
+  description: The changes that were made, or would be made in check mode, in order. Empty if nothing changes.
   returned: success
   type: list
   elements: dict
@@ -147,19 +173,19 @@ actions:
       description: V(set_vfs).
       type: str
     card:
-      description: The card.
+      description: The card's PCI address.
       type: str
     before:
-      description: The number of functions before.
+      description: The number of functions before the change.
       type: int
     after:
-      description: The number of functions after.
+      description: The number of functions after the change.
       type: int
-    tool:
+    backend:
       description: V(sysfs) or V(sriov-manage).
       type: str
   sample:
-    - {action: set_vfs, card: "0000:41:00.0", before: 0, after: 2, tool: sriov-manage}
+    - {action: set_vfs, card: "0000:41:00.0", before: 0, after: 2, backend: sriov-manage}
 error:
   description: The facts of a failure, for playbooks. The message is for the operator.
   returned: failure
@@ -167,14 +193,18 @@ error:
   contains:
     kind:
       description:
-        - V(not_found), V(invalid_input), V(in_use), V(has_devices) where unused devices would go, V(kernel_refused),
-          V(backend_failed) where the tool failed, V(vfs_missing) where functions did not come or are too few,
-          V(several), or V(lock_timeout).
+        - V(not_found), V(invalid_input), V(in_use), V(has_devices) if unused devices would be removed,
+          V(kernel_refused), V(backend_failed) if the tool failed, V(vfs_missing) if functions did not appear or are too
+          few, V(multiple) if there is more than one problem, or V(lock_timeout).
       type: str
     card:
-      description: The card that it is about.
+      description: The PCI address of the card that has the problem.
       type: str
-  sample: {kind: vfs_missing, card: "0000:41:00.0", vfs: 16, enabled: 0}
+    problems:
+      description: If there is more than one problem, each with its C(entry) (the card), C(message), C(kind) and facts.
+      type: list
+      elements: dict
+  sample: {kind: vfs_missing, card: "0000:41:00.0", num_vfs: 16, enabled: 0}
 """
 
 from typing import Any

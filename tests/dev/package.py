@@ -20,6 +20,7 @@ _EXPECTED = {
     "MANIFEST.json",
     "README.md",
     "changelogs",
+    "docs",
     "meta",
     "playbooks",
     "plugins",

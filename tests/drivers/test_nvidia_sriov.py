@@ -211,4 +211,4 @@ def test_the_next_function_is_used_if_the_driver_refuses_the_first(boot: Boot) -
     assert "EIO (Input/output error)" in rejected["reason"]
     refused = host.device(uuid=OTHER, type=SMALL, parent=FIRST)
     assert (refused["error"]["kind"], refused["error"]["errno"]) == ("kernel_refused", errno.EIO)
-    assert "of a type that the card can't take now" in refused["msg"]
+    assert "for a type that the card can't take now" in refused["msg"]

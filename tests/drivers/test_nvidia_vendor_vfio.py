@@ -187,7 +187,7 @@ def test_a_function_of_another_set_does_not_count_as_freed_capacity(boot: Boot) 
     host.set(name="others", devices=[{"type": SMALL, "count": 2}])
     checked = host.set(devices=[{"name": "web", "type": SMALL, "parents": [FIVE, SIX]}], purge="owned", check=True)
     assert checked["error"]["kind"] == "no_room"
-    assert f"{SIX}: is a virtual function, which holds one device, and has one" in checked["msg"]
+    assert f"{SIX}: is a virtual function that already has its one device" in checked["msg"]
 
 
 def test_only_the_unit_sets_types_at_boot(boot: Boot) -> None:

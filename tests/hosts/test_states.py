@@ -137,7 +137,7 @@ def callout() -> Iterator[None]:
 
 @pytest.mark.usefixtures("callout")
 def test_auto_runs_callout_scripts(host: Host) -> None:
-    words = "mdevctl start answered.*the licence server says no"
+    words = "mdevctl start returned.*the licence server says no"
     host.expect_refusal("backend_failed", words, True, uuid=UUID, type="mtty-1")
     host.expect_refusal("backend_failed", words, True, uuid=UUID, type="mtty-1", backend="mdevctl", persistent=True)
     host.apply(uuid=UUID, type="mtty-1", backend="sysfs")

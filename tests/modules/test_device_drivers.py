@@ -127,7 +127,7 @@ def test_a_driver_that_accepts_a_device_and_does_nothing(make_host: MakeHost, mo
     ("number", "words"),
     [
         (errno.EIO, "EIO (Input/output error), the driver or the card failed: see the kernel log"),
-        (errno.EEXIST, "EEXIST (File exists), a device with this UUID is already on the host"),
+        (errno.EEXIST, "EEXIST (File exists), a device with this UUID already exists on the host"),
         (errno.ENODEV, "ENODEV (No such device), the parent's driver is being unloaded"),
         (errno.EUSERS, "EUSERS (Too many users), the parent has no instance of this type left"),
     ],

@@ -28,6 +28,6 @@ def test_a_type_that_another_program_set_in_between_stays(tmp_path: Path) -> Non
         vgpu_host = Host(str(host.sys), str(tmp_path / "mdevctl.d"))
         card.functions[0].set_by_hand(1155)
         [device] = VENDOR_VFIO.read(vgpu_host, Reader()).devices
-        with pytest.raises(Mismatch, match="was of type 1148, and the function has type 1155 now"):
+        with pytest.raises(Mismatch, match="had type 1148, but the function has type 1155 now"):
             choose_vendor_vfio_backend("auto", DeviceFiles(vgpu_host), "").remove(replace(device, type_id="1148"))
         assert card.types_set() == {"0000:41:00.4": 1155}

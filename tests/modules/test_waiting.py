@@ -41,7 +41,7 @@ def test_waits_for_late_types_and_capacity(make_host: MakeHost) -> None:
 def test_a_timeout_names_the_missing_type_and_the_reason(make_host: MakeHost) -> None:
     refused = make_host().set(devices=[{"type": "mtty-1"}], wait_timeout=0.2)
     assert refused["error"]["kind"] == "not_found"
-    assert "Waited 0.2 s for it. No driver offers mediated devices" in refused["msg"]
+    assert "Waited 0.2 s. No driver offers mediated devices" in refused["msg"]
 
 
 def test_a_problem_that_waiting_cannot_fix_is_reported_immediately(make_host: MakeHost) -> None:

@@ -31,7 +31,8 @@ FREE = "none"
 class QueueFramework(HostFramework):
     """A queue's file 'profile' holds 'none', or a profile and the UUID of its device."""
 
-    name, hostdev_type, parent_is_device, needs_boot_unit = "queues", HOSTDEV_MDEV, False, True
+    name, hostdev_type, hidden_types = "queues", HOSTDEV_MDEV, ""
+    parent_is_device, needs_boot_unit = False, True
 
     def device_id(self, key: str, parent: str) -> str:
         return key
@@ -49,6 +50,9 @@ class QueueFramework(HostFramework):
         return f"queue_{parent}"
 
     def capacity_rules(self, parent: Parent) -> tuple[()]:
+        return ()
+
+    def capacity_doubts(self, parent: Parent) -> tuple[()]:
         return ()
 
     def attribute_rules(self, device_api: str | None) -> None:

@@ -12,18 +12,21 @@ requested functions.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
+from collections.abc import Sequence
 
 from .._host.paths import Host
-from .._model.errors import MdevError
+from .._model.errors import MdevError, Unexpected
 from .._sriov.cards import Sriov
 from .._sriov.plan import AUTO, BACKENDS, VfsRequest, vfs_request
 from .._sriov.run import VfsRunContext, run_vfs
+from .journal import exit_code, say, seconds
 
 _POLL_SECONDS = 1.0
 # The least time for an attempt that starts shortly before the deadline.
 _LEAST_SECONDS = 5.0
+# The most time for an attempt: a card that hangs does not take the time of the others, or the lock.
+_MOST_SECONDS = 60.0
 
 
 def enable_functions(host: Host, requests: list[VfsRequest], backend: str, wait_timeout: float) -> list[str]:
@@ -35,8 +38,8 @@ def enable_functions(host: Host, requests: list[VfsRequest], backend: str, wait_
     missing = dict.fromkeys(requests, "")
     while True:
         left = end - time.monotonic()
-        timeout = max(left, _LEAST_SECONDS)
         for request in list(missing):
+            timeout = min(max(end - time.monotonic(), _LEAST_SECONDS), _MOST_SECONDS)
             # A card without a driver is only tried at the deadline, to get an error that explains it.
             if (left > 0 and Sriov(host, wait_timeout).is_ready(request)) or (left <= 0 and not missing[request]):
                 _enable(request, VfsRunContext(host, (request,), backend, timeout, timeout), missing)
@@ -51,34 +54,46 @@ def _enable(request: VfsRequest, context: VfsRunContext, missing: dict[VfsReques
     except MdevError as error:
         missing[request] = error.message
         return
+    except Exception as error:
+        missing[request] = f"card {request.address}: {Unexpected.from_exception(error).message}"
+        return
     del missing[request]
     count = len(outcome.cards[0].functions)
-    _print(f"card {request.address}: {'enabled' if outcome.steps else 'already has'} {count} virtual functions")
+    say(f"card {request.address}: {'enabled' if outcome.steps else 'already has'} {count} virtual functions")
 
 
-def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+def _requests(cards: Sequence[str], failed: list[str]) -> list[VfsRequest]:
+    """The requests on the command line. One that can't be understood does not keep the others from being done."""
+    requests: list[VfsRequest] = []
+    for card in cards:
+        address, _equals, number = card.rpartition("=")
+        try:
+            requests.append(vfs_request(address or number, number if address else "max"))
+        except MdevError as error:
+            failed.append(error.message)
+    return requests
 
 
 def main() -> int:
     """Runs the program with its command line."""
     parser = argparse.ArgumentParser(description="Enable the virtual functions of cards.")
     parser.add_argument(
-        "--wait", type=float, default=120.0, metavar="SECONDS", help="how long to wait for cards (%(default)s)"
+        "--wait", type=seconds, default=120.0, metavar="SECONDS", help="how long to wait for cards (%(default)s)"
     )
     parser.add_argument("--backend", choices=BACKENDS, default=AUTO, help="(%(default)s)")
     parser.add_argument("--sysfs", default="/sys", metavar="FOLDER", help="(%(default)s)")
     parser.add_argument("cards", nargs="+", metavar="ADDRESS=NUMBER", help="a card, and a number or 'max'")
     options = parser.parse_args()
+    failed: list[str] = []
     try:
-        requests = [vfs_request(*card.rsplit("=", 1)) for card in options.cards]
-        failed = enable_functions(Host(options.sysfs), requests, options.backend, options.wait)
+        requests = _requests(options.cards, failed)
+        failed += enable_functions(Host(options.sysfs), requests, options.backend, options.wait)
     except MdevError as error:
-        failed = [error.message]
-    for text in failed:
-        sys.stderr.write(f"FAILED {text}\n")
-    return 1 if failed else 0
+        failed.append(error.message)
+    except Exception as error:
+        failed.append(Unexpected.from_exception(error).message)
+    return exit_code(failed)
+
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def apply_changes(host: Host, program_path: str, changes: Sequence[FileChange]) 
             raise FileError(
                 f"{action} {change.path} failed: {errno_text(error)}. Solve this and run the task again. "
                 "All files that were written before are complete",
-                path_tried=change.path,
+                path=change.path,
                 errno=error.errno,
             ) from error
     _remove_empty(host.beside(program_path.lstrip("/")))

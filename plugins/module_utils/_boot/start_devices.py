@@ -5,14 +5,13 @@
 """Starts all devices that are defined with autostart. vfio-mdev.service runs this program at boot, without Ansible.
 
 Drivers, SR-IOV and MIG can be ready late, so the program waits for each parent, until a common deadline. Devices that
-mdevctl's udev rule starts at the same time are accepted as they are. The program writes one line per device to the
-journal. The exit code is 1 if a device did not start.
+are already active, because mdevctl's udev rule or a run that was killed started them, get the attributes that they
+lack. The program writes one line per device to the journal. The exit code is 1 if a device did not start.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from dataclasses import dataclass, field
 from typing import Optional
@@ -21,19 +20,35 @@ from .._frameworks.backends import Backends, choose_backends
 from .._frameworks.registry import FRAMEWORKS, read_inventory
 from .._host.lock import host_lock
 from .._host.paths import DEFINITIONS_PATH, Host
-from .._model.errors import MdevError
-from .._model.inventory import Definition, Inventory
+from .._host.signals import Signals, deferred_signals
+from .._model.errors import MdevError, Unexpected
+from .._model.inventory import Definition, Device, Inventory, Parent
+from .completion import Completion
+from .journal import exit_code, say, seconds
+from .unfinished import UnfinishedMarks
 
 _POLL_SECONDS = 0.2
+# The lock is requested in portions, so that a signal is noticed in between.
+_LOCK_SECONDS = 5.0
+# A creation that fails after this time, and not with the kernel's answer, did not return: it is still in the kernel.
+_HANG_SECONDS = 5.0
+# After the deadline, devices that have not been tried yet still get this time. Less than in TimeoutStartSec.
+_SPARE_SECONDS = 20.0
 _NO_PARENT = "its parent did not appear"
 
 
 @dataclass
 class _Boot:
-    """Definitions whose devices are not active yet, with the reasons, and messages about other failures."""
+    """Definitions whose devices are not active yet, with the reasons, and messages about other failures.
+
+    untried: definitions that the last pass did not reach
+    hanging: creations that have not returned, by card: nothing else is created on this card meanwhile
+    """
 
     waiting: dict[Definition, str]
     failed: list[str] = field(default_factory=list)
+    untried: int = 0
+    hanging: dict[str, Definition] = field(default_factory=dict)
 
 
 def start_definitions(host: Host, backends: Backends, wait_timeout: float) -> list[str]:
@@ -42,70 +57,147 @@ def start_definitions(host: Host, backends: Backends, wait_timeout: float) -> li
     wait_timeout: seconds to wait for parents that do not exist or have no room yet, for all together
     """
     end = time.monotonic() + wait_timeout
-    boot = _declared(read_inventory(host, users=False))
-    _print(f"{len(boot.waiting)} devices are defined with autostart")
-    while boot.waiting:
-        with host_lock(host, max(1.0, end - time.monotonic())):
-            _start_ready(boot, backends, read_inventory(host, users=False))
-        if not boot.waiting or time.monotonic() >= end:
-            break
-        time.sleep(_POLL_SECONDS)
-    late = [
-        f"{_name(definition)}: {reason}, waited {wait_timeout:.0f} s" for definition, reason in boot.waiting.items()
-    ]
-    return boot.failed + late
+    boot = _declared(host, read_inventory(host, users=False))
+    say(f"{len(boot.waiting)} devices are defined with autostart")
+    starter = _Starter(host, backends, UnfinishedMarks(host))
+    waited = f"waited {wait_timeout:.0f} s"
+    with deferred_signals() as signals:
+        while boot.waiting:
+            starter.start_ready(boot, signals, end)
+            if signals.pending is not None:
+                waited = f"interrupted by signal {signals.pending.name}"
+                break
+            now = time.monotonic()
+            if not boot.waiting or now >= end + (_SPARE_SECONDS if boot.untried else 0.0):
+                break
+            time.sleep(_POLL_SECONDS)
+        starter.clean_up()
+    return boot.failed + [f"{_name(definition)}: {reason}, {waited}" for definition, reason in boot.waiting.items()]
 
 
-def _declared(inventory: Inventory) -> _Boot:
-    """All definitions with autostart. A file that can't be read is a failure: it could define such a device."""
+def _declared(host: Host, inventory: Inventory) -> _Boot:
+    """All definitions with autostart. A definition that can't be read is a failure: it could be of such a device."""
     waiting = {definition: _NO_PARENT for definition in inventory.definitions if definition.autostart}
-    return _Boot(waiting, [f"{broken.path}: {broken.problem}" for broken in inventory.broken])
+    # Notes of vGPUs are also read as definitions. They define nothing.
+    notes = host.beside("run", "")
+    broken = [broken for broken in inventory.broken if not broken.path.startswith(notes)]
+    return _Boot(waiting, [f"{definition.path}: {definition.problem}" for definition in broken])
 
 
-def _start_ready(boot: _Boot, backends: Backends, inventory: Inventory) -> None:
-    for definition in list(boot.waiting):
-        problem = _start(definition, backends, inventory)
+@dataclass(frozen=True)
+class _Starter:
+    """Starts devices on one host."""
+
+    host: Host
+    backends: Backends
+    marks: UnfinishedMarks
+
+    def start_ready(self, boot: _Boot, signals: Signals, end: float) -> None:
+        """Starts the devices whose parents are ready. Ends early, without the lock, after a creation that hangs."""
+        boot.untried = len(boot.waiting)
+        try:
+            with host_lock(self.host, min(_LOCK_SECONDS, max(1.0, end - time.monotonic()))):
+                inventory = read_inventory(self.host, users=False)
+                for definition in sorted(boot.waiting, key=lambda waiting: waiting in boot.hanging.values()):
+                    if signals.pending is not None:
+                        return
+                    hanging = len(boot.hanging)
+                    self._update(boot, definition, inventory)
+                    boot.untried -= 1
+                    if len(boot.hanging) > hanging:
+                        return
+        except MdevError as error:
+            self._note_for_all(boot, error)
+        except Exception as error:
+            self._note_for_all(boot, Unexpected.from_exception(error))
+
+    def clean_up(self) -> None:
+        """Removes marks of devices that do not exist. A mark that stays does no harm, so nothing here is a failure."""
+        try:
+            self.marks.remove_without_device(read_inventory(self.host, users=False))
+        except Exception as error:
+            say(f"looking through {self.marks.folder} failed: {error}")
+
+    def _note_for_all(self, boot: _Boot, error: MdevError) -> None:
+        boot.untried = 0
+        boot.waiting.update((definition, error.message) for definition in boot.waiting)
+
+    def _update(self, boot: _Boot, definition: Definition, inventory: Inventory) -> None:
+        """Tries one definition. Whatever is raised, only this device is not started."""
+        try:
+            problem = self._start(boot, definition, inventory)
+        except MdevError as error:
+            problem = error.message
+        except Exception as error:
+            problem = Unexpected.from_exception(error).message
         if problem is None:
             del boot.waiting[definition]
         else:
             boot.waiting[definition] = problem
 
+    def _start(self, boot: _Boot, definition: Definition, inventory: Inventory) -> Optional[str]:
+        """Starts a device. Returns None if it is active and complete, else the reason why it is not."""
+        device = inventory.device(definition.key)
+        parent = inventory.parent(definition.parent)
+        if device is None or self._is_hanging(boot, definition, device, parent):
+            return self._create(boot, definition, parent)
+        if device.removing:
+            return f"its UUID is used by a device on {device.parent} that the kernel has removed only in part"
+        if (device.parent, device.type_id) != (definition.parent, definition.type_id):
+            return f"its UUID is used by a device of type {device.type_id} on {device.parent}"
+        if parent is not None and boot.hanging.get(parent.card) is definition:
+            del boot.hanging[parent.card]
+        completion = Completion(self.host, self.backends.of(device), definition, device)
+        missing = completion.complete(self.marks.has(definition))
+        if missing.recreate:
+            completion.remove()
+            return self._create(boot, definition, parent)
+        if missing.problem is None:
+            self.marks.remove(definition)
+            say(f"{_name(definition)}: {missing.outcome}")
+        return missing.problem
 
-def _start(definition: Definition, backends: Backends, inventory: Inventory) -> Optional[str]:
-    """Starts a device. Returns None if it is active, else the reason why it is not."""
-    device = inventory.device(definition.key)
-    if device is not None:
-        if (device.parent, device.type_id) == (definition.parent, definition.type_id):
-            _print(f"{_name(definition)}: already active")
-            return None
-        return f"its UUID is used by a device of type {device.type_id} on {device.parent}"
-    parent = inventory.parent(definition.parent)
-    if parent is None:
-        return _NO_PARENT
-    if parent.type(definition.type_id) is None:
-        return f"its parent does not offer type {definition.type_id}"
-    try:
-        backends.of(parent).create(parent, definition.type_id, definition.key, definition.attributes)
-    except MdevError as error:
-        return error.message
-    _print(f"{_name(definition)}: started")
-    return None
+    def _is_hanging(self, boot: _Boot, definition: Definition, device: Device, parent: Optional[Parent]) -> bool:
+        """Whether the creation of this device is still in the kernel: the device exists, but has no type yet."""
+        return device.removing and parent is not None and boot.hanging.get(parent.card) is definition
+
+    def _create(self, boot: _Boot, definition: Definition, parent: Optional[Parent]) -> Optional[str]:
+        if parent is None:
+            return _NO_PARENT
+        if parent.type(definition.type_id) is None:
+            return f"its parent does not offer type {definition.type_id}"
+        hanging = boot.hanging.get(parent.card)
+        if hanging is not None:
+            return _behind(hanging, definition, boot)
+        if definition.attributes:
+            self.marks.write(definition)
+        began = time.monotonic()
+        try:
+            self.backends.of(parent).create(parent, definition.type_id, definition.key, definition.attributes)
+        except MdevError as error:
+            if time.monotonic() - began >= _HANG_SECONDS and getattr(error, "errno", None) is None:
+                boot.hanging[parent.card] = definition
+            raise
+        self.marks.remove(definition)
+        say(f"{_name(definition)}: started")
+        return None
+
+
+def _behind(hanging: Definition, definition: Definition, boot: _Boot) -> str:
+    if hanging is definition:
+        return boot.waiting[definition]
+    return f"not tried, because the creation of {hanging.label} has not returned"
 
 
 def _name(definition: Definition) -> str:
     return f"{definition.label} of type {definition.type_id}"
 
 
-def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
 def main() -> int:
     """Runs the program with its command line."""
     parser = argparse.ArgumentParser(description="Start mediated devices that are defined with autostart.")
     parser.add_argument(
-        "--wait", type=float, default=120.0, metavar="SECONDS", help="how long to wait for parents (%(default)s)"
+        "--wait", type=seconds, default=120.0, metavar="SECONDS", help="how long to wait for parents (%(default)s)"
     )
     parser.add_argument("--sysfs", default="/sys", metavar="FOLDER", help="(%(default)s)")
     parser.add_argument("--definitions", default=DEFINITIONS_PATH, metavar="FOLDER", help="(%(default)s)")
@@ -116,9 +208,9 @@ def main() -> int:
         failed = start_definitions(host, backends, options.wait)
     except MdevError as error:
         failed = [error.message]
-    for text in failed:
-        sys.stderr.write(f"FAILED {text}\n")
-    return 1 if failed else 0
+    except Exception as error:
+        failed = [Unexpected.from_exception(error).message]
+    return exit_code(failed)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ from .device_files import DeviceFiles
 
 @dataclass(frozen=True)
 class Backend:
-    """One way to act. Each method does its work completely, or raises an error and leaves nothing half done.
+    """One way to act. Each method completes its work, or raises an error and leaves nothing half done.
 
-    By default attributes are written to sysfs, and definitions are files that this collection writes.
+    By default, attributes are written to sysfs, and this collection writes the definition files.
     """
 
     device_files: DeviceFiles
@@ -42,7 +42,7 @@ class Backend:
         self.device_files.write_attribute(device, attribute)
 
     def define(self, definition: Definition, before: Optional[Definition]) -> None:
-        """Writes a definition, new or in place of the one before."""
+        """Writes a definition. before: the definition that it replaces."""
         self.definitions.write(definition)
 
     def undefine(self, definition: Definition) -> None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who acts: a backend for each framework."""
+"""The backends that act on devices, one for each framework."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .device_files import DeviceFiles
 from .mdev.backend import choose_mdev_backend
 from .vendor_vfio.backend import choose_vendor_vfio_backend
 
-# choice: what the user asked for; uri: libvirt's
+# Takes the user's choice, the device files and libvirt's URI.
 ChooseBackend = Callable[[str, DeviceFiles, str], Backend]
 
 # By the framework's name. A new framework is added here, and in registry.py.
@@ -30,16 +30,16 @@ ACTING: dict[str, ChooseBackend] = {
 
 @dataclass(frozen=True)
 class Backends:
-    """Who acts in each framework."""
+    """The backend of each framework."""
 
     by_framework: Mapping[str, Backend]
 
-    def of(self, thing: Union[Parent, Device, Definition]) -> Backend:
-        """Who acts on this."""
-        return self.by_framework[thing.framework.name]
+    def of(self, target: Union[Parent, Device, Definition]) -> Backend:
+        """The backend that acts on the target."""
+        return self.by_framework[target.framework.name]
 
 
 def choose_backends(choice: str, host: Host, uri: str, frameworks: Set[Framework]) -> Backends:
-    """The backends of these frameworks. choice has a meaning only for mediated devices: no tool knows the others."""
+    """The backends of these frameworks. choice matters only for mediated devices: no tool supports the others."""
     device_files = DeviceFiles(host)
     return Backends({framework.name: ACTING[framework.name](choice, device_files, uri) for framework in frameworks})

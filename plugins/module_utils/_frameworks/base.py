@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a framework does on a host beside answering questions: it reads what is there. Acting is backend.py's."""
+"""A framework on a host: in addition to answering questions, it reads the host. Its backend acts (see backend.py)."""
 
 from __future__ import annotations
 
@@ -18,4 +18,4 @@ class HostFramework(Framework, Protocol):
     """A framework with its reader."""
 
     def read(self, host: Host, reader: Reader) -> Inventory:
-        """The parents, devices and definitions of this framework. The reader notes what could not be read."""
+        """The parents, devices and definitions of this framework. The reader notes the files that could not be read."""

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The files of an active device in sysfs: attributes read and written, and writes that take the device away.
+"""The files of an active device in sysfs: reads and writes attributes, and removes devices by writing to a file.
 
-Every refusal of the kernel becomes an error that keeps its errno and says what it means there.
+Every refusal of the kernel becomes an error that keeps its errno and explains what it means there.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from .._model.errors import KernelRefused, Removing
 from .._model.inventory import Attribute, Device, LiveAttribute
 from .._model.refusals import pending_removal_error
 
-# A removal takes milliseconds, a vendor's driver some seconds. One that takes longer waits for a user.
+# A removal takes milliseconds, or some seconds with a vendor's driver. If it takes longer, it waits for a user.
 REMOVE_SECONDS = 30.0
-# What a driver may leave for a moment after it has answered.
+# How long a driver may take to finish after it has answered.
 APPEAR_SECONDS = 2.0
 
 READ_ONLY_SYSFS = "sysfs is mounted read-only: in a container it must be mounted writable"
@@ -33,21 +33,21 @@ SEE_LOG = "see the kernel log"
 
 _ATTRIBUTE_MEANS = {
     errno.ENOENT: "the driver has no such attribute",
-    errno.EACCES: "the attribute is read-only, or this is not root",
+    errno.EACCES: "the attribute is read-only, or the module does not run as root",
     errno.EPERM: "the driver does not allow the change now",
-    errno.EINVAL: "the driver does not take this value",
+    errno.EINVAL: "the driver does not accept this value",
     errno.EBUSY: "the driver does not allow the change while the device is in use",
-    errno.EADDRINUSE: "another AP device has one of the queues that this would add",
+    errno.EADDRINUSE: "another AP device already has one of the queues that this would add",
     errno.EADDRNOTAVAIL: "not all queues that this would add are bound to vfio_ap: see apmask and aqmask in "
     "/sys/bus/ap",
-    errno.ENODEV: "what the value names is not there",
+    errno.ENODEV: "the value refers to something that does not exist",
     errno.EISDIR: "it is a folder, not an attribute",
-    errno.EROFS: "sysfs is mounted read-only: in a container it must be mounted writable",
+    errno.EROFS: READ_ONLY_SYSFS,
 }
 
 # Errors of a creation that another parent might not give.
 FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EUSERS, errno.EINVAL, errno.EPERM, errno.EBUSY, errno.EIO})
-# Errors of a change to an active device that may not come when the device is started again.
+# Errors when an active device is changed that may not occur when the device is next started.
 WAIT_ERRNOS = frozenset({errno.EBUSY, errno.EPERM, errno.EACCES})
 
 
@@ -59,23 +59,23 @@ class DeviceFiles:
     writer: SysfsWriter = field(default_factory=SysfsWriter)
 
     def take_away(self, device: Device, file: str, text: str, meanings: Mapping[int, str]) -> None:
-        """Writes to the file of an unused device that takes it away. meanings: of what the kernel may answer.
+        """Writes to the file of an unused device that removes it. meanings: of the errors that the kernel may answer.
 
-        Gives up after REMOVE_SECONDS; the kernel then still waits.
+        Gives up after REMOVE_SECONDS. The kernel then continues to wait.
         """
         errno_ = self.writer.write(os.path.join(device.path, file), REMOVE_SECONDS, text)
         if errno_ is None:
-            raise self.half_removed(device, f"the kernel did not finish the removal in {REMOVE_SECONDS:.0f} s")
+            raise self.half_removed(device, f"the kernel did not finish the removal within {REMOVE_SECONDS:.0f} s")
         if errno_ not in (0, errno.ENOENT):
             error = OSError(errno_, os.strerror(errno_))
             raise kernel_error(error, f"removing {device.label}", meanings, device)
 
-    def half_removed(self, device: Device, seen: str) -> Removing:
-        """The error for a device that the kernel has taken away in part."""
-        return pending_removal_error(with_users(self.host, Reader(), (device,))[0], seen)
+    def half_removed(self, device: Device, evidence: str) -> Removing:
+        """The error for a device that the kernel has removed only in part."""
+        return pending_removal_error(with_users(self.host, Reader(), (device,))[0], evidence)
 
     def write_attribute(self, device: Device, attribute: Attribute) -> None:
-        """Writes one attribute, with a newline at the end as echo does: some drivers eat the last character."""
+        """Writes one attribute, with a newline at the end as echo does: some drivers cut off the last character."""
         path = self._attribute_path(device, attribute.name)
         try:
             write(path, attribute.value + "\n")
@@ -84,7 +84,7 @@ class DeviceFiles:
             raise kernel_error(error, action, _ATTRIBUTE_MEANS, device, attribute=attribute.name) from error
 
     def live_attributes(self, device: Device, names: tuple[str, ...]) -> tuple[LiveAttribute, ...]:
-        """What these attributes of a device read as now, and whether they can be written."""
+        """The current values of these attributes of a device, and whether they can be written."""
         return tuple(self._live_attribute(device, name) for name in dict.fromkeys(names))
 
     def _live_attribute(self, device: Device, name: str) -> LiveAttribute:
@@ -97,7 +97,7 @@ class DeviceFiles:
         return LiveAttribute(name, exists=True, readable=bool(mode & 0o444), writable=bool(mode & 0o222), value=value)
 
     def _attribute_path(self, device: Device, name: str) -> str:
-        """Where the attribute is. Links are not followed out of the device's folder."""
+        """The attribute's path. Links out of the device's folder are not followed."""
         path = os.path.join(device.path, name)
         if not os.path.realpath(path).startswith(os.path.realpath(device.path) + os.sep):
             error = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
@@ -109,7 +109,7 @@ class DeviceFiles:
 def kernel_error(
     error: OSError, action: str, meanings: Mapping[int, str], device: Device, attribute: Optional[str] = None
 ) -> KernelRefused:
-    """The error for what the kernel answered, with what that means."""
+    """The error for the kernel's answer, with its meaning."""
     meaning = meanings.get(error.errno or 0, SEE_LOG)
     return KernelRefused(
         f"{action} failed: the kernel answered {errno_text(error)}, {meaning}",

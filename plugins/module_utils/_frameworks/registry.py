@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The frameworks that exist, and all that a host holds of them, read in one go. A new one is added here.
+"""The list of frameworks, and the inventory of a host over all of them. A new framework is added here.
 
-Who acts is another page (backends.py): whoever only reads does not load it.
+Backends are listed in another file (backends.py), so that modules that only read don't load them.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from .base import HostFramework
 from .mdev.framework import MDEV
 from .vendor_vfio.framework import VENDOR_VFIO
 
-# A host that has several is called by the first.
+# A host that has several is named after the first.
 FRAMEWORKS: tuple[HostFramework, ...] = (MDEV, VENDOR_VFIO)
 
 NO_FRAMEWORK = "none"
 
 
 def host_framework(inventory: Inventory) -> str:
-    """How this host slices its devices: the name of the first framework that has parents here, or none."""
+    """How this host slices its devices: the name of the first framework that has parents on it, or none."""
     names = {parent.framework.name for parent in inventory.parents}
     return next((framework.name for framework in FRAMEWORKS if framework.name in names), NO_FRAMEWORK)
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What every framework reads of a parent and of a device on it, from their folders in sysfs.
+"""Reads what all parents and devices have in common, from their folders in sysfs.
 
 Source: kernel Documentation/ABI/testing/sysfs-bus-pci. Every file is opened once.
 """
@@ -21,7 +21,7 @@ from .._model.inventory import Device, Parent, PciIds, Type, Vfs
 def read_parent(
     reader: Reader, name: str, folder: str, entries: list[str], types: tuple[Type, ...], framework: Framework
 ) -> Parent:
-    """The parent with this sysfs name, in this folder, which has these entries."""
+    """The parent with this sysfs name, from this folder with these entries."""
     subsystem = reader.link_name(os.path.join(folder, "subsystem")) or ""
     present = frozenset(entries)
     return Parent(
@@ -41,7 +41,7 @@ def read_parent(
 
 
 def read_device(reader: Reader, parent: Parent, key: str, type_id: Optional[str]) -> Device:
-    """The device on the parent, of a type that was found out. One without a type is half removed."""
+    """The device of this type on the parent. A device without a type is half removed."""
     framework = parent.framework
     device_id = framework.device_id(key, parent.address)
     folder = framework.device_path(parent.path, device_id)
@@ -66,7 +66,7 @@ def read_device(reader: Reader, parent: Parent, key: str, type_id: Optional[str]
 
 
 def _upper_nodedev(folder: str) -> str:
-    """The node device above a parent, as far as libvirt shows it: a PCI bridge, else the computer."""
+    """The node device above a parent, if libvirt shows it: a PCI bridge, else the computer."""
     address = pci_address(os.path.basename(os.path.dirname(folder)))
     return parent_nodedev("pci", address) if address else "computer"
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Guests of a host with their mediated devices: what libvirt says of them, and what the host has under these UUIDs."""
+"""Guests of a host with their mediated devices, from libvirt's XML and from the inventory of the host."""
 
 from __future__ import annotations
 
@@ -20,26 +20,30 @@ Result = dict[str, Any]
 
 
 def guest_results(virsh: Virsh, names: Sequence[str], inventory: Inventory) -> list[Result]:
-    """The guests with these names, all where there is none."""
-    here = virsh.names("--all")
-    unknown = [name for name in names if name not in here]
+    """The guests with these names, or all guests if none are given."""
+    existing = virsh.names("--all")
+    unknown = [name for name in names if name not in existing]
     if unknown:
         raise LibvirtError(
-            f"no guest {', '.join(unknown)} is on this host. Guests here: {', '.join(sorted(here)) or 'none'}",
+            f"guests not found on this host: {', '.join(unknown)}. "
+            f"Existing guests: {', '.join(sorted(existing)) or 'none'}",
             guests=unknown,
         )
-    return [_guest(virsh, name, inventory) for name in (names or sorted(here))]
+    return [_guest(virsh, name, inventory) for name in (names or sorted(existing))]
 
 
 def _guest(virsh: Virsh, name: str, inventory: Inventory) -> Result:
     state = virsh.state(name)
     domain = parse_domain(virsh.xml(name))
-    vgpus = [one for one in domain.functions if inventory.gives_functions(one.function)]
+    vgpus = [function for function in domain.functions if inventory.gives_functions(function.function)]
     return {
         "name": name,
         "state": state,
         "running": state != SHUT_OFF,
-        "devices": [_mdev(one, inventory) for one in domain.mdevs] + [_vgpu(one, inventory) for one in vgpus],
+        "devices": [
+            *(_mdev(mdev, inventory) for mdev in domain.mdevs),
+            *(_vgpu(function, inventory) for function in vgpus),
+        ],
     }
 
 
@@ -49,29 +53,29 @@ def _mdev(mdev: DomainMdev, inventory: Inventory) -> Result:
 
 
 def _vgpu(function: DomainFunction, inventory: Inventory) -> Result:
-    device = next((one for one in inventory.devices if one.parent == function.function), None)
-    definition = next((one for one in inventory.definitions if one.parent == function.function), None)
-    state = State(device, definition)
+    device = next((device for device in inventory.devices if device.parent == function.function), None)
+    definitions = (stored for stored in inventory.definitions if stored.parent == function.function)
+    state = State(device, next(definitions, None))
     return {"uuid": None, "function": function.function, "model": None, **_device(function, state, inventory)}
 
 
-def _device(seen: Union[DomainMdev, DomainFunction], state: State, inventory: Inventory) -> Result:
-    """What both have: how the guest sees it, and what it is on the host."""
+def _device(hostdev: Union[DomainMdev, DomainFunction], state: State, inventory: Inventory) -> Result:
+    """The fields that both have: the device as the guest sees it, and as it is on the host."""
     parent = inventory.parent(state.parent)
-    kind = parent.type(state.type_id) if parent is not None else None
+    mdev_type = parent.type(state.type_id) if parent is not None else None
     return {
-        "alias": seen.alias,
-        "address": seen.address,
+        "alias": hostdev.alias,
+        "address": hostdev.address,
         "type": state.type_id or None,
-        "type_name": kind.name if kind is not None else None,
-        "device_api": kind.device_api if kind is not None else None,
+        "type_name": mdev_type.name if mdev_type is not None else None,
+        "device_api": mdev_type.device_api if mdev_type is not None else None,
         "driver": state.device.driver if state.device is not None else None,
-        "attributes": [{"name": one.name, "value": one.value} for one in state.attributes],
+        "attributes": [{"name": attribute.name, "value": attribute.value} for attribute in state.attributes],
     }
 
 
 def versions_result(versions: Versions) -> Result:
-    """What the host runs."""
+    """The versions as results show them."""
     return {
         "kernel": versions.kernel,
         "libvirt": versions.libvirt,

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Guests as libvirt's command virsh tells of them. It is on every host that runs guests; nothing else is needed."""
+"""Guests as libvirt's command virsh reports them. Every host that runs guests has it, so nothing else is needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Optional
 from .._model.errors import LibvirtError
 
 _SECONDS = 120.0
-# What 'virsh version' prints in the C locale.
+# The output of 'virsh version' in the C locale.
 _LIBVIRT = re.compile(r"^Running against daemon: (\S+)", re.MULTILINE)
 _QEMU = re.compile(r"^Running hypervisor: QEMU (\S+)", re.MULTILINE)
 
@@ -24,18 +24,18 @@ SHUT_OFF = "shut off"
 
 @dataclass(frozen=True)
 class Virsh:
-    """virsh with a connection."""
+    """virsh with a connection URI."""
 
     uri: str
 
     def versions(self) -> tuple[Optional[str], Optional[str]]:
-        """The versions of libvirt's daemon and of QEMU, as far as it tells them."""
+        """The versions of libvirt's daemon and of QEMU. None if virsh does not report them."""
         text = self._run("version", "--daemon")
         libvirt, qemu = _LIBVIRT.search(text), _QEMU.search(text)
         return libvirt.group(1) if libvirt else None, qemu.group(1) if qemu else None
 
     def names(self, *options: str) -> list[str]:
-        """The names of the guests that run, with --all also of those that do not."""
+        """The names of the running guests. With --all, the names of all guests."""
         return [line for line in self._run("list", "--name", *options).splitlines() if line]
 
     def state(self, name: str) -> str:
@@ -43,16 +43,16 @@ class Virsh:
         return self._run("domstate", "--domain", name).strip()
 
     def persistent(self, name: str) -> bool:
-        """Whether libvirt keeps the guest when it does not run."""
+        """Whether libvirt keeps the guest when it is not running."""
         return re.search(r"^Persistent:\s+yes", self._run("dominfo", "--domain", name), re.MULTILINE) is not None
 
     def xml(self, name: str, *options: str) -> str:
         """The guest's XML."""
         return self._run("dumpxml", "--domain", name, *options)
 
-    def _run(self, *words: str) -> str:
-        command = ["virsh", "--quiet", "--connect", self.uri, *words]
-        tried = f"'{' '.join(command)}'"
+    def _run(self, *argv: str) -> str:
+        command = ["virsh", "--quiet", "--connect", self.uri, *argv]
+        action = f"'{' '.join(command)}'"
         try:
             done = subprocess.run(
                 command,
@@ -65,10 +65,12 @@ class Virsh:
             )
         except FileNotFoundError as error:
             raise LibvirtError(
-                f"{tried} could not be run: virsh is not on this host. Install libvirt's clients"
+                f"{action} failed: virsh is not installed on this host. Install libvirt's client tools"
             ) from error
         except subprocess.TimeoutExpired as error:
-            raise LibvirtError(f"{tried} did not answer in {_SECONDS:.0f} s. Is libvirt's daemon well?") from error
+            raise LibvirtError(
+                f"{action} timed out after {_SECONDS:.0f} s. Check that libvirt's daemon is running and responsive"
+            ) from error
         if done.returncode != 0:
-            raise LibvirtError(f"{tried} failed: {done.stderr.strip()}", exit_code=done.returncode)
+            raise LibvirtError(f"{action} failed: {done.stderr.strip()}", exit_code=done.returncode)
         return done.stdout

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files with guests' XML as it is to be at a migration's destination."""
+"""Files with the XML that guests will have at a migration's destination."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Contents = dict[str, Optional[str]]
 class GuestFiles:
     """The folder with the files."""
 
-    directory: str
+    folder: str
 
     def wanted(self, virsh: Virsh, name: str, uuids: Mapping[str, str]) -> Contents:
-        """What the guest's files are to have. --security-info: without passwords, the guest would lose its own."""
+        """What the guest's files should contain. --security-info: keeps the guest's passwords."""
         live, persistent = self._paths(name)
         kept = (
             remap_domain(virsh.xml(name, "--inactive", "--security-info"), uuids).xml
@@ -39,33 +39,33 @@ class GuestFiles:
         return {live: remap_domain(virsh.xml(name, "--migratable", "--security-info"), uuids).xml, persistent: kept}
 
     def absent(self, name: str) -> Contents:
-        """The guest's files are not to be."""
+        """The contents for a guest without files."""
         return dict.fromkeys(self._paths(name))
 
-    def differing(self, wanted: Contents) -> list[str]:
-        """The files that are not as they are to be."""
-        return [path for path, text in wanted.items() if self._content(path) != text]
+    def differing(self, contents: Contents) -> list[str]:
+        """The files that differ from these contents."""
+        return [path for path, text in contents.items() if self._content(path) != text]
 
-    def write(self, wanted: Contents) -> None:
-        """Writes files, and removes those that are not to be."""
-        for path, text in wanted.items():
+    def write(self, contents: Contents) -> None:
+        """Writes files, and removes those without content."""
+        for path, text in contents.items():
             try:
                 if text is None:
                     remove_file(path)
                 else:
-                    os.makedirs(self.directory, _FOLDER_MODE, exist_ok=True)
+                    os.makedirs(self.folder, _FOLDER_MODE, exist_ok=True)
                     write_whole(path, text.encode("utf-8"), _FILE_MODE)
             except OSError as error:
                 raise _refused("writing" if text is not None else "removing", path, error) from error
 
-    def result(self, name: str, wanted: Contents) -> dict[str, Any]:
-        """The guest's files that are to be."""
-        live, persistent = (path if wanted[path] is not None else None for path in self._paths(name))
+    def result(self, name: str, contents: Contents) -> dict[str, Any]:
+        """The paths of the guest's files, None for a file without content."""
+        live, persistent = (path if contents[path] is not None else None for path in self._paths(name))
         return {"name": name, "xml": live, "persistent_xml": persistent}
 
     def _paths(self, name: str) -> tuple[str, str]:
         live, persistent = (guest_file_name(name, suffix) for suffix in (".xml", ".persistent.xml"))
-        return os.path.join(self.directory, live), os.path.join(self.directory, persistent)
+        return os.path.join(self.folder, live), os.path.join(self.folder, persistent)
 
     @staticmethod
     def _content(path: str) -> Optional[str]:
@@ -79,4 +79,4 @@ class GuestFiles:
 
 
 def _refused(verb: str, path: str, error: OSError) -> FileError:
-    return FileError(f"{verb} {path} failed with {errno_text(error)}", path_tried=path, errno=error.errno)
+    return FileError(f"{verb} {path} failed with {errno_text(error)}", path=path, errno=error.errno)

@@ -109,6 +109,6 @@ def machine_id(host: Host) -> str:
             f"can't derive a UUID for this host: {path} holds no machine id. "
             "Give a uuid, set name_scope to 'global' for a UUID that is equal on all hosts, "
             "or let systemd-machine-id-setup write the file",
-            path_tried=path,
+            path=path,
         )
     return text.lower()

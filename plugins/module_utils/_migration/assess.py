@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a migration's destination needs: which devices, under which UUIDs, and all that could be wrong. Pure."""
+"""Assesses a migration's destination: the devices that it needs, their UUIDs, and everything that could fail. Pure."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from .findings import Finding, finding_results, host_findings
 from .record import MigrationRecord, carried_on, recorded
 from .request import Destination, Guest, GuestDevice, MigrationRequest
 
-# No set can have this name, so that no set takes a migrated guest's device for its own.
+# No set can have this name, so no set considers a migrated guest's device its own.
 _OWNER_NAME = "\0migration"
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """What was found, and what should be done if no finding forbids it."""
+    """The findings, and the devices and records that should be prepared if no finding is an error."""
 
     findings: tuple[Finding, ...]
     requests: tuple[DeviceRequest, ...]
@@ -38,7 +38,7 @@ class Assessment:
 
 @dataclass(frozen=True)
 class _Assessed:
-    """A device looked at. key: what it is found by here; request is None if a finding forbids it."""
+    """A device with its findings. key: identifies it here. request: None if a finding is an error."""
 
     device: GuestDevice
     key: str
@@ -48,7 +48,7 @@ class _Assessed:
 
 
 def assess(request: MigrationRequest, destination: Destination) -> Assessment:
-    """Looks at everything before anything is changed. Raises NotReady, with all findings, if one is an error."""
+    """Checks everything before anything is changed. Raises NotReady, with all findings, if one is an error."""
     targets = _targets(request, destination)
     findings = [*host_findings(request, destination), *_unused(request)]
     requests: list[DeviceRequest] = []
@@ -72,9 +72,9 @@ def assess(request: MigrationRequest, destination: Destination) -> Assessment:
 
 
 def restored(record: MigrationRecord, inventory: Inventory, was_attempted: bool) -> Iterator[DeviceRequest]:
-    """What it takes to have everything as it was before. What others made under a recorded UUID is left alone.
+    """The requests that restore the state before the preparation. Devices that others created are left alone.
 
-    was_attempted: whether a device that was there before may hold the rest of a failed attempt, and so is recreated
+    was_attempted: whether a migration was attempted. It may have left an existing device stale, so it is recreated
     """
     for recorded_device in record.devices:
         device = inventory.device(recorded_device.key)
@@ -99,7 +99,7 @@ def restored(record: MigrationRecord, inventory: Inventory, was_attempted: bool)
 
 
 def _targets(request: MigrationRequest, destination: Destination) -> dict[str, str]:
-    """The name of each device here. Empty for a vGPU whose function should be chosen."""
+    """The device's name here, by its name at the source. Empty for a vGPU if its function should be chosen."""
     devices = [device for guest in request.guests for device in guest.devices]
     if request.derives_uuids:
         namespace = UuidNamespace(destination.machine_id, _OWNER_NAME)
@@ -113,8 +113,8 @@ def _targets(request: MigrationRequest, destination: Destination) -> dict[str, s
     unmapped = sorted({device.id for device in devices} - set(targets))
     if unmapped:
         raise InvalidInput(
-            f"uuid_map has no entry for {', '.join(unmapped)}, which the guests have. Nothing was changed: map each "
-            "UUID, those that stay to themselves",
+            f"uuid_map has no entry for {', '.join(unmapped)}, but the guests have these devices. Nothing was changed. "
+            "Map every UUID, and map those that should stay the same to themselves",
             unmapped=unmapped,
         )
     return targets
@@ -124,21 +124,21 @@ def _unused(request: MigrationRequest) -> Iterator[Finding]:
     sources = {device.id for guest in request.guests for device in guest.devices}
     unused = sorted(set(checked_device_map(request.uuid_map)) - sources)
     if unused:
-        yield Finding.warning("uuid", f"no guest has these devices, which the map names: {', '.join(unused)}")
+        yield Finding.warning("uuid", f"uuid_map has entries for devices that no guest has: {', '.join(unused)}")
 
 
 def _guest_findings(guest: Guest, request: MigrationRequest, destination: Destination) -> Iterator[Finding]:
     if guest.name in destination.guests:
-        detail = "a guest with this name already runs here: commit if it is the migrated one"
+        detail = "a guest with this name already runs here. If it is the migrated guest, commit the migration"
         yield Finding.error("guest", detail, guest.name)
     else:
         yield Finding.passed("guest", "no guest with this name runs here", guest.name)
     record = destination.records.get(guest.name)
     if record is not None and record.source != request.source:
-        detail = f"a guest with this name is prepared for from {record.source}: commit that or roll it back first"
+        detail = f"a guest with this name is already prepared from {record.source}. Commit or roll back that first"
         yield Finding.error("record", detail, guest.name)
     if not guest.devices:
-        yield Finding.passed("devices", "it has no mediated devices: nothing needs to be prepared", guest.name)
+        yield Finding.passed("devices", "it has no mediated devices, so nothing needs to be prepared", guest.name)
 
 
 def _assess_device(
@@ -154,23 +154,23 @@ def _assess_device(
     except MdevError as error:
         finding = Finding.error("type", f"{device.label}: {error.message}", guest.name)
         return _Assessed(device, target, None, "", (finding,))
-    wanted = _device_request(device, guest, request, destination, target, requested_type, old)
+    device_request = _device_request(device, guest, request, destination, target, requested_type, old)
     findings = [
         Finding.passed("type", f"{device.label} is {mdev_type.id} ({mdev_type.name or 'no name'}) here", guest.name)
     ]
     if None not in (device.device_api, mdev_type.device_api) and device.device_api != mdev_type.device_api:
         detail = f"{device.label} is {device.device_api} on the source and {mdev_type.device_api} here"
         findings.append(Finding.error("device_api", detail, guest.name))
-    findings.extend(_place_findings(wanted, device, guest, destination))
-    findings.extend(_attribute_findings(device, wanted, mdev_type, guest, destination))
-    allowed = None if any(finding.is_error for finding in findings) else wanted
-    return _Assessed(device, wanted.key, allowed, mdev_type.id, tuple(findings))
+    findings.extend(_place_findings(device_request, device, guest, destination))
+    findings.extend(_attribute_findings(device, device_request, mdev_type, guest, destination))
+    allowed = None if any(finding.is_error for finding in findings) else device_request
+    return _Assessed(device, device_request.key, allowed, mdev_type.id, tuple(findings))
 
 
 def _type_here(device: GuestDevice, request: MigrationRequest, inventory: Inventory) -> tuple[str, Type]:
-    """The type's name here: as the user says, else by id, else by name.
+    """The type's name here: from type_map, else by id, else by name.
 
-    An id that belongs to another name here is another type: drivers number their types differently between versions.
+    An id that has another name here is another type: the ids of a driver's types can differ between its versions.
     """
     parents = _parents_like(device, request, inventory)
     mapped = request.type_map.get(device.type_id) or request.type_map.get(device.type_name or "")
@@ -183,19 +183,19 @@ def _type_here(device: GuestDevice, request: MigrationRequest, inventory: Invent
     if device.type_name:
         return device.type_name, next(iter(types_on(device.type_name, parents).values()))
     if same_id:
-        raise NotFound(f"type {device.type_id} is '{same_id[0].name}' here", type=device.type_id)
+        raise NotFound(f"type {device.type_id} has another name here: '{same_id[0].name}'", type=device.type_id)
     return device.type_id, next(iter(types_on(device.type_id, parents).values()))
 
 
 def _parents_like(device: GuestDevice, request: MigrationRequest, inventory: Inventory) -> tuple[Parent, ...]:
-    """The candidates whose devices a guest gets in the same way: its XML can only be changed in the place."""
+    """The candidate parents with the same type of <hostdev>, which can't be changed in the guest's XML."""
     parents = candidates(request.pattern.parents, inventory, request.pattern.excluded)
     like = tuple(parent for parent in parents if parent.framework.hostdev_type == device.hostdev_type)
     if not like:
         raise NotFound(
-            f"the guest has it as <hostdev type='{device.hostdev_type}'>, and no parent here offers that "
+            f"the guest's XML has the device as <hostdev type='{device.hostdev_type}'>, and no parent here offers that "
             f"({', '.join(parent.address for parent in parents)}). "
-            "A guest's XML can't be changed from one type to the other",
+            "A guest's XML can't be changed from one type of <hostdev> to the other",
             hostdev_type=device.hostdev_type,
         )
     return like
@@ -210,10 +210,10 @@ def _device_request(
     requested_type: str,
     old: Optional[MigrationRecord],
 ) -> DeviceRequest:
-    """The device as it should be here. One that is defined here stays defined as it is.
+    """The device as it should be here. If it is defined here, it stays defined without changes.
 
-    One that was active before it was prepared is recreated, since nobody can see whether a failed migration left it in
-    a state that no guest can start from. So is a prepared one, once the guest was started here.
+    A device that was active before it was prepared is recreated, because it is not visible whether a failed migration
+    left it in a state that no guest can start from. So is a prepared device after the guest was started here.
     """
     inventory = destination.inventory
     [named] = match_existing([_named(device, request, inventory, target)], inventory)
@@ -236,7 +236,7 @@ def _device_request(
 
 
 def _named(device: GuestDevice, request: MigrationRequest, inventory: Inventory, target: str) -> DeviceRequest:
-    """The device by its UUID. A vGPU's key is derived from where it comes from, and it goes where its target says."""
+    """The device by its UUID. A vGPU's key is derived from its source, and its parent is its target."""
     parents = request.pattern.parents
     like = _parents_like(device, request, inventory)
     if len(like) < len(inventory.parents):
@@ -247,57 +247,58 @@ def _named(device: GuestDevice, request: MigrationRequest, inventory: Inventory,
     return replace(request.pattern, key=key, parents=(target,) if target else parents)
 
 
-def _place_text(wanted: DeviceRequest, device: GuestDevice) -> str:
+def _place_text(device_request: DeviceRequest, device: GuestDevice) -> str:
     """The device's name in the guest's XML here."""
     if device.hostdev_type == HOSTDEV_MDEV:
-        return f"UUID {wanted.key}"
-    return f"function {wanted.parents[0]}" if len(wanted.parents) == 1 else "a function that can take it"
+        return f"UUID {device_request.key}"
+    parents = device_request.parents
+    return f"function {parents[0]}" if len(parents) == 1 else "a function that can take it"
 
 
 def _place_findings(
-    wanted: DeviceRequest, device: GuestDevice, guest: Guest, destination: Destination
+    device_request: DeviceRequest, device: GuestDevice, guest: Guest, destination: Destination
 ) -> Iterator[Finding]:
-    existing, place = destination.inventory.device(wanted.key), _place_text(wanted, device)
+    existing, place = destination.inventory.device(device_request.key), _place_text(device_request, device)
     if existing is not None and existing.users:
         users = ", ".join(str(user["guest"] or user["command"]) for user in used_by(existing))
         yield Finding.error("uuid", f"{device.label}: {place} is in use here by {users}", guest.name)
         return
     try:
-        plan_devices([wanted], destination.inventory)
+        plan_devices([device_request], destination.inventory)
     except NoRoom:
-        # All devices are looked at together for that.
+        # The capacity is checked for all devices together.
         pass
     except MdevError as error:
         yield Finding.error("uuid", f"{device.label}: {error.message}", guest.name)
         return
     if existing is None:
         yield Finding.passed("uuid", f"{device.label}: {place} is free here", guest.name)
-    elif wanted.recreate_active:
-        detail = f"{place} was active here before, and is recreated in case an attempt left it stale"
+    elif device_request.recreate_active:
+        detail = f"{place} was already active here, and is recreated because a failed migration may have left it stale"
         yield Finding.warning("stale", f"{device.label}: {detail}", guest.name)
     else:
-        yield Finding.passed("uuid", f"{device.label}: {place} is prepared already", guest.name)
+        yield Finding.passed("uuid", f"{device.label}: {place} is already prepared", guest.name)
 
 
 def _attribute_findings(
-    device: GuestDevice, wanted: DeviceRequest, mdev_type: Type, guest: Guest, destination: Destination
+    device: GuestDevice, device_request: DeviceRequest, mdev_type: Type, guest: Guest, destination: Destination
 ) -> Iterator[Finding]:
-    """Which attributes a type has can only be seen at a device of that type, if there is one."""
+    """The attributes that a type has are visible only on an existing device of that type."""
     label, names = f"device {device.id}", tuple(attribute.name for attribute in device.attributes)
     inventory = destination.inventory
-    definitions = inventory.definitions_of(wanted.key)
+    definitions = inventory.definitions_of(device_request.key)
     if definitions and definitions[0].attributes != device.attributes:
-        detail = f"{label} is defined here as {_place_text(wanted, device)}, with other attributes"
+        detail = f"{label} is already defined here as {_place_text(device_request, device)}, with other attributes"
         yield Finding.error("attributes", detail, guest.name)
     elif names:
         like = next((active for active in inventory.devices if active.type_id == mdev_type.id), None)
         live = destination.live(like.key, names) if like is not None else ()
         missing = sorted({attribute.name for attribute in live if not attribute.exists})
         if missing:
-            detail = f"{label}: devices of type {mdev_type.id} have no attribute {', '.join(missing)} here"
+            detail = f"{label}: devices of type {mdev_type.id} here have no attribute {', '.join(missing)}"
             yield Finding.error("attributes", detail, guest.name)
         else:
-            detail = f"{label} will be given {', '.join(names)}, in this order"
+            detail = f"{label} will get the attributes {', '.join(names)}, in this order"
             yield Finding.passed("attributes", detail, guest.name)
 
 
@@ -314,7 +315,7 @@ def _capacity(requests: list[DeviceRequest], inventory: Inventory) -> Finding:
 
 
 def _record_carried_on(guest: Guest, destination: Destination) -> Optional[MigrationRecord]:
-    """What an earlier run prepared in this boot. What was only active before the last boot is gone."""
+    """The record of an earlier run in this boot. A device that was only active before the last boot is gone."""
     old = destination.records.get(guest.name)
     return old if old is not None and old.boot_id == destination.boot_id else None
 
@@ -355,6 +356,6 @@ def _refuse_errors(findings: list[Finding], request: MigrationRequest) -> None:
         f"{finding.check}{f' (guest {finding.guest})' if finding.guest else ''}: {finding.detail}" for finding in errors
     ]
     raise NotReady(
-        f"this host can't take the guests of {request.source}. Nothing was changed. {' | '.join(lines)}",
+        f"this host is not ready for the guests of {request.source}. Nothing was changed. {' | '.join(lines)}",
         checks=finding_results(findings),
     )

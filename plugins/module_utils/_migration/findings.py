@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Findings about a migration: what was checked, and the checks of the two hosts' versions. Pure.
+"""Findings about a migration, and the checks of the two hosts' versions. Pure.
 
-Versions: libvirt takes another UUID in the destination's XML since 8.6, QEMU has the migration protocol of VFIO
-devices on by default since 8.1, the kernel since 5.18 (docs/devel/migration/vfio.rst, nova's vGPU guide).
+Versions: libvirt accepts another UUID in the destination's XML since 8.6, QEMU enables the migration protocol of VFIO
+devices by default since 8.1, and the kernel has it since 5.18 (docs/devel/migration/vfio.rst, nova's vGPU guide).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NEEDED = {"kernel": (5, 18), "libvirt": (8, 6), "qemu": (8, 1)}
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was checked. severity: info, or if it is not ok error (nothing is done) or warning."""
+    """The result of one check. severity: info if it is ok, else error (nothing is done) or warning."""
 
     check: str
     ok: bool
@@ -33,7 +33,7 @@ class Finding:
 
     @classmethod
     def passed(cls, check: str, detail: str, guest: Optional[str] = None) -> Finding:
-        """Nothing to worry about."""
+        """The check passed."""
         return cls(check, True, "info", detail, guest)
 
     @classmethod
@@ -48,7 +48,7 @@ class Finding:
 
     @property
     def is_error(self) -> bool:
-        """Whether nothing may be done."""
+        """Whether this finding prevents the migration."""
         return not self.ok and self.severity == "error"
 
 
@@ -67,7 +67,7 @@ def finding_results(findings: Sequence[Finding]) -> list[dict[str, object]]:
 
 
 def host_findings(request: MigrationRequest, destination: Destination) -> Iterator[Finding]:
-    """What the two hosts run. It matters if a running guest has devices."""
+    """Checks the versions of the two hosts. They matter if a running guest has devices."""
     matters = any(guest.running and guest.devices for guest in request.guests)
     sides = {"destination": destination.versions, "source": request.versions or Versions()}
     for name, needed in _NEEDED.items():
@@ -79,13 +79,13 @@ def host_findings(request: MigrationRequest, destination: Destination) -> Iterat
 def _version_finding(name: str, side: str, version: Optional[str], needed: tuple[int, int], matters: bool) -> Finding:
     text = f"{needed[0]}.{needed[1]}"
     if version is None:
-        return Finding.warning(name, f"the version of {name} on the {side} is not known; {text} or newer is needed")
+        return Finding.warning(name, f"the version of {name} on the {side} is unknown. {text} or newer is required")
     if _numbers(version) >= needed:
         return Finding.passed(name, f"{name} {version} on the {side}")
-    detail = f"{name} {version} on the {side} can't migrate mediated devices live: {text} or newer is needed"
+    detail = f"{name} {version} on the {side} can't migrate mediated devices live: {text} or newer is required"
     if matters:
         return Finding.error(name, detail)
-    return Finding.passed(name, f"{detail}. No running guest with devices is being migrated")
+    return Finding.passed(name, f"{detail}. This does not matter, because no running guest has devices")
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -102,6 +102,6 @@ def _driver_findings(request: MigrationRequest, destination: Destination) -> Ite
         if versions[0] == versions[1]:
             yield Finding.passed("driver", detail)
         elif request.drivers_must_match:
-            yield Finding.error("driver", f"{detail}. Set driver_match: ignore if the vendor allows this")
+            yield Finding.error("driver", f"{detail}. Set driver_match: ignore if the vendor supports this")
         else:
             yield Finding.warning("driver", detail)

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a migration's destination remembers of a prepared guest, as text. Pure.
+"""The record of a prepared guest on a migration's destination, and its file.
 
-The record says what was there before, so that what was made can be removed again, also after a crash.
+The record describes the state before the preparation, so that new devices can be removed again, even after a crash.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class RecordedDevice:
-    """A device of the guest at the destination, and what was there under its UUID before anything was prepared.
+    """A device of the guest at the destination, and its state there before anything was prepared.
 
-    source: what the guest calls it at the source, a UUID or a function
-    parent: where it was active then, empty where it was not
+    source: its name in the guest's XML at the source, a UUID or a function
+    parent: the parent on which it was active then; empty if it was not active
     """
 
     source: str
@@ -42,17 +42,17 @@ class RecordedDevice:
 
     @property
     def was_active(self) -> bool:
-        """Whether there was such a device in the kernel."""
+        """Whether the device was in the kernel."""
         return bool(self.parent)
 
 
 @dataclass(frozen=True)
 class MigrationRecord:
-    """A guest that is prepared for, and neither committed nor rolled back.
+    """A guest that the destination is prepared for, until it is committed or rolled back.
 
     source:   the host that it comes from
-    running:  whether it is to be migrated live
-    boot_id:  the destination's boot: what was only active is gone after the next
+    running:  whether it will be migrated live
+    boot_id:  the destination's boot: devices that were only active are gone after the next
     log_fingerprint: the state of the guest's QEMU log here. It changes when the guest is started here, as each attempt
               to migrate it does
     """
@@ -86,19 +86,19 @@ def parse_record(text: str, path: str) -> MigrationRecord:
     try:
         fields: dict[str, Any] = json.loads(text)
         if fields.pop("format") != _FORMAT:
-            raise ValueError("it has another format")
+            raise ValueError("its format is unknown")
         devices = tuple(RecordedDevice(**device) for device in fields.pop("devices"))
         return MigrationRecord(**fields, devices=devices)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise FileError(
-            f"the migration record {path} can't be read: {error}. Nothing was changed. It says which devices "
-            "were made for a guest; look at it and at the devices, and remove it by hand",
-            path_tried=path,
+            f"the migration record {path} can't be read: {error}. Nothing was changed. The record lists the devices "
+            "that were created for a guest. Compare it with the devices on this host, then remove it manually",
+            path=path,
         ) from error
 
 
 def recorded(source: str, key: str, type_id: str, hostdev_type: str, inventory: Inventory) -> RecordedDevice:
-    """A device that is to be recorded, before anything is done about it."""
+    """The record of a device, before anything is changed."""
     device = inventory.device(key)
     return RecordedDevice(
         source=source,
@@ -111,7 +111,7 @@ def recorded(source: str, key: str, type_id: str, hostdev_type: str, inventory: 
 
 
 def carried_on(new: RecordedDevice, old: MigrationRecord) -> RecordedDevice:
-    """The device as an earlier run recorded it, if it did: what is there now may be that run's work."""
+    """The device as an earlier run recorded it, if it did: that run may have created the current device."""
     for device in old.devices:
         if device.key == new.key:
             return replace(new, parent=device.parent, was_defined=device.was_defined)
@@ -171,4 +171,4 @@ class MigrationRecords:
     @staticmethod
     def _refused(verb: str, path: str, error: OSError) -> FileError:
         text = f"{verb} the migration record {path} failed with {errno_text(error)}. No device was changed"
-        return FileError(text, path_tried=path, errno=error.errno)
+        return FileError(text, path=path, errno=error.errno)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What should be prepared for a migration, and the destination as it is. Pure values."""
+"""The request to prepare a migration, and the current state of the destination. Pure values."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .._model.request import DeviceRequest
 from .._model.versions import Versions
 from .record import MigrationRecord
 
-# Which UUIDs devices have at the destination: those of the source, or others that are derived there.
+# The UUIDs of devices at the destination: the same as at the source, or new ones that are derived there.
 UUID_POLICIES = SAME, NEW = "same", "new"
 
 
 @dataclass(frozen=True)
 class GuestDevice:
-    """A device of a guest, as the source has it. id: its UUID, or the function that it is set on."""
+    """A device of a guest at the source. id: its UUID, or the function that it is set on."""
 
     id: str
     type_id: str
@@ -39,13 +39,13 @@ class GuestDevice:
 
     @property
     def label(self) -> str:
-        """How findings call it."""
+        """The device in findings."""
         return f"device {self.id} ({self.type_name or self.type_id})"
 
 
 @dataclass(frozen=True)
 class Guest:
-    """A guest that should be migrated. running: live; else only its configuration moves."""
+    """A guest that should be migrated. running: migrated live; else only its configuration moves."""
 
     name: str
     running: bool
@@ -54,13 +54,13 @@ class Guest:
 
 @dataclass(frozen=True)
 class MigrationRequest:
-    """What should be prepared.
+    """The guests to prepare for, and how.
 
     versions:    the source's; None if it could not be queried
     uuid_policy: SAME or NEW, for all devices if there is no map
-    uuid_map:    the UUID or function here for each one at the source; empty for none
-    type_map:    the type here for types at the source that have another name here, by id or name
-    pattern:     where devices may go
+    uuid_map:    the UUID or function here, by the UUID or function at the source; empty if there is no map
+    type_map:    the type here, by the id or name of the type at the source
+    pattern:     the parents on which devices can be placed
     """
 
     source: str
@@ -80,12 +80,12 @@ class MigrationRequest:
 
 @dataclass(frozen=True)
 class Destination:
-    """The destination as it is.
+    """The current state of the destination.
 
     guests:       names of the guests that run here
-    records:      what is prepared already, by guest
+    records:      the records of guests that are already prepared, by guest
     fingerprints: the state of each guest's QEMU log now
-    live:         attributes of a device as they read now
+    live:         returns the current attributes of a device
     """
 
     machine_id: str

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A migration's destination: prepared for guests, then committed or rolled back. Each is a run with a journal.
+"""Prepares a migration's destination for guests, then commits or rolls back. Each is a run with a journal.
 
-The record is on disk before the first step and says what was there. Until the last step is done it is marked as
-pending, so that a run after a crash knows that devices may be half way.
+The record is on disk before the first step and describes the state before it. It is marked as pending until the last
+step is done, so that a run after a crash knows that devices may be incomplete.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PENDING = "pending"
 
 @dataclass
 class Preparation(Journal):
-    """Makes what the guests need. Each record is written before, and marked as done after."""
+    """Creates the devices that the guests need. Each record is written before, and marked as done afterwards."""
 
     request: MigrationRequest
     host: Host
@@ -45,7 +45,7 @@ class Preparation(Journal):
     found: Optional[Assessment] = None
 
     def requests(self, inventory: Inventory) -> Sequence[DeviceRequest]:
-        """The devices that should be there. Raises NotReady, with all that was found."""
+        """The devices that the guests need. Raises NotReady, with all findings."""
         self.stored = self.records.read()
         self.found = assess(self.request, self._destination(inventory))
         return self.found.requests
@@ -70,7 +70,7 @@ class Preparation(Journal):
 
     @property
     def changed(self) -> bool:
-        """Whether a record is not yet as it is to be."""
+        """Whether a record needs to be written."""
         return bool(self._open())
 
     def _open(self) -> list[MigrationRecord]:
@@ -88,7 +88,7 @@ class Preparation(Journal):
         self.records.put(self.pending)
 
     def fail(self) -> None:
-        """Everything is as it was before."""
+        """Restores the records after everything was rolled back."""
         new = [record.guest for record in self.pending]
         self.records.put([self.stored[name] for name in new if name in self.stored])
         self.records.put([], [name for name in new if name not in self.stored])
@@ -96,10 +96,10 @@ class Preparation(Journal):
 
 @dataclass
 class Ending(Journal):
-    """What commit and rollback share: the records that they close.
+    """The part that commit and rollback share: the records that they close.
 
-    guests: names; none means all that are prepared from the source
-    source: where guests come from; None means from anywhere
+    guests: names; empty means all guests that are prepared from the source
+    source: the host that guests come from; None means any host
     """
 
     guests: tuple[str, ...]
@@ -110,7 +110,7 @@ class Ending(Journal):
     closing: tuple[MigrationRecord, ...] = ()
 
     def select(self) -> None:
-        """Looks for the records."""
+        """Finds the records to close."""
         self.closing = tuple(
             record
             for record in self.records.read().values()
@@ -129,10 +129,12 @@ class Ending(Journal):
 
 @dataclass
 class Rollback(Ending):
-    """Has everything as it was before it was prepared."""
+    """Restores the state before the preparation."""
 
     def requests(self, inventory: Inventory) -> Sequence[DeviceRequest]:
-        """What was only active before the last boot is gone, and what is there now is not this collection's work."""
+        """The devices to restore. Records from before the last boot have none: their active devices are gone, and those
+        that exist now were created by others.
+        """
         self.select()
         current_boot = boot_id(self.host)
         return [
@@ -148,15 +150,15 @@ class Rollback(Ending):
 
 @dataclass
 class Commit(Ending):
-    """Makes sure that the guests are here, and has their devices defined where that is asked for."""
+    """Checks that the guests are here, and defines their devices if this is requested."""
 
     persistent: bool = False
     autostart: bool = False
 
     def requests(self, inventory: Inventory) -> Sequence[DeviceRequest]:
-        """Raises NotMigrated where a guest is not here with its devices."""
+        """The devices to define. Raises NotMigrated if a guest is not here with its devices."""
         self.select()
-        self._make_sure(inventory)
+        self._check_migrated(inventory)
         if not self.persistent:
             return []
         return [
@@ -172,38 +174,38 @@ class Commit(Ending):
             for device in record.devices
         ]
 
-    def _make_sure(self, inventory: Inventory) -> None:
-        here = set(self.virsh.names("--all"))
-        unknown = [name for name in self.guests if name not in here]
-        missing = [record.guest for record in self.closing if record.guest not in here]
-        problems = [f"guest {name} is not here" for name in dict.fromkeys((*unknown, *missing))]
+    def _check_migrated(self, inventory: Inventory) -> None:
+        existing = set(self.virsh.names("--all"))
+        unknown = [name for name in self.guests if name not in existing]
+        missing = [record.guest for record in self.closing if record.guest not in existing]
+        problems = [f"guest {name} does not exist on this host" for name in dict.fromkeys((*unknown, *missing))]
         problems += [
-            text for record in self.closing if record.guest in here for text in self._problems(record, inventory)
+            text for record in self.closing if record.guest in existing for text in self._problems(record, inventory)
         ]
         if problems:
             raise NotMigrated(
-                f"{'; '.join(problems)}. Nothing was changed. Commit what was migrated, roll back what was not",
+                f"{'; '.join(problems)}. Nothing was changed. Commit migrated guests, roll back the others",
                 guests=[record.guest for record in self.closing],
             )
 
     def _problems(self, record: MigrationRecord, inventory: Inventory) -> list[str]:
         state = self.virsh.state(record.guest)
         if record.running and state == SHUT_OFF:
-            return [f"guest {record.guest} is shut off here, and was to be migrated live"]
+            return [f"guest {record.guest} is shut off here, but was prepared for live migration"]
         domain = parse_domain(self.virsh.xml(record.guest))
         vgpus = {device.function for device in domain.functions if inventory.gives_functions(device.function)}
-        here = {device.uuid for device in domain.mdevs} | vgpus
-        wanted = set(record.targets(inventory.ids_by_key).values())
-        if here == wanted:
+        actual = {device.uuid for device in domain.mdevs} | vgpus
+        prepared = set(record.targets(inventory.ids_by_key).values())
+        if actual == prepared:
             return []
         return [
-            f"guest {record.guest} has the devices {', '.join(sorted(here)) or 'none'} here, "
-            f"and was prepared with {', '.join(sorted(wanted)) or 'none'}"
+            f"guest {record.guest} has the devices {', '.join(sorted(actual)) or 'none'} here, "
+            f"but was prepared with {', '.join(sorted(prepared)) or 'none'}"
         ]
 
 
 def boot_id(host: Host) -> str:
-    """Which boot this is (random(4))."""
+    """The id of the current boot (random(4))."""
     return Reader().text(host.beside("proc", "sys", "kernel", "random", "boot_id")) or ""
 
 

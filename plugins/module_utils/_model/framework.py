@@ -76,12 +76,14 @@ class Framework(Protocol):
     name:             as results show it
     hostdev_type:     how guests get its devices: HOSTDEV_MDEV or HOSTDEV_PCI
     parent_is_device: whether a parent takes one device and then is that device, as a function with a vGPU type is
+    hidden_types:     why a parent may take types that it does not list now; empty if it lists all
     needs_boot_unit:  whether only vfio-mdev.service starts its devices at boot
     """
 
     name: str
     hostdev_type: str
     parent_is_device: bool
+    hidden_types: str
     needs_boot_unit: bool
 
     def device_id(self, key: str, parent: str) -> str:
@@ -101,6 +103,9 @@ class Framework(Protocol):
 
     def capacity_rules(self, parent: Parent) -> tuple[CapacityRule, ...]:
         """What limits the parent beside available_instances."""
+
+    def capacity_doubts(self, parent: Parent) -> tuple[CapacityRule, ...]:
+        """What may limit the parent, though only its driver knows: such a parent is tried after others."""
 
     def attribute_rules(self, device_api: Optional[str]) -> Optional[AttributeRules]:
         """The rules for attributes of devices with this device_api. None if all are read as they are written."""

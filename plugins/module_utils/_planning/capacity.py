@@ -73,6 +73,11 @@ class Capacity:
             or self._all_planned(parent, mdev_type)
         )
 
+    def doubt(self, parent: Parent, mdev_type: Type) -> str:
+        """Why the parent's driver may refuse one more device of the type; empty if nothing suggests that."""
+        rules = parent.framework.capacity_doubts(parent)
+        return next((reason for rule in rules if (reason := rule(self, parent, mdev_type))), "")
+
     # The questions that the capacity rules of frameworks ask.
 
     def devices_on(self, parent: Parent) -> int:

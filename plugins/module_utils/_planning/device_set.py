@@ -87,7 +87,13 @@ def _members(
     for index in sorted({*existing, *new}):
         uuid = existing.get(index) or request.namespace.uuid(key, index)
         member = replace(entry.pattern, key=uuid, index=index)
-        yield member if index in kept or index in new else _removed(member, request)
+        if index in kept or index in new:
+            yield member
+        elif entry.pattern.present:
+            # The entry may have another type or place by now: the UUID shows that the device is the set's.
+            yield _removed(DeviceRequest(uuid, label=member.label, index=index), request)
+        else:
+            yield _removed(member, request)
 
 
 def _count(entry: SetEntry) -> int:
@@ -116,7 +122,8 @@ def _kept(existing: dict[int, str], entry: SetEntry, inventory: Inventory) -> fr
 
 def _in_use(key: str, inventory: Inventory) -> bool:
     device = inventory.device(key)
-    return device is not None and (device.removing or bool(device.users))
+    # Unknown is not unused.
+    return device is not None and (device.removing or device.users is None or bool(device.users))
 
 
 def _as_requested(request: DeviceRequest, set_request: SetRequest) -> DeviceRequest:

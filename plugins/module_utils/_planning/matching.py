@@ -107,7 +107,7 @@ def types_on(requested: str, parents: tuple[Parent, ...]) -> dict[str, Type]:
     if not named:
         raise NotFound(
             f"no requested parent offers type '{requested}' (neither as id nor as exact name). "
-            f"Types there: {_types_text(parents)}",
+            f"Types there: {_types_text(parents)}{_hidden_text(parents)}",
             type=requested,
             parents=[parent.address for parent in parents],
         )
@@ -187,6 +187,11 @@ def _all_addresses(inventory: Inventory) -> list[str]:
 
 def _addresses(parents: Sequence[Parent]) -> str:
     return ", ".join(parent.address for parent in parents) or "none"
+
+
+def _hidden_text(parents: tuple[Parent, ...]) -> str:
+    reasons = {parent.framework.hidden_types for parent in parents if parent.framework.hidden_types}
+    return "".join(f". {reason}" for reason in sorted(reasons))
 
 
 def _types_text(parents: tuple[Parent, ...]) -> str:

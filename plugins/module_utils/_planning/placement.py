@@ -42,6 +42,7 @@ class PlacementRequest:
 
     parents:   the candidates, in address order
     types:     the requested type on each candidate that has it, by address
+    preferred: the address of the candidate that is taken if it has room, whatever the policy and the NUMA node
     is_active: False for a device that is only defined: it can go to any candidate that offers the type
     label:     the name of the request in messages
     index:     the number of the device among those of one entry
@@ -53,6 +54,7 @@ class PlacementRequest:
     types: dict[str, Type]
     policy: str = FIRST
     numa_node: Optional[int] = None
+    preferred: str = ""
     is_active: bool = True
     label: str = ""
     index: int = 0
@@ -82,23 +84,26 @@ class Unplaced:
 
 @dataclass(frozen=True)
 class Placements:
-    """The outcome for all devices, by key."""
+    """The outcome for all devices, by key. doubtful: how many the driver may refuse, though others would do."""
 
     placed: dict[str, Placement]
     missing: tuple[Unplaced, ...]
+    doubtful: int = 0
 
 
 @dataclass(frozen=True)
 class _Policy:
     """How candidates are ranked: the lowest rank comes first, then the lowest address.
 
-    chosen: why the chosen candidate was chosen
-    later:  why another candidate with room was not
+    chosen:      why the chosen candidate was chosen
+    later:       why another candidate with room was not
+    tries_first: whether a candidate that its driver may refuse is tried in its place, not after all others
     """
 
     rank: Callable[[Capacity, Choice], tuple[int, ...]]
     chosen: Callable[[Capacity, Choice], str]
     later: str
+    tries_first: bool = False
 
 
 def _first_rank(_capacity: Capacity, _choice: Choice) -> tuple[int, ...]:
@@ -129,13 +134,19 @@ def _devices(capacity: Capacity, choice: Choice) -> str:
     return f"{count} device" if count == 1 else f"{count} devices"
 
 
+# Not for users: cards are filled one after the other, each with one size as long as there are enough.
+_PACK_BY_SIZE = "pack by size"
+
 _POLICIES = {
     FIRST: _Policy(
         _first_rank,
         lambda _capacity, _choice: "first with room in address order",
         "comes after the chosen parent in address order",
     ),
-    PACK: _Policy(_pack_rank, _pack_reason, "is on a card that is less full, or comes later in address order"),
+    PACK: _Policy(
+        _pack_rank, _pack_reason, "is on a card that is less full, or comes later in address order", tries_first=True
+    ),
+    _PACK_BY_SIZE: _Policy(_pack_rank, _pack_reason, "is on a card that is less full, or comes later in address order"),
     SPREAD: _Policy(
         _spread_rank, _spread_reason, "is on a card or NUMA node with more devices, or comes later in address order"
     ),
@@ -145,16 +156,21 @@ _POLICIES = {
 def place_all(requests: Sequence[PlacementRequest], capacity: Capacity) -> Placements:
     """A parent for each device.
 
-    If one order leaves devices without a parent, the next order is tried. The first order that leaves the fewest wins.
+    If one order leaves devices without a parent, or puts them where the driver may refuse them, the next order is
+    tried. The first order that leaves the fewest wins.
     """
     attempts = (_place(order(requests), capacity.copy()) for order in _ORDERS)
     best: Optional[Placements] = None
     for placements in attempts:
-        if best is None or len(placements.missing) < len(best.missing):
+        if best is None or _shortfall(placements) < _shortfall(best):
             best = placements
-        if not best.missing:
+        if _shortfall(best) == (0, 0):
             break
     return best if best is not None else Placements({}, ())
+
+
+def _shortfall(placements: Placements) -> tuple[int, int]:
+    return len(placements.missing), placements.doubtful
 
 
 _OrderKey = tuple[int, int, float, AddressKey, str]
@@ -180,25 +196,37 @@ _ORDERS: tuple[Callable[[Sequence[PlacementRequest]], Iterable[PlacementRequest]
     lambda requests: sorted(requests, key=_by_choice),
     lambda requests: sorted(requests, key=_by_size),
     # Some cards take one size of type at a time. Filling one card after the other leaves cards for more types.
-    lambda requests: [replace(request, policy=PACK) for request in sorted(requests, key=_by_size)],
+    lambda requests: [replace(request, policy=_PACK_BY_SIZE) for request in sorted(requests, key=_by_size)],
 )
 
 
 def _place(requests: Iterable[PlacementRequest], capacity: Capacity) -> Placements:
     placed: dict[str, Placement] = {}
     missing: list[Unplaced] = []
+    doubtful = 0
     for request in requests:
         refused, open_choices = _split_candidates(request, capacity)
         if not open_choices:
             missing.append(Unplaced(request, refused))
             continue
         policy = _POLICIES[request.policy]
-        ranked = sorted(open_choices, key=lambda choice: policy.rank(capacity, choice))
+        ranked = sorted(open_choices, key=lambda choice: _rank(request, policy, choice, capacity))
         best = ranked[0]
+        doubtful += not policy.tries_first and _is_doubtful(request, best, capacity)
         later = tuple(Rejection(choice.parent.address, policy.later) for choice in open_choices if choice is not best)
         placed[request.key] = Placement(tuple(ranked), policy.chosen(capacity, best), _in_order(refused + later))
         capacity.take(best.parent, best.type, request.is_active)
-    return Placements(placed, tuple(missing))
+    return Placements(placed, tuple(missing), doubtful)
+
+
+def _rank(request: PlacementRequest, policy: _Policy, choice: Choice, capacity: Capacity) -> tuple[int, ...]:
+    is_other = choice.parent.address != request.preferred
+    is_last = not policy.tries_first and _is_doubtful(request, choice, capacity)
+    return (int(is_other), int(is_last), *policy.rank(capacity, choice))
+
+
+def _is_doubtful(request: PlacementRequest, choice: Choice, capacity: Capacity) -> bool:
+    return request.is_active and bool(capacity.doubt(choice.parent, choice.type))
 
 
 def _split_candidates(request: PlacementRequest, capacity: Capacity) -> tuple[tuple[Rejection, ...], list[Choice]]:
@@ -218,7 +246,8 @@ def _split_candidates(request: PlacementRequest, capacity: Capacity) -> tuple[tu
 def _why_not(request: PlacementRequest, parent: Parent, mdev_type: Optional[Type], capacity: Capacity) -> str:
     if mdev_type is None:
         return f"does not offer type '{request.requested_type}'"
-    if request.numa_node is not None and parent.numa_node != request.numa_node:
+    is_free = request.numa_node is None or parent.address == request.preferred
+    if not is_free and parent.numa_node != request.numa_node:
         return f"is on NUMA node {'unknown' if parent.numa_node is None else parent.numa_node}, not {request.numa_node}"
     return capacity.why_not(parent, mdev_type) if request.is_active else ""
 

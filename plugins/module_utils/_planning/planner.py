@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Callable, Optional, Union
 
 from .._model.device_state import State
-from .._model.errors import InvalidInput, MdevError, Mismatch, Problem, combine_errors
+from .._model.errors import InvalidInput, MdevError, Mismatch, NotFound, Problem, combine_errors
 from .._model.inventory import Attribute, Definition, Device, Drift, Inventory, LiveAttribute
 from .._model.refusals import in_use_error, pending_removal_error
 from .._model.request import DeviceRequest
 from .attributes import correction
 from .capacity import Capacity
+from .expected import definition_on, expected_device
 from .matching import ResolvedRequest, types_on
 from .placement import Choice, Placement, PlacementRequest, no_capacity_for, place_all
 from .steps import CreateDevice, Define, DevicePlan, Plan, RemoveDevice, Step, Undefine, WriteAttribute
@@ -154,8 +155,8 @@ def _placement_request(resolved: ResolvedRequest) -> PlacementRequest:
 
 def _new_device(request: DeviceRequest, placement: Placement) -> DevicePlan:
     choice = placement.choices[0]
-    definition = _definition_on(request, choice) if request.persistent else None
-    device = _expected_device(request.key, choice, request.attributes or ()) if request.active else None
+    definition = definition_on(request, choice) if request.persistent else None
+    device = expected_device(request.key, choice, request.attributes or ()) if request.active else None
     steps: list[Step] = []
     if request.active:
         steps.append(CreateDevice(request.key, placement.choices, request.attributes or ()))
@@ -233,24 +234,44 @@ def _plan_correction(resolved: ResolvedRequest, before: State, live: tuple[LiveA
 
 
 def _plan_start(resolved: ResolvedRequest, definition: Definition, plan: DevicePlan) -> _AwaitingPlacement:
-    """Starts a defined device with the parent, type and attributes of its definition."""
-    request = replace(
-        resolved.request,
-        type=definition.type_id,
-        parents=(definition.parent,),
-        excluded=(),
-        numa_node=None,
-        attributes=definition.attributes,
-    )
+    """Starts a defined device where its definition says, with the attributes that it says.
+
+    If no parent is requested and that parent is missing or full, the device and its definition move to another one.
+    """
+    request, inventory = resolved.request, resolved.inventory
+    if request.parents:
+        request = replace(request, type=definition.type_id, parents=(definition.parent,), excluded=(), numa_node=None)
+    resolved = ResolvedRequest(replace(request, attributes=definition.attributes), inventory)
+    try:
+        placement_request = replace(_placement_request(resolved), preferred=definition.parent)
+    except NotFound as error:
+        text = f". {definition.label} is defined, and its parent is not on this host now"
+        raise error.extended(after="" if inventory.parent(definition.parent) is not None else text) from error
 
     def with_placement(placement: Placement) -> DevicePlan:
-        # The step that can be refused comes first.
+        choice = placement.choices[0]
+        if choice.parent.address != definition.parent:
+            return _moved(request, definition, plan, placement)
+        # What may be refused comes first.
         create = CreateDevice(request.key, placement.choices[:1], definition.attributes)
-        device = _expected_device(request.key, placement.choices[0], definition.attributes)
+        device = expected_device(request.key, choice, definition.attributes)
         return replace(plan, additions=(create, *plan.additions), after=replace(plan.after, device=device))
 
-    resolved = ResolvedRequest(request, resolved.inventory)
-    return _AwaitingPlacement(_placement_request(resolved), with_placement, plan.removals)
+    return _AwaitingPlacement(placement_request, with_placement, plan.removals)
+
+
+def _moved(request: DeviceRequest, definition: Definition, plan: DevicePlan, placement: Placement) -> DevicePlan:
+    """The device on another parent than its definition says. The definition follows."""
+    new = _new_device(replace(request, attributes=definition.attributes), placement)
+    old = plan.before.definition
+    return replace(
+        plan,
+        removals=(*plan.removals, *((Undefine(old),) if old is not None else ())),
+        additions=new.additions,
+        after=new.after,
+        drift=(*plan.drift, Drift("parent", placement.choices[0].parent.address, definition.parent)),
+        placement=placement,
+    )
 
 
 def _define_steps(definition: Definition, before: Optional[Definition], request: DeviceRequest) -> tuple[Step, ...]:
@@ -335,39 +356,6 @@ def _pairs(attributes: tuple[Attribute, ...]) -> str:
 def _was_chosen(request: DeviceRequest, placement: Placement) -> bool:
     """Whether this collection chose the parent. Then results give the reasons against the others."""
     return len(request.parents) != 1 or bool(placement.rejected)
-
-
-def _definition_on(request: DeviceRequest, choice: Choice) -> Definition:
-    parent = choice.parent
-    return Definition(
-        id=parent.framework.device_id(request.key, parent.address),
-        key=request.key,
-        parent=parent.address,
-        type_id=choice.type.id,
-        framework=parent.framework,
-        autostart=request.autostart,
-        attributes=request.attributes or (),
-    )
-
-
-def _expected_device(key: str, choice: Choice, attributes: tuple[Attribute, ...]) -> Device:
-    parent = choice.parent
-    device_id = parent.framework.device_id(key, parent.address)
-    return Device(
-        id=device_id,
-        key=key,
-        parent=parent.address,
-        path=parent.framework.device_path(parent.path, device_id),
-        nodedev=parent.framework.nodedev(device_id, parent.address),
-        parent_nodedev=parent.nodedev,
-        framework=parent.framework,
-        type_id=choice.type.id,
-        type_name=choice.type.name,
-        device_api=choice.type.device_api,
-        numa_node=parent.numa_node,
-        users=(),
-        attributes=attributes,
-    )
 
 
 def _refuse_used(device: Device) -> None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Does the steps of a plan. When one fails, what this run did before is rolled back, last step first."""
+"""Does the steps of a plan. When a step fails, all previous steps of the run are rolled back, last step first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .._model.inventory import Attribute, Definition, Device, Inventory
 from .._planning.placement import Choice, Rejection, no_room
 from .._planning.steps import CreateDevice, Define, Plan, RemoveDevice, Step, Undefine, WriteAttribute
 
-# The ways back: one with its device, and several of a kind, counted.
+# Undo steps: the text for one with its device, and for several of the same kind with their number.
 _REMOVING = ("removing the new {}", "removing {} new devices")
 _CREATING = ("creating the old {} again", "creating {} old devices again")
 _SETTING = ("restoring an attribute of {}", "restoring {} attributes")
@@ -39,12 +39,12 @@ class _UndoStep:
 
 @dataclass
 class Applied:
-    """What came of a plan: the devices in both existences, what was done, what turned out otherwise.
+    """The result of a plan: the states of the devices, the steps done, and the deviations from the plan.
 
     states:   by the key of the request
-    rejected: parents that turned out full though they promised capacity
-    waiting:  attributes that the driver does not let change now; their definition has the new value
-    skipped:  devices that should go and stay, since they are in use meanwhile, by key
+    rejected: parents that turned out to be full although they reported capacity
+    waiting:  attributes that the driver does not allow to be changed now; their definition has the new value
+    skipped:  devices that should be removed but stay, because they are in use now, by key
     """
 
     states: dict[str, State]
@@ -56,7 +56,7 @@ class Applied:
 
 @dataclass
 class _Progress:
-    """A plan under way. full: parents that turned out to have no room for a type, which nothing gives back."""
+    """The progress of a plan. full: parents without room for a type, by address and type id. No step frees it."""
 
     backends: Backends
     inventory: Inventory
@@ -66,7 +66,7 @@ class _Progress:
 
 
 def apply_plan(plan: Plan, backends: Backends, inventory: Inventory) -> Applied:
-    """Does all steps, or none that lasts: whatever is raised, and a signal too, rolls back what was done."""
+    """Does all steps, or none: any exception or signal rolls back the steps that were done."""
     applied = Applied({planned.key: planned.before for planned in plan.devices})
     progress = _Progress(backends, inventory, applied)
     labels = {planned.key: planned.label for planned in plan.devices}
@@ -74,7 +74,7 @@ def apply_plan(plan: Plan, backends: Backends, inventory: Inventory) -> Applied:
         for step in plan.steps:
             try:
                 if signals.pending is not None:
-                    raise Interrupted(f"the run was ended by signal {signals.pending.name}")
+                    raise Interrupted(f"the run was interrupted by signal {signals.pending.name}")
                 _DO[type(step)](step, progress)
             except Exception as error:
                 known = error if isinstance(error, MdevError) else Unexpected.from_exception(error)
@@ -90,7 +90,7 @@ def _create(step: CreateDevice, progress: _Progress) -> None:
 
 
 def _create_on_first_taker(step: CreateDevice, progress: _Progress) -> Device:
-    """A parent that is full though it promised capacity is left for the next one: other types may share it."""
+    """If a parent is full although it reported capacity, the next one is used: types may share its capacity."""
     for choice in step.choices:
         device = _created(choice, step, progress)
         if device is not None:
@@ -100,7 +100,7 @@ def _create_on_first_taker(step: CreateDevice, progress: _Progress) -> Device:
 
 
 def _created(choice: Choice, step: CreateDevice, progress: _Progress) -> Optional[Device]:
-    """The new device, or None if the parent has no room now: each creation may take it from other types."""
+    """The new device, or None if the parent has no room now: each creation may take room from other types."""
     address, type_id = choice.parent.address, choice.type.id
     backend = progress.backends.of(choice.parent)
     if (address, type_id) in progress.full:
@@ -142,7 +142,7 @@ def _remove(step: RemoveDevice, progress: _Progress) -> None:
 
 
 def _known_attributes(device: Device, inventory: Inventory) -> tuple[Attribute, ...]:
-    """What is known of a device's attributes: those that the kernel reports, else those of its definition."""
+    """The known attributes of a device: those that the kernel reports, else those of its definition."""
     own = (stored for stored in inventory.definitions_of(device.key) if stored.parent == device.parent)
     return device.attributes or next((stored.attributes for stored in own), ())
 
@@ -212,7 +212,7 @@ _DO: dict[type, Callable[..., None]] = {
 
 
 def _rolled_back(error: MdevError, label: str, undo: list[_UndoStep]) -> MdevError:
-    """The error, with what it is about and what became of the steps before it."""
+    """The error, with the device that it is about and the result of rolling back the steps before it."""
     done: list[_UndoStep] = []
     failed: list[str] = []
     for step in reversed(undo):
@@ -230,7 +230,7 @@ def _rolled_back(error: MdevError, label: str, undo: list[_UndoStep]) -> MdevErr
 
 
 def _counted(done: list[_UndoStep]) -> list[str]:
-    """What was done, each kind of step once."""
+    """The undo steps that were done, grouped by their kind."""
     groups: dict[tuple[str, str], list[_UndoStep]] = {}
     for step in done:
         groups.setdefault(step.texts, []).append(step)

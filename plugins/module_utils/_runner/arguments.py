@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The arguments that modules share, and their values: parameters in, values of the core out."""
+"""The arguments that modules share, and their conversion from parameters to values of the core."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ BACKEND_ARGUMENTS: Spec = {
     "lock_timeout": {"type": "float", "default": 60},
 }
 
-# For modules whose devices may need parents that are still on their way.
+# For modules that can wait for parents that do not exist yet.
 WAIT_ARGUMENTS: Spec = {"wait_timeout": {"type": "float", "default": 0}}
 
 NAMESPACE_ARGUMENTS: Spec = {
     "name_scope": {"type": "str", "choices": ["host", "global"], "default": "host"},
 }
 
-# Where a device may go.
+# The parents on which a device can be placed.
 PLACEMENT_ARGUMENTS: Spec = {
     "parent": {"type": "str"},
     "parents": {"type": "list", "elements": "str"},
@@ -56,7 +56,7 @@ PLACEMENT_ARGUMENTS: Spec = {
     "numa_node": {"type": "int"},
 }
 
-# What may be said once for all entries of a set.
+# Options that can be set once for all entries of a set.
 COMMON_ARGUMENTS: Spec = {
     "type": {"type": "str"},
     **PLACEMENT_ARGUMENTS,
@@ -77,7 +77,7 @@ COMMON_ARGUMENTS: Spec = {
 
 DEVICE_ARGUMENTS: Spec = {"uuid": {"type": "str"}, "name": {"type": "str"}, **COMMON_ARGUMENTS}
 
-# What an entry of a set may say, in place of what is said for all.
+# Options of an entry of a set. They override those for all entries.
 ENTRY_ARGUMENTS: Spec = {
     "count": {"type": "int"},
     **{
@@ -110,7 +110,7 @@ def device_request(params: Mapping[str, Any]) -> DeviceRequest:
 
 
 def placement_options(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Where a device may go, as the fields of a request."""
+    """The placement options, as fields of a request."""
     parents = [params["parent"]] if params["parent"] is not None else params["parents"] or []
     return {
         "parents": checked_parents(parents),
@@ -121,5 +121,5 @@ def placement_options(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def uuid_namespace(params: Mapping[str, Any], host: Host, set_name: str = "") -> UuidNamespace:
-    """Whose UUIDs are derived."""
+    """The namespace in which UUIDs are derived."""
     return UuidNamespace(machine_id(host) if params["name_scope"] == "host" else "", set_name)

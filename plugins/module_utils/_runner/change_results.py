@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How what a run does looks in results: actions, differences, placements. Reading alone does not import it."""
+"""The changes of a run as results show them: actions, differences, placements. Modules that only read don't load it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .results import Result
 
 
 def action_results(step: Step, device: Optional[Device]) -> list[Result]:
-    """What a step does, in order. device: where a new device went, once that is known."""
+    """The actions of a step, in order. device: the new device, once it is known."""
     if isinstance(step, CreateDevice):
         target = device or _planned_device(step)
         return [
@@ -50,12 +50,12 @@ def _action(action: str, target: Union[Device, Definition], attribute: Optional[
 
 
 def diff_result(before: State, after: State) -> Result:
-    """Before and after for --diff, without what changes by itself."""
+    """Before and after for --diff, without values that change on their own."""
     return {"before": _diff_side(before), "after": _diff_side(after)}
 
 
 def diff_results(changes: Iterable[tuple[State, State]]) -> Result:
-    """The same for several devices: those that change."""
+    """The same for several devices: only those that change."""
     sides = [(_diff_side(before), _diff_side(after)) for before, after in changes]
     differing = [(before, after) for before, after in sides if before != after]
     return {
@@ -65,12 +65,12 @@ def diff_results(changes: Iterable[tuple[State, State]]) -> Result:
 
 
 def placement_result(planned: DevicePlan, after: State) -> Result:
-    """Which parent a device got, and why this one."""
+    """The parent of a device, and why it was chosen."""
     placement = planned.placement
     first = placement.choices[0].parent.address if placement is not None else after.parent
     reason = placement.reason if placement is not None else ""
     if after.parent != first:
-        reason = f"the next candidate, since {first} turned out full"
+        reason = f"the next candidate, because {first} turned out to be full"
     return {"uuid": after.uuid, "parent": after.parent, "reason": reason}
 
 

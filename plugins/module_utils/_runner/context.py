@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a run does, and how: the common arguments of modules that change a host, and their values."""
+"""The context of a run: the common arguments of modules that change a host, and their values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Requests = Callable[[Inventory], Sequence[DeviceRequest]]
 
 
 class Journal:
-    """What is written down about a run, under its lock and not in check mode. This one writes nothing."""
+    """Records a run, under the host's lock and not in check mode. This base class records nothing."""
 
     def begin(self, steps: bool) -> None:
         """Before the first step. steps: whether there are any."""
@@ -27,17 +27,17 @@ class Journal:
         """After the last step."""
 
     def fail(self) -> None:
-        """After a failed step, once all others are rolled back."""
+        """After a step failed and all others were rolled back."""
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """What to do and where.
+    """What to do, and on which host.
 
-    requests:     the devices, which may depend on what the host holds
+    requests:     the devices, which may depend on the host's inventory
     autostart:    whether something must start devices at boot
     lock_timeout: seconds to wait for another run
-    wait_timeout: seconds to wait for parents, types and capacity that are not there
+    wait_timeout: seconds to wait for missing parents, types and capacity
     """
 
     host: Host
@@ -59,7 +59,7 @@ class RunContext:
         journal: Optional[Journal] = None,
         wait_timeout: float = 0,
     ) -> RunContext:
-        """What a module's parameters say about the run. wait_timeout: if the module waits before it plans."""
+        """The context from a module's parameters. wait_timeout: if the module waits before it plans."""
         return cls(
             host=host,
             requests=requests,

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How what a host holds looks in results: flat dictionaries, null rather than missing, the same in all modules."""
+"""The inventory of a host as results show it: flat dictionaries, null instead of missing, the same in all modules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def device_result(
     xml: Optional[str] = None,
     hostdev_xml: Optional[str] = None,
 ) -> Result:
-    """One device in both existences. xml: as a node device, hostdev_xml: as a guest gets it."""
+    """One device, active, defined or both. xml: its node device. hostdev_xml: its <hostdev> for a guest."""
     device, definition = state.device, state.definition
     parent = inventory.parent(state.parent)
     mdev_type = parent.type(state.type_id) if parent is not None else None
@@ -101,7 +101,7 @@ def _parent_type(mdev_type: Type, active: int, defined: int) -> Result:
 
 
 def type_results(inventory: Inventory) -> list[Result]:
-    """Types over the whole host. available_instances is an upper bound: types and parents may share what is left."""
+    """Types over the whole host. available_instances is an upper bound: types and parents may share capacity."""
     offers: dict[str, list[tuple[Parent, Type]]] = {}
     for parent in inventory.parents:
         for mdev_type in parent.types:

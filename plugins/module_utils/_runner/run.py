@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one way from a request to a changed host: read, plan and apply under the host's lock."""
+"""From a request to a changed host: reads, plans and applies under the host's lock."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from .context import RunContext
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run found, planned and did. applied is None if nothing was done: in check mode, or nothing to do."""
+    """The inventory, plan and result of a run. applied: None in check mode, or if there was nothing to do."""
 
     inventory: Inventory
     plan: Plan
@@ -40,46 +40,46 @@ class Outcome:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """What was done, or would be."""
+        """The steps that were done, or would be."""
         return self.plan.steps if self.applied is None else tuple(self.applied.done)
 
     def after(self, planned: DevicePlan) -> State:
-        """What became of a device, or would."""
+        """The state of a device after the run, or the planned one."""
         return planned.after if self.applied is None else self.applied.states[planned.key]
 
     def states(self) -> dict[str, State]:
-        """What became of all devices, or would, by key."""
+        """The states of all devices after the run, or the planned ones, by key."""
         return {planned.key: self.after(planned) for planned in self.plan.devices}
 
     def skipped(self) -> list[Device]:
-        """The devices that should go and stay, since they are in use."""
+        """The devices that should be removed but stay, because they are in use."""
         planned = [device_plan.skipped for device_plan in self.plan.devices if device_plan.skipped is not None]
         return planned if self.applied is None else planned + list(self.applied.skipped.values())
 
     def rejected(self) -> tuple[Rejection, ...]:
-        """Why parents were passed over, as it turned out."""
+        """Why parents were not used in the end."""
         if self.applied is None or not self.applied.rejected:
             return self.plan.rejected
         taken = (self.after(planned).parent for planned in self.plan.devices if planned.placement)
         return rejected_in_the_end(self.plan.rejected, tuple(self.applied.rejected), frozenset(taken))
 
     def warnings(self) -> list[str]:
-        """What the operator should know though nothing failed."""
+        """What the operator should know although nothing failed."""
         waiting = self.applied.waiting if self.applied is not None else []
         return [
-            f"the driver does not take '{attribute.value}' for attribute '{attribute.name}' now; "
-            "the value in the definition takes effect when the device is next started"
+            f"the driver does not accept '{attribute.value}' for attribute '{attribute.name}' now. "
+            "The value in the definition takes effect when the device is next started"
             for attribute in dict.fromkeys(waiting)
         ]
 
 
-# What a driver, virtual functions or MIG that come late may still bring.
+# Problems that can go away when a driver, virtual functions or MIG appear late.
 _MAY_COME = frozenset({NotFound.kind, NoRoom.kind})
 _POLL_SECONDS = 0.5
 
 
 def run(context: RunContext, check_mode: bool) -> Outcome:
-    """Does what is requested, as soon as all parents, types and capacity are there or the time for that is over."""
+    """Does what is requested. Retries until all parents, types and capacity exist, or until wait_timeout expires."""
     if context.autostart:
         require_starter(context.host)
     end = time.monotonic() + context.wait_timeout
@@ -90,25 +90,25 @@ def run(context: RunContext, check_mode: bool) -> Outcome:
             if not context.wait_timeout or not _may_pass(error):
                 raise
             if time.monotonic() >= end:
-                raise _waited_in_vain(error, context) from error
+                raise _after_timeout(error, context) from error
         time.sleep(_POLL_SECONDS)
 
 
 def _may_pass(error: MdevError) -> bool:
-    """Whether nothing was done, and only something missing is wrong."""
+    """Whether nothing was done, and the only problem is something missing."""
     error_kinds = {problem.error.kind for problem in error.problems} or {error.kind}
     return error.rolled_back is None and error_kinds <= _MAY_COME
 
 
-def _waited_in_vain(error: MdevError, context: RunContext) -> MdevError:
-    """The error, with what an operator would look up next."""
+def _after_timeout(error: MdevError, context: RunContext) -> MdevError:
+    """The error, with hints on why something is missing."""
     inventory = read_inventory(context.host, users=False)
     explained = " ".join(hints(inventory, read_hardware(context.host)))
-    return error.extended(after=f". Waited {context.wait_timeout:g} s for it. {explained}".rstrip())
+    return error.extended(after=f". Waited {context.wait_timeout:g} s. {explained}".rstrip())
 
 
 def _run_once(context: RunContext, check_mode: bool) -> Outcome:
-    """Reads, plans and applies, under the host's lock; in check mode only reads and plans."""
+    """Reads, plans and applies under the host's lock. In check mode only reads and plans."""
     with nullcontext() if check_mode else host_lock(context.host, context.lock_timeout):
         inventory = read_inventory(context.host)
         requests = context.requests(inventory)
@@ -124,7 +124,7 @@ def _run_once(context: RunContext, check_mode: bool) -> Outcome:
 
 
 def _needs_boot_unit(step: Step) -> bool:
-    """Whether this defines a device that nothing but our unit starts at boot."""
+    """Whether this step defines a device that only vfio-mdev.service starts at boot."""
     return isinstance(step, Define) and step.definition.autostart and step.definition.framework.needs_boot_unit
 
 
@@ -143,7 +143,7 @@ def _applied(plan: Plan, context: RunContext, inventory: Inventory) -> Optional[
 def _live(
     requests: Sequence[DeviceRequest], inventory: Inventory, device_files: DeviceFiles
 ) -> dict[str, tuple[LiveAttribute, ...]]:
-    """What the requested attributes read as now, of the devices that stay active, by key."""
+    """The current values of requested attributes, for the devices that stay active, by key."""
     live: dict[str, tuple[LiveAttribute, ...]] = {}
     for request in requests:
         device = inventory.device(request.key) if request.active and request.attributes else None

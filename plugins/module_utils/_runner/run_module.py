@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The frame of every module: run it, then return its result, or its error with what a playbook can use."""
+"""Runs a module, then returns its result, or its error with facts for playbooks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Result = dict[str, Any]
 
 
 class Module(Protocol):
-    """What is used of AnsibleModule."""
+    """The part of AnsibleModule that is used here."""
 
     params: dict[str, Any]
     check_mode: bool
@@ -34,7 +34,7 @@ class Module(Protocol):
 
 @dataclass(frozen=True)
 class ModuleResult:
-    """What a module returns. diff: before and after, as Ansible shows it; None if the module shows none."""
+    """The return values of a module. diff: before and after, as Ansible shows it; None if there is no diff."""
 
     result: Result
     warnings: Sequence[str] = ()
@@ -49,7 +49,7 @@ def run_module(
     """Runs the module.
 
     act:        from the parameters and check mode to the result
-    on_failure: what a failure returns beside its error
+    on_failure: further return values of a failure
     """
     try:
         returned = act(module.params, module.check_mode)

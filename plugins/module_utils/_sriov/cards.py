@@ -87,7 +87,7 @@ class Sriov:
             f"{_failure(step)}: {answer}, but after {timeout:g} s the kernel reports {enabled} of {step.after} as "
             f"enabled and shows {functions}. Check the kernel log",
             card=step.address,
-            vfs=step.after,
+            num_vfs=step.after,
             enabled=enabled,
         )
 

@@ -45,15 +45,18 @@ class Stuck(AssertionError):
 
 
 class Namespace:
-    """The namespace. host: where the host's files are mounted; scratch: a folder for the namespace's own files."""
+    """The namespace.
 
-    def __init__(self, host: Path, scratch: Path) -> None:
+    host: where the host's files are mounted; scratch: a folder for the namespace's own files; program: what runs in it
+    """
+
+    def __init__(self, host: Path, scratch: Path, program: str = "drivers.kit.inside") -> None:
         self.etc = scratch / "etc"
         root = scratch / "root"
         root.mkdir()
         self._fill()
         self._process = subprocess.Popen(
-            [*_UNSHARE, sys.executable, "-m", "drivers.kit.inside", str(host), str(self.etc), str(root)],
+            [*_UNSHARE, sys.executable, "-m", program, str(host), str(self.etc), str(root)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(_TESTS), "PATH": f"{_PROGRAMS}:{os.environ['PATH']}"},

@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""NVIDIA's vGPU driver: what limits its cards, under each framework. Pure.
+"""NVIDIA's vGPU driver: the capacity limits of its cards, in each framework. Pure.
 
-Source: NVIDIA vGPU User Guide. A virtual function holds one device. Without mixed sizes all devices of a card have one
-size of framebuffer. Types of one size ("T4-4Q", "T4-4A") may be mixed (NVML: heterogeneous time-slice profiles), and
-then share the card's maximum. Types backed by MIG, which have the number of slices in their names ("A100-1-5C"), may be
-mixed in all sizes.
+Source: NVIDIA vGPU User Guide. A virtual function holds one device. Without mixed sizes, all devices of a card have the
+same framebuffer size. Types of the same size ("T4-4Q", "T4-4A") can be mixed (NVML: heterogeneous time-slice profiles),
+and then share the card's maximum. Types backed by MIG have the number of slices in their names ("A100-1-5C"), and can
+be mixed in all sizes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..._model.inventory import Parent, Type
 DRIVER = "nvidia"
 PCI_VENDOR = "0x10de"
 
-# The driver says in a type's description how many of it one card holds, whatever each of its functions promises.
+# A type's description says how many devices of it a card holds, whatever the card's functions report.
 _MAX_INSTANCE = re.compile(r"\bmax_instance=(\d+)")
 _FRAMEBUFFER = re.compile(r"\bframebuffer=(\d+)M")
 _MIG_NAME = re.compile(r"-\d+-\d+[A-Z]")
@@ -32,34 +32,36 @@ def one_device_per_function(occupancy: Occupancy, parent: Parent, mdev_type: Typ
     if parent.physical_function is None:
         return ""
     if occupancy.devices_on(parent):
-        return "is a virtual function, which holds one device, and has one"
+        return "is a virtual function that already has its one device"
     if occupancy.planned_on(parent):
-        return "is a virtual function, which holds one device, and this run puts one there"
+        return "is a virtual function, which holds one device, and this run already places one there"
     return ""
 
 
 def max_instance(occupancy: Occupancy, parent: Parent, mdev_type: Type) -> str:
-    """A card holds as many devices of one size as the description of their types says."""
-    most = _MAX_INSTANCE.search(mdev_type.description or "")
+    """A card holds as many devices of the same size as the description of their types says."""
+    limit = _MAX_INSTANCE.search(mdev_type.description or "")
     types = occupancy.types_on_card(parent)
-    count = sum(number for type_id, number in types.items() if _same_size(parent.type(type_id), mdev_type))
-    if most is None or count < int(most.group(1)):
+    count = sum(devices for type_id, devices in types.items() if _same_size(parent.type(type_id), mdev_type))
+    if limit is None or count < int(limit.group(1)):
         return ""
-    return f"card {parent.card} holds at most {most.group(1)} of {mdev_type.id}, and has or gets {count}"
+    return f"card {parent.card} holds at most {limit.group(1)} of {mdev_type.id}, and has or will get {count}"
 
 
 def one_size_per_card(occupancy: Occupancy, parent: Parent, mdev_type: Type) -> str:
-    """A card takes one size. A card that offers this type beside devices of another size takes several."""
+    """A card takes types of one size. If it offers this type beside devices of another size, it takes several sizes."""
     if _MIG_NAME.search(mdev_type.name or "") or occupancy.card_stays(parent):
         return ""
-    existing = (type_id for type_id, number in occupancy.types_on_card(parent).items() if number)
+    existing = (type_id for type_id, devices in occupancy.types_on_card(parent).items() if devices)
     taken = {*existing, *occupancy.planned_on_card(parent)}
     others = sorted(type_id for type_id in taken if not _same_size(parent.type(type_id), mdev_type))
-    return f"card {parent.card} takes one size of type at a time, and has or gets {', '.join(others)}" if others else ""
+    if not others:
+        return ""
+    return f"card {parent.card} takes types of one size at a time, and has or will get {', '.join(others)}"
 
 
 def _same_size(other: Optional[Type], mdev_type: Type) -> bool:
-    """Whether types are alike to the driver: the same, or with the same framebuffer."""
+    """Whether the types have the same size to the driver: they are the same, or have the same framebuffer."""
     if other is None or other.id == mdev_type.id:
         return other is not None
     size, other_size = (_FRAMEBUFFER.search(known.description or "") for known in (mdev_type, other))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which backend acts on mediated devices. The choice of 'auto' is made here and nowhere else."""
+"""Chooses the backend for mediated devices. 'auto' is resolved only here."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SCRIPT_GROUPS = ("callouts", "notifiers")
 
 
 def choose_mdev_backend(choice: str, device_files: DeviceFiles, uri: str) -> Backend:
-    """The backend that was chosen. Those that most runs do not need are imported here: a host pays for each import.
+    """The chosen backend. Those that most runs don't need are imported here, since each import takes time on the host.
 
-    auto: mdevctl if it has callout or notification scripts, since these must run; else sysfs, which is some twenty
-    times faster than a process per step.
+    auto: mdevctl if it has callout or notification scripts, because these must run; otherwise sysfs, which is about
+    twenty times faster than a process per step.
     """
     definitions = DefinitionFiles(device_files.host.definitions_path, MDEV)
     if choice == "libvirt":
@@ -38,7 +38,7 @@ def choose_mdev_backend(choice: str, device_files: DeviceFiles, uri: str) -> Bac
 
 
 def _scripts_installed(host: Host) -> bool:
-    """Whether mdevctl has callout or notification scripts: these must run at each change, so mdevctl must make it."""
+    """Whether mdevctl has callout or notification scripts. These must run at every change, so mdevctl must make it."""
     folders = (host.beside(folder, group) for folder in _SCRIPT_FOLDERS for group in _SCRIPT_GROUPS)
     return any(os.access(os.path.join(folder, name), os.X_OK) for folder in folders for name in _names(folder))
 

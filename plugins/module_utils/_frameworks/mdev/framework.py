@@ -23,16 +23,18 @@ from .reader import MdevReader
 _AP_API = "vfio-ap"
 _NVIDIA = "nvidia"
 
+
 class MdevFramework(HostFramework):
     """Each device has a UUID, a folder below its parent, and is a node device to libvirt."""
 
     name = "mdev"
     hostdev_type = HOSTDEV_MDEV
     parent_is_device = False
+    hidden_types = ""
     needs_boot_unit = False
 
     def device_id(self, key: str, parent: str) -> str:
-        """The UUID, which is also what requests find it by."""
+        """The UUID, which is also the key that requests find it by."""
         return key
 
     def label(self, device_id: str) -> str:
@@ -55,16 +57,24 @@ class MdevFramework(HostFramework):
         """The rules of the parent's driver."""
         if parent.driver != _NVIDIA:
             return ()
-        # Whoever only reads does not pay for the import.
+        # Imported here so that modules that only read don't load it.
         from ..drivers import nvidia
 
-        return (nvidia.one_device_per_function, nvidia.max_instance, nvidia.one_size_per_card)
+        return (nvidia.one_device_per_function, nvidia.max_instance)
+
+    def capacity_doubts(self, parent: Parent) -> tuple[CapacityRule, ...]:
+        """The rules that a mode of the parent's card can switch off, which nothing here can read."""
+        if parent.driver != _NVIDIA:
+            return ()
+        from ..drivers import nvidia
+
+        return (nvidia.one_size_per_card,)
 
     def attribute_rules(self, device_api: Optional[str]) -> Optional[AttributeRules]:
         """Those of AP devices."""
         if device_api != _AP_API:
             return None
-        # Hosts of other architectures do not pay for the import.
+        # Imported here so that hosts of other architectures don't load it.
         from ..drivers.ap_matrix import MATRIX_RULES
 
         return MATRIX_RULES

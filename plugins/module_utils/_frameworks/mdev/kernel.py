@@ -4,8 +4,8 @@
 
 """Creating and removing mediated devices through sysfs.
 
-Every refusal of the kernel becomes an error that keeps its errno and says what it means there.
-Source: drivers/vfio/mdev/mdev_core.c and mdev_sysfs.c, and what real drivers answered.
+Every refusal of the kernel becomes an error that keeps its errno and explains what it means there.
+Source: drivers/vfio/mdev/mdev_core.c and mdev_sysfs.c, and the answers of real drivers.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from ..._host.sysfs_writer import wait_until, write
 from ..._host.users import exclusive_use
 from ..._model.errors import KernelRefused
 from ..._model.inventory import Device, Parent
-from ..device_files import APPEAR_SECONDS, SEE_LOG, DeviceFiles
+from ..device_files import APPEAR_SECONDS, READ_ONLY_SYSFS, SEE_LOG, DeviceFiles
 from .reader import read_mdev
 
 _CREATE_MEANS = {
-    errno.EEXIST: "a device with this UUID is already on the host, under any parent, or half removed",
+    errno.EEXIST: "a device with this UUID already exists on the host, on any parent, or is half removed",
     errno.ENOSPC: "the parent has no instance of this type left",
     errno.EUSERS: "the parent has no instance of this type left",
-    errno.EINVAL: "the driver does not take this type here now: on many cards one type excludes the others, "
-    "or nothing is left",
-    errno.EPERM: "the driver does not allow this type here now, or this is not root",
+    errno.EINVAL: "the driver does not accept this type on this parent now: on many cards one type excludes the "
+    "others, or no capacity is left",
+    errno.EPERM: "the driver does not allow this type on this parent now, or the module does not run as root",
     errno.EACCES: "only root may create devices",
     errno.ENODEV: "the parent's driver is being unloaded",
-    errno.ENOENT: "the parent or the type is gone",
+    errno.ENOENT: "the parent or the type no longer exists",
     errno.EBUSY: "the parent is busy",
-    # nv_vgpu_vfio_create of NVIDIA's driver has this one answer to whatever is wrong with a creation.
-    errno.EIO: "the driver or the card failed: see the kernel log (NVIDIA's driver also says this of a type that the "
-    "card can't take now)",
-    errno.ENOMEM: "the kernel had no memory for it",
-    errno.EROFS: "sysfs is mounted read-only: in a container it must be mounted writable",
+    # nv_vgpu_vfio_create of NVIDIA's driver answers this to everything that is wrong with a creation.
+    errno.EIO: "the driver or the card failed: see the kernel log (NVIDIA's driver also reports this for a type that "
+    "the card can't take now)",
+    errno.ENOMEM: "the kernel had no memory for the device",
+    errno.EROFS: READ_ONLY_SYSFS,
 }
 _REMOVE_MEANS = {
-    errno.EAGAIN: "another removal of it is under way",
-    errno.EBUSY: "the driver says it is in use",
+    errno.EAGAIN: "the device is already being removed",
+    errno.EBUSY: "the driver reports that the device is in use",
     errno.EACCES: "only root may remove devices",
-    errno.EROFS: "sysfs is mounted read-only: in a container it must be mounted writable",
+    errno.EROFS: READ_ONLY_SYSFS,
 }
 
 
 @dataclass(frozen=True)
 class MdevKernel:
-    """What sysfs can do with the mediated devices of one host."""
+    """Creates and removes the mediated devices of one host."""
 
     device_files: DeviceFiles
 
@@ -71,13 +71,13 @@ class MdevKernel:
     def remove(self, device: Device) -> None:
         """Removes an unused device.
 
-        A device in use is refused before anything is written: the kernel would take half of it away at once and
-        block the writer, beyond any signal, until the user lets go.
+        A device in use is refused before anything is written: the kernel would remove half of it at once and block
+        the writer, beyond any signal, until the user closes it.
         """
         with exclusive_use(self.device_files.host, device):
             self.device_files.take_away(device, "remove", "1", _REMOVE_MEANS)
         if not wait_until(lambda: not os.path.isdir(device.path), APPEAR_SECONDS):
-            raise self.device_files.half_removed(device, "the kernel took the removal but the device is still there")
+            raise self.device_files.half_removed(device, "the kernel accepted the removal, but the device still exists")
 
     def appeared(self, parent: Parent, type_id: str, uuid: str) -> Device:
         """The device as the kernel made it. Its group may come a moment later than the device."""
@@ -100,7 +100,8 @@ class MdevKernel:
         meaning = _CREATE_MEANS.get(error.errno or 0, SEE_LOG)
         return KernelRefused(
             f"creating device {uuid} of type {type_id} on parent {parent.address} failed: the kernel answered "
-            f"{errno_text(error)}, {meaning}. The parent says it has {'?' if left is None else left} of this type left",
+            f"{errno_text(error)}, {meaning}. "
+            f"The parent has {'an unknown number' if left is None else left} of this type left",
             errno=error.errno,
             uuid=uuid,
             parent=parent.address,

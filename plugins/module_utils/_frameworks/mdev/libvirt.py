@@ -4,8 +4,8 @@
 
 """Acting through libvirt's node device API, with the libvirt-python of the distribution.
 
-Source: libvirt's libvirt-nodedev.h. libvirt names a device mdev_UUID_PARENT, before 7.8 mdev_UUID. It learns of changes
-from udev, so that a device made a moment ago by others may not be known yet.
+Source: libvirt's libvirt-nodedev.h. libvirt names a device mdev_UUID_PARENT, before 7.8 mdev_UUID. It learns about
+changes from udev, so it may not know yet about a device that others created a moment ago.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from .kernel import MdevKernel
 
 _LOOKUP_SECONDS = 5.0
 _POLL_SECONDS = 0.1
-# What mdevctl says, and libvirt passes on, where a definition is there already.
+# mdevctl's error if a definition already exists, as libvirt passes it on.
 _OVERWRITE = "overwrite existing config"
 
 
 @dataclass(frozen=True)
 class LibvirtBackend(Backend):
-    """The backend 'libvirt'. library is the module libvirt, connection an open virConnect.
+    """The backend 'libvirt'. library: the module libvirt. connection: an open virConnect.
 
-    Attributes of active devices are still written to sysfs: libvirt changes nothing on them without a vendor's callout.
+    Attributes of active devices are written to sysfs: libvirt does not change them without a vendor's callout.
     """
 
     library: Any
@@ -46,25 +46,25 @@ class LibvirtBackend(Backend):
 
     @property
     def kernel(self) -> MdevKernel:
-        """What sees the devices that libvirt makes."""
+        """Finds the devices that libvirt creates."""
         return MdevKernel(self.device_files)
 
     def available_instances(self, parent: Parent, type_id: str) -> Optional[int]:
-        """How many devices of the type the parent has left now. None where it can't be read."""
+        """How many devices of the type the parent has left now. None if it can't be read."""
         return self.kernel.available_instances(parent, type_id)
 
     def create(self, parent: Parent, type_id: str, key: str, attributes: tuple[Attribute, ...]) -> Device:
-        """virNodeDeviceCreateXML. libvirt has mdevctl start the device, which takes it back when an attribute fails."""
+        """virNodeDeviceCreateXML. libvirt runs mdevctl, which removes the device again when an attribute fails."""
         text = request_xml(key, parent.nodedev, type_id, attributes)
-        with self._asked(f"creating device {key} of type {type_id} on {parent.address}"):
+        with self._errors_of(f"creating device {key} of type {type_id} on {parent.address}"):
             self.connection.nodeDeviceCreateXML(text, 0)
         return self.kernel.appeared(parent, type_id, key)
 
     def remove(self, device: Device) -> None:
-        """virNodeDeviceDestroy. libvirt makes the same test for use itself, so the group can't stay open meanwhile."""
+        """virNodeDeviceDestroy. libvirt tests for use in the same way, so the group must not stay open."""
         with exclusive_use(self.device_files.host, device):
             pass
-        with self._asked(f"destroying device {device.id} on {device.parent}"):
+        with self._errors_of(f"destroying device {device.id} on {device.parent}"):
             self._lookup(device.id, device.parent).destroy()
 
     def define(self, definition: Definition, before: Optional[Definition]) -> None:
@@ -80,7 +80,7 @@ class LibvirtBackend(Backend):
     def _define(self, definition: Definition) -> None:
         parent = self._parent_nodedev(definition.parent)
         text = request_xml(definition.id, parent, definition.type_id, definition.attributes)
-        with self._asked(f"defining device {definition.id} on {definition.parent}"):
+        with self._errors_of(f"defining device {definition.id} on {definition.parent}"):
             self.connection.nodeDeviceDefineXML(text, 0).setAutostart(int(definition.autostart))
 
     def _define_again(self, definition: Definition, before: Definition) -> None:
@@ -93,11 +93,11 @@ class LibvirtBackend(Backend):
 
     def undefine(self, definition: Definition) -> None:
         """virNodeDeviceUndefine."""
-        with self._asked(f"undefining device {definition.id} on {definition.parent}"):
+        with self._errors_of(f"undefining device {definition.id} on {definition.parent}"):
             self._lookup(definition.id, definition.parent).undefine()
 
     def _parent_nodedev(self, address: str) -> str:
-        """libvirt's name for a parent: it knows parents by these only."""
+        """libvirt's name for a parent, which is the only one it knows."""
         parent = MDEV.read(self.device_files.host, Reader()).parent(address)
         return parent.nodedev if parent is not None else address
 
@@ -114,7 +114,8 @@ class LibvirtBackend(Backend):
             time.sleep(_POLL_SECONDS)
 
     @contextmanager
-    def _asked(self, action: str) -> Iterator[None]:
+    def _errors_of(self, action: str) -> Iterator[None]:
+        """Raises libvirt's errors as errors of the action."""
         try:
             yield
         except self.library.libvirtError as error:
@@ -134,15 +135,15 @@ def libvirt_backend(device_files: DeviceFiles, definitions: DefinitionFiles, uri
             "Install python3-libvirt there (not from PyPI, which would compile it), or use backend: sysfs",
             library="libvirt",
         ) from error
-    # Errors are raised as well; printing them too would garble the module's answer.
+    # Errors are also raised. If they were printed too, the module's output would not be valid JSON.
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
     try:
         connection = libvirt.open(uri)
     except libvirt.libvirtError as error:
         answer = str(error.get_error_message() or error).strip()
         raise BackendFailed(
-            f"connecting to libvirt at {uri} failed: it answered '{answer}'. See that its daemon runs, "
-            "or use backend: sysfs, which needs none",
+            f"connecting to libvirt at {uri} failed: it answered '{answer}'. Check that its daemon is "
+            "running, or use backend: sysfs, which needs no daemon",
             backend="libvirt",
             answer=answer,
         ) from error

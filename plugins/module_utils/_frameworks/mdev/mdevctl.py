@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Acting through the mdevctl command, whose callout and notification scripts are then obeyed.
+"""Acting through the mdevctl command, which runs its callout and notification scripts.
 
-Source: mdevctl(8) of 1.2 and 1.4. Every answer is kept as it came. A device is made sure to be unused before mdevctl
-stops it: mdevctl itself would block in the kernel until its user lets go.
+Source: mdevctl(8) of 1.2 and 1.4. All output is kept unchanged. A device in use is refused before mdevctl stops it:
+mdevctl itself would block in the kernel until the user closes the device.
 """
 
 from __future__ import annotations
@@ -29,37 +29,38 @@ from .framework import MDEV
 from .kernel import MdevKernel
 
 _SECONDS = 120.0
-# mdevctl's exit code for arguments that it does not know.
+# mdevctl's exit code for unknown arguments.
 _USAGE = 2
 
 
 @dataclass(frozen=True)
 class MdevctlBackend(Backend):
-    """The backend 'mdevctl'. Attributes of active devices are still written to sysfs: mdevctl changes nothing on them
-    without a vendor's callout.
+    """The backend 'mdevctl'.
+
+    Attributes of active devices are written to sysfs: mdevctl does not change them without a vendor's callout.
     """
 
     command: str
 
     @property
     def kernel(self) -> MdevKernel:
-        """What sees the devices that mdevctl makes."""
+        """Finds the devices that mdevctl creates."""
         return MdevKernel(self.device_files)
 
     def available_instances(self, parent: Parent, type_id: str) -> Optional[int]:
-        """How many devices of the type the parent has left now. None where it can't be read."""
+        """How many devices of the type the parent has left now. None if it can't be read."""
         return self.kernel.available_instances(parent, type_id)
 
     def create(self, parent: Parent, type_id: str, key: str, attributes: tuple[Attribute, ...]) -> Device:
-        """Starts a device without defining it. mdevctl takes it back itself when an attribute fails."""
-        wanted = Definition(key, parent.address, type_id, MDEV, attributes=attributes)
+        """Starts a device without defining it. mdevctl removes it again itself when an attribute fails."""
+        definition = Definition(key, parent.address, type_id, MDEV, attributes=attributes)
         action = f"starting device {key} of type {type_id} on {parent.address}"
-        with _definition_file(wanted) as path:
+        with _definition_file(definition) as path:
             self._run(action, "start", "-u", key, "-p", parent.address, "--jsonfile", path)
         return self.kernel.appeared(parent, type_id, key)
 
     def remove(self, device: Device) -> None:
-        """Stops an unused device. Gives up waiting for mdevctl after the same time as for the kernel."""
+        """Stops an unused device. mdevctl gets the same time as the kernel."""
         with exclusive_use(self.device_files.host, device):
             self._run(
                 f"stopping device {device.id} on {device.parent}", "stop", "-u", device.id, seconds=REMOVE_SECONDS
@@ -79,7 +80,7 @@ class MdevctlBackend(Backend):
             self._modify_in_steps(action, definition, before)
 
     def _modify_in_steps(self, action: str, definition: Definition, before: Definition) -> None:
-        """Changes one thing after the other. When one fails, the definition is made anew as it was."""
+        """Makes one change after the other. When one fails, the old definition is recreated."""
         changes: list[tuple[str, ...]] = [
             ("--type", definition.type_id, "--auto" if definition.autostart else "--manual")
         ]
@@ -98,10 +99,10 @@ class MdevctlBackend(Backend):
         action = f"undefining device {definition.id} on {definition.parent}"
         self._run(action, "undefine", *_where(definition))
 
-    def _run(self, action: str, *words: str, seconds: float = _SECONDS) -> None:
-        # A session of its own: a blocked mdevctl must not keep Ansible's connection.
+    def _run(self, action: str, *argv: str, seconds: float = _SECONDS) -> None:
+        # In its own session: a blocked mdevctl must not keep Ansible's connection open.
         process = subprocess.Popen(
-            [self.command, *words],
+            [self.command, *argv],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -113,15 +114,15 @@ class MdevctlBackend(Backend):
             output, _none = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             process.kill()
-            raise _failed(action, words, f"no answer in {seconds:.0f} s", None) from None
+            raise _failed(action, argv, f"no answer in {seconds:.0f} s", None) from None
         if process.returncode != 0:
             answer = f"exit code {process.returncode}, '{' '.join(output.split())}'"
-            raise _failed(action, words, answer, process.returncode)
+            raise _failed(action, argv, answer, process.returncode)
 
 
 @contextmanager
 def _definition_file(definition: Definition) -> Iterator[str]:
-    """The definition as a file to give to mdevctl."""
+    """A file with the definition, for mdevctl."""
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="mdev-", suffix=".json") as file:
         file.write(definition_text(definition))
         file.flush()
@@ -132,23 +133,24 @@ def _where(definition: Definition) -> tuple[str, ...]:
     return ("-u", definition.id, "-p", definition.parent)
 
 
-def _failed(action: str, words: tuple[str, ...], answer: str, exit_code: Optional[int]) -> BackendFailed:
+def _failed(action: str, argv: tuple[str, ...], answer: str, exit_code: Optional[int]) -> BackendFailed:
+    verb = "returned" if exit_code is not None else "gave"
     return BackendFailed(
-        f"{action} failed: mdevctl {words[0]} answered with {answer}",
+        f"{action} failed: mdevctl {argv[0]} {verb} {answer}",
         backend="mdevctl",
-        command=" ".join(words),
+        command=" ".join(argv),
         answer=answer,
         exit_code=exit_code,
     )
 
 
 def mdevctl_backend(device_files: DeviceFiles, definitions: DefinitionFiles) -> MdevctlBackend:
-    """The backend, if the command is there."""
+    """The backend, if the command is installed."""
     command = shutil.which("mdevctl") or shutil.which("mdevctl", path="/usr/sbin:/usr/bin:/sbin:/bin")
     if command is None:
         raise InvalidInput(
-            "backend: mdevctl needs the mdevctl command, which is not on this host. "
-            "Install package mdevctl, or use backend: sysfs, which needs nothing",
+            "backend: mdevctl needs the mdevctl command, which is not installed on this host. "
+            "Install package mdevctl, or use backend: sysfs, which needs no other software",
             backend="mdevctl",
         )
     return MdevctlBackend(device_files, definitions, command)

@@ -21,14 +21,14 @@ from ..._model.framework import Framework
 from ..._model.inventory import Device, Inventory, Parent, Type
 from ..sysfs_devices import read_device, read_parent
 
-# A device that is just being made also lacks its links for a moment: look again before calling it half removed.
+# A device that is being created also lacks its links for a moment: look again before reporting it as half removed.
 _SETTLE_TRIES = 5
 _SETTLE_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
 class MdevReader:
-    """Reads the parents and devices of one host. The reader collects what could not be read."""
+    """Reads the parents and devices of one host. The reader notes the files that could not be read."""
 
     host: Host
     reader: Reader
@@ -55,7 +55,7 @@ class MdevReader:
         return self.reader.names(os.path.join(self.host.sys, "class", "mdev_bus"), optional=True)
 
     def _parent_folder(self, name: str) -> Optional[str]:
-        """Where the parent is in the device tree. A link that leads nowhere is a parent that went away meanwhile."""
+        """The parent's folder in the device tree. A dangling link belongs to a parent that was removed meanwhile."""
         link = os.path.join(self.host.sys, "class", "mdev_bus", name)
         folder = os.path.realpath(link)
         if not os.path.isdir(folder):
@@ -79,7 +79,7 @@ class MdevReader:
 
 
 def read_mdev(reader: Reader, parent: Parent, uuid: str) -> Optional[Device]:
-    """The device with this UUID below the parent; None when it is not there."""
+    """The device with this UUID on the parent. None if it does not exist."""
     folder = f"{parent.path}/{uuid}"
     type_id = reader.link_name(f"{folder}/mdev_type")
     if type_id is None:
@@ -95,7 +95,7 @@ def read_mdev(reader: Reader, parent: Parent, uuid: str) -> Optional[Device]:
 
 
 def _settled_type(reader: Reader, folder: str) -> Optional[str]:
-    """The type of a device that has none yet, once it has; None when it stays without or goes away."""
+    """The type of a device that has none yet, as soon as it appears. None if it does not, or if the device is gone."""
     for _attempt in range(_SETTLE_TRIES):
         time.sleep(_SETTLE_SECONDS)
         if not os.path.isdir(folder):

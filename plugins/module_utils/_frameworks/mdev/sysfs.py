@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Acting directly: the kernel through sysfs, definitions as files. No process is started."""
+"""Acting directly, through sysfs and definition files. No process is started."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SysfsBackend(Backend):
 
     @property
     def kernel(self) -> MdevKernel:
-        """What creates and removes devices."""
+        """Creates and removes devices."""
         return MdevKernel(self.device_files)
 
     def available_instances(self, parent: Parent, type_id: str) -> Optional[int]:

@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Acting in NVIDIA's vendor VFIO framework: a vGPU type is set on a virtual function, and cleared. No tool knows how.
+"""Acting in NVIDIA's vendor VFIO framework: sets a vGPU type on a virtual function, and clears it. No tool does this.
 
-Source: NVIDIA vGPU User Guide: the type's id written to nvidia/current_vgpu_type sets it, 0 clears it. What was set is
-noted, so that it is found again, and so that nobody clears what somebody else has set there since.
+Source: NVIDIA vGPU User Guide: writing the type's id to nvidia/current_vgpu_type sets it, writing 0 clears it. Each
+vGPU that this collection sets is noted, so that it is found again, and so that a vGPU set by others since is not
+cleared.
 """
 
 from __future__ import annotations
@@ -28,22 +29,22 @@ from .framework import VENDOR_VFIO
 from .reader import CURRENT, VendorVfioReader, current_type, definition_files, note_files
 from .rules import NO_TYPE, with_type_name
 
-# What NVIDIA's driver answers as shipped: EIO for all that the card can't take. Its patches for the kernel say more.
+# NVIDIA's driver as shipped answers EIO for everything that the card can't take. Its kernel patches are more specific.
 _SET_MEANS = {
-    errno.EIO: "the card does not take this type now (no memory left for it, or it holds types of another size), or it "
-    "failed: see the kernel log, and the journal of nvidia-vgpu-mgr",
+    errno.EIO: "the card does not accept this type now (it has no memory left for it, or holds types of another size), "
+    "or it failed: see the kernel log and the journal of nvidia-vgpu-mgr",
     errno.EINVAL: "the card holds types of another size or is in another mode",
-    errno.ENOSPC: "the card has no room for this type left",
-    errno.EPERM: "the function has a type already, or this is not root",
+    errno.ENOSPC: "the card has no room left for this type",
+    errno.EPERM: "the function already has a type, or the module does not run as root",
     errno.EACCES: "only root may set types",
     errno.EBUSY: "the function is in use",
-    errno.ENODEV: "the driver knows no such type, or is being unloaded",
-    errno.ENOENT: "the function is gone, or has another driver now",
+    errno.ENODEV: "the driver does not know this type, or is being unloaded",
+    errno.ENOENT: "the function no longer exists, or has another driver now",
     errno.EROFS: READ_ONLY_SYSFS,
 }
 _CLEAR_MEANS = {
-    errno.EPERM: "the driver says that it is in use, or this is not root",
-    errno.EBUSY: "the driver says that it is in use",
+    errno.EPERM: "the driver reports that the vGPU is in use, or the module does not run as root",
+    errno.EBUSY: "the driver reports that the vGPU is in use",
     errno.EACCES: "only root may clear types",
     errno.EROFS: READ_ONLY_SYSFS,
 }
@@ -51,7 +52,7 @@ _CLEAR_MEANS = {
 
 @dataclass(frozen=True)
 class VendorVfioBackend(Backend):
-    """The only way to act here, whatever backend is chosen for mediated devices."""
+    """The only backend of this framework, whichever is chosen for mediated devices."""
 
     notes: DefinitionFiles
 
@@ -62,10 +63,10 @@ class VendorVfioBackend(Backend):
     def create(self, parent: Parent, type_id: str, key: str, attributes: tuple[Attribute, ...]) -> Device:
         """Sets the type and writes attributes in order. When one fails, the type is cleared again."""
         if current_type(parent.path) is None:
-            raise self._not_set(parent, type_id, f"{CURRENT} can't be read, so nobody knows what is on it", None)
+            raise self._not_set(parent, type_id, f"{CURRENT} can't be read, so its current type is unknown", None)
         note = Definition(parent.address, parent.address, type_id, VENDOR_VFIO, key=key, attributes=attributes)
         mdev_type = parent.type(type_id)
-        # Before the type is set: a run that is killed in between leaves no vGPU that is nobody's.
+        # Written before the type is set: a run that is killed in between leaves no vGPU without an owner.
         self._forget_notes(parent.address)
         self.notes.write(with_type_name(note, mdev_type.name if mdev_type is not None else None))
         try:
@@ -78,19 +79,19 @@ class VendorVfioBackend(Backend):
         return device
 
     def remove(self, device: Device) -> None:
-        """Clears the type of an unused function, if it is still the one that was found there."""
+        """Clears the type of an unused function, if it is still the device's type."""
         with exclusive_use(self.device_files.host, device):
             now = current_type(device.path)
             if now != device.type_id:
                 raise Mismatch(
-                    f"{device.label} was of type {device.type_id}, and the function has type {now} now: somebody else "
-                    "works on it. It was left alone",
+                    f"removing {device.label} failed: it had type {device.type_id}, but the function has type {now} "
+                    "now, so something else changes it at the same time. The function was left unchanged",
                     parent=device.parent,
                     type=now,
                 )
             self.device_files.take_away(device, CURRENT, NO_TYPE, _CLEAR_MEANS)
         if not wait_until(lambda: current_type(device.path) == NO_TYPE, APPEAR_SECONDS):
-            raise self.device_files.half_removed(device, "the driver took the removal but the type is still set")
+            raise self.device_files.half_removed(device, "the driver accepted the removal, but the type is still set")
         self._forget_notes(device.parent)
 
     def _set(self, parent: Parent, type_id: str) -> None:
@@ -100,14 +101,14 @@ class VendorVfioBackend(Backend):
             answer = f"the kernel answered {errno_text(error)}, {_SET_MEANS.get(error.errno or 0, SEE_LOG)}"
             raise self._not_set(parent, type_id, answer, error.errno) from error
         if not wait_until(lambda: current_type(parent.path) == type_id, APPEAR_SECONDS):
-            answer = f"the driver took it, but the function has type {current_type(parent.path)}"
+            answer = f"the driver accepted the write, but the function has type {current_type(parent.path)}"
             raise self._not_set(parent, type_id, answer, None)
 
     def _not_set(self, parent: Parent, type_id: str, answer: str, errno_: Optional[int]) -> KernelRefused:
         offered = sorted(self._reader().function(parent).creatable)
         return KernelRefused(
             f"setting vGPU type {type_id} on {parent.address} failed: {answer}. "
-            f"Types that it could get now: {', '.join(offered) or 'none'}",
+            f"Types that the function can get now: {', '.join(offered) or 'none'}",
             errno=errno_,
             parent=parent.address,
             type=type_id,
@@ -124,6 +125,6 @@ class VendorVfioBackend(Backend):
 
 
 def choose_vendor_vfio_backend(_choice: str, device_files: DeviceFiles, _uri: str) -> VendorVfioBackend:
-    """The backend, whatever was chosen: no tool knows this framework."""
+    """The backend, whichever was chosen: no tool supports this framework."""
     host = device_files.host
     return VendorVfioBackend(device_files, definition_files(host, VENDOR_VFIO), note_files(host, VENDOR_VFIO))

@@ -21,11 +21,15 @@ from .rules import NAME, match_functions
 
 
 class VendorVfioFramework(HostFramework):
-    """A parent is a function, and its device is the vGPU that is set on it: the function is what identifies it."""
+    """A parent is a virtual function. Its device is the vGPU that is set on it, and is identified by the function."""
 
     name = NAME
     hostdev_type = HOSTDEV_PCI
     parent_is_device = True
+    hidden_types = (
+        "NVIDIA's driver hides the types that a card has no memory for, and those of another size than its vGPUs have: "
+        "remove vGPUs of the card first to see all"
+    )
     needs_boot_unit = True
 
     def device_id(self, key: str, parent: str) -> str:
@@ -50,10 +54,14 @@ class VendorVfioFramework(HostFramework):
 
     def capacity_rules(self, parent: Parent) -> tuple[CapacityRule, ...]:
         """Only the driver knows sizes here."""
-        # Whoever only reads does not pay for the import.
+        # Imported here so that modules that only read don't load it.
         from ..drivers import nvidia
 
         return (nvidia.one_device_per_function, nvidia.max_instance)
+
+    def capacity_doubts(self, parent: Parent) -> tuple[CapacityRule, ...]:
+        """None: the driver does not report sizes."""
+        return ()
 
     def attribute_rules(self, device_api: Optional[str]) -> Optional[AttributeRules]:
         """All attributes are read as they are written."""

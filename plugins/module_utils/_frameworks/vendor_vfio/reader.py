@@ -28,7 +28,7 @@ _CREATABLE = os.path.join("nvidia", "creatable_vgpu_types")
 
 
 def definition_files(host: Host, framework: Framework) -> DefinitionFiles:
-    """Definitions of vGPUs, which the driver forgets at a reboot: beside mdevctl's, where mdevctl does not see them."""
+    """Definitions of vGPUs, which the driver forgets at a reboot. The folder is beside mdevctl's, which ignores it."""
     return DefinitionFiles(os.path.join(os.path.dirname(host.definitions_path), "vfio-mdev.d"), framework)
 
 
@@ -39,14 +39,14 @@ def note_files(host: Host, framework: Framework) -> DefinitionFiles:
 
 @dataclass(frozen=True)
 class VendorVfioReader:
-    """Reads the functions of one host. The reader collects what could not be read."""
+    """Reads the functions of one host. The reader notes the files that could not be read."""
 
     host: Host
     reader: Reader
     framework: Framework
 
     def inventory(self) -> Inventory:
-        """The functions as parents, the vGPUs on them as devices, and what is defined."""
+        """The functions as parents, the vGPUs on them as devices, and the definitions."""
         parents = [self._parent(folder) for folder in self._folders()]
         definitions, broken = definition_files(self.host, self.framework).read(self.reader)
         if not parents:
@@ -55,7 +55,7 @@ class VendorVfioReader:
         return self._described(parents, definitions, notes, (*broken, *broken_notes))
 
     def function(self, parent: Parent) -> Function:
-        """What the parent's function has and offers now."""
+        """The parent's function, with its current type and the types that it offers now."""
         return Function(
             address=parent.address,
             pci=parent.pci,
@@ -65,7 +65,7 @@ class VendorVfioReader:
         )
 
     def _parent(self, folder: str) -> Parent:
-        """The function as a parent, whose types are known once all functions are read."""
+        """The function as a parent. Its types are added after all functions are read."""
         entries = self.reader.names(folder)
         return read_parent(self.reader, os.path.basename(folder), folder, entries, (), self.framework)
 

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""NVIDIA's vendor VFIO framework, where a virtual function of a card takes one vGPU: what its files mean. Pure.
+"""NVIDIA's vendor VFIO framework, in which a virtual function of a card takes one vGPU: the meaning of its files. Pure.
 
 Source: NVIDIA vGPU User Guide, "Creating a vGPU on a Linux with KVM hypervisor that uses a vendor-specific VFIO
-framework". The driver reports only which types a function could get now. While a type is set it hides the others, and
+framework". The driver reports only the types that a function can get now. While a type is set, it hides the others, and
 it hides those that the card has no memory for. So a function's types are those that any function of such a card has, or
 had when this collection set them.
 """
@@ -26,11 +26,11 @@ from ..._model.request import DeviceRequest
 NAME = "vendor_vfio"
 NO_TYPE = "0"
 
-# "1428 : NVIDIA H200X-141C", on some drivers below a line of headings.
+# "1428 : NVIDIA H200X-141C". Some drivers print a line of headings first.
 _TYPE_LINE = re.compile(r"\s*(\d+)\s*:\s*(.*\S)\s*")
 # vGPUs are given to guests as PCI functions.
 _DEVICE_API = "vfio-pci"
-# No set can have this name, so that no set takes a vGPU of others for its own.
+# No set can have this name, so no set considers a vGPU of others its own.
 _OWNER_NAME = "\0vendor_vfio"
 # A definition's field that mdevctl does not have: the type's name when it was set.
 _NAME_FIELD = "type_name"
@@ -40,10 +40,10 @@ TypeNames = dict[str, str]
 
 @dataclass(frozen=True)
 class Function:
-    """A virtual function as the driver shows it.
+    """A virtual function as the driver reports it.
 
     current:   the id of the type that is set, NO_TYPE if none is; None if it can't be read
-    creatable: names of the types that it could get now, by id
+    creatable: names of the types that it can get now, by id
     """
 
     address: str
@@ -53,11 +53,11 @@ class Function:
 
     @property
     def is_set(self) -> bool:
-        """Whether there is a vGPU for sure."""
+        """Whether there is certainly a vGPU."""
         return self.current not in (None, NO_TYPE)
 
     def available_instances(self, type_id: str) -> Optional[int]:
-        """1 if the function could get this type now, else 0. None if nobody can say: unknown is not free."""
+        """1 if the function can get this type now, else 0. None if this is unknown, which does not count as free."""
         return None if self.current is None else int(not self.is_set and type_id in self.creatable)
 
 
@@ -68,9 +68,9 @@ def parse_types(text: str) -> TypeNames:
 
 
 def types_of(function: Function, functions: Iterable[Function], remembered: Mapping[str, str]) -> tuple[Type, ...]:
-    """All types that functions of such a card are known to take, by id; one can be had of those offered now.
+    """All types that functions of such a card are known to take, by id. Those offered now have one available instance.
 
-    remembered: names of types that were set by this collection
+    remembered: names of types that this collection set
     """
     names: dict[str, Optional[str]] = {}
     for other in functions:
@@ -90,9 +90,9 @@ def types_of(function: Function, functions: Iterable[Function], remembered: Mapp
 
 
 def key_of(function: Function, known: Iterable[Definition]) -> str:
-    """What requests find the vGPU by: the key that this collection noted when it set it, else one of its place.
+    """The key that requests find the vGPU by: noted when this collection set it, else derived from the function.
 
-    known: what was noted, and what is defined. A note of another type is of a vGPU that is gone.
+    known: the notes and the definitions. A note with another type belongs to a vGPU that is gone.
     """
     noted_keys = (note.key for note in known if (note.parent, note.type_id) == (function.address, function.current))
     return next(noted_keys, derived_uuid("", _OWNER_NAME, (function.address,)))
@@ -110,9 +110,9 @@ def remembered_names(known: Iterable[Definition]) -> TypeNames:
 
 
 def match_functions(requests: Sequence[DeviceRequest], inventory: Inventory) -> list[DeviceRequest]:
-    """The same requests, with those that name one function meaning the vGPU on it, whoever made that.
+    """The same requests. Those that name one function get the key of the vGPU on it, no matter who created it.
 
-    A request without a key has nothing but its function to say which device it means.
+    A request without a key can identify its device only by the function.
     """
     keys = {stored.parent: stored.key for stored in inventory.definitions if stored.framework.name == NAME}
     keys.update((device.parent, device.key) for device in inventory.devices if device.framework.name == NAME)
@@ -128,6 +128,6 @@ def _with_function_key(request: DeviceRequest, addresses: Mapping[str, str], key
     if address in keys:
         return replace(request, key=keys[address])
     if not request.key and named in addresses:
-        # Nothing is on the function. A key of its place finds nothing either.
+        # Nothing is on the function, so a key derived from it finds nothing either.
         return replace(request, key=derived_uuid("", _OWNER_NAME, (address,)))
     return request

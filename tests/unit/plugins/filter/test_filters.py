@@ -38,7 +38,7 @@ def test_unused_entries_cause_a_warning(monkeypatch: pytest.MonkeyPatch) -> None
     [
         (lambda: DOMAIN_MDEVS("<device/>"), "domain_mdevs: .*<domain> is wanted"),
         (lambda: REMAP_DOMAIN_MDEVS(XML, {}), f"remap_domain_mdevs: .*{A}"),
-        (lambda: REMAP_DOMAIN_MDEVS(XML, [A, B]), "a dictionary of UUIDs is wanted, not list"),
+        (lambda: REMAP_DOMAIN_MDEVS(XML, [A, B]), "expected a dictionary of UUIDs, got list"),
     ],
 )
 def test_errors_name_the_filter(call: object, words: str) -> None:

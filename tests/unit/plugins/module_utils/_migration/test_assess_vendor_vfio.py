@@ -90,7 +90,7 @@ REFUSED = {
     ),
     "mediated devices here": (
         Case((VGPU,), inventory=inventory(parent(VF4, mdev_type("1147", 1)))),
-        "the guest has it as <hostdev type='pci'>",
+        "the guest's XML has the device as <hostdev type='pci'>",
     ),
     "none left": (
         Case((VGPU,), uuid_policy="new", inventory=host(*(vgpu(address, address) for address in (VF4, VF5, VF6)))),

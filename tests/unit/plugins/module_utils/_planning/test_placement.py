@@ -129,28 +129,52 @@ TWO_CARDS = ONE_CARD + functions(CARD_2, 1, A_TYPE, B_TYPE)
 
 
 @pytest.mark.parametrize(
-    ("parents", "counts", "missing"),
+    ("parents", "counts", "missing", "doubtful"),
     [
-        (ONE_CARD, [("B", 4)], 0),
+        (ONE_CARD, [("B", 4)], 0, 0),
         # A virtual function holds one device.
-        (ONE_CARD, [("B", 5)], 1),
+        (ONE_CARD, [("B", 5)], 1, 0),
         # Each function reports one, but the card holds three.
-        (ONE_CARD, [("A", 4)], 1),
-        # One size per card.
-        (ONE_CARD, [("A", 1), ("B", 1)], 1),
+        (ONE_CARD, [("A", 4)], 1, 0),
+        # One size per card, unless the card is in another mode, which only its driver knows.
+        (ONE_CARD, [("A", 1), ("B", 1)], 0, 1),
         # Types of one size may be mixed, and share the maximum.
-        (functions(CARD_1, 0, *SAME_SIZE), [("A", 1), ("B", 2)], 0),
-        (functions(CARD_1, 0, *SAME_SIZE), [("A", 2), ("B", 2)], 1),
-        (functions(CARD_1, 0, A_TYPE, B_TYPE, driver="other"), [("A", 1), ("B", 1)], 0),
-        (functions(CARD_1, 0, *MIG_TYPES), [("A", 1), ("B", 2)], 0),
-        (TWO_CARDS, [("A", 3), ("B", 4)], 0),
-        (TWO_CARDS, [("A", 4), ("B", 1)], 1),
+        (functions(CARD_1, 0, *SAME_SIZE), [("A", 1), ("B", 2)], 0, 0),
+        (functions(CARD_1, 0, *SAME_SIZE), [("A", 2), ("B", 2)], 1, 0),
+        (functions(CARD_1, 0, A_TYPE, B_TYPE, driver="other"), [("A", 1), ("B", 1)], 0, 0),
+        (functions(CARD_1, 0, *MIG_TYPES), [("A", 1), ("B", 2)], 0, 0),
+        (TWO_CARDS, [("A", 3), ("B", 4)], 0, 0),
+        (TWO_CARDS, [("A", 4), ("B", 1)], 0, 1),
     ],
 )
 @pytest.mark.parametrize("policy", PLACEMENTS)
-def test_nvidia_cards(parents: tuple[Parent, ...], counts: list[tuple[str, int]], missing: int, policy: str) -> None:
+def test_nvidia_cards(
+    parents: tuple[Parent, ...], counts: list[tuple[str, int]], missing: int, doubtful: int, policy: str
+) -> None:
     host = inventory(*parents)
-    assert len(placement.place_all(requests(host, *counts, policy=policy), Capacity(host)).missing) == missing
+    placements = placement.place_all(requests(host, *counts, policy=policy), Capacity(host))
+    assert len(placements.missing) == missing
+    # pack fills the fullest card, if its driver lets it.
+    assert policy == "pack" or placements.doubtful == doubtful
+
+
+@pytest.mark.parametrize("policy", ["first", "spread"])
+def test_sizes_are_kept_apart_as_long_as_there_are_cards(policy: str) -> None:
+    host = inventory(*TWO_CARDS)
+    placements = placement.place_all(requests(host, ("A", 2), ("B", 2), policy=policy), Capacity(host))
+    cards = {key[0]: {choice.choices[0].parent.card} for key, choice in placements.placed.items()}
+    assert (placements.missing, placements.doubtful, cards["A"] & cards["B"]) == ((), 0, set())
+    alternatives = placements.placed["B/0"].choices
+    assert len({choice.parent.card for choice in alternatives}) == 2
+
+
+def test_a_defined_device_stays_on_its_parent_if_it_can() -> None:
+    host = inventory(*TWO_CARDS)
+    [request] = requests(host, ("A", 1), numa_node=0)
+    kept = placement.place_all([replace(request, preferred=f"{CARD_2[:-1]}2")], Capacity(host)).placed["A/0"]
+    assert kept.choices[0].parent.address == f"{CARD_2[:-1]}2"
+    moved = placement.place_all([replace(request, preferred="0000:99:00.0")], Capacity(host)).placed["A/0"]
+    assert moved.choices[0].parent.address == f"{CARD_1[:-1]}1"
 
 
 def test_a_card_that_offers_a_type_beside_another_holds_both() -> None:
@@ -165,7 +189,7 @@ def test_the_whole_card_is_free_after_its_only_device_is_removed() -> None:
     capacity = Capacity(host)
     capacity.free(existing)
     assert not placement.place_all(requests(host, ("B", 4)), capacity).missing
-    assert placement.place_all(requests(host, ("B", 3), ("A", 1)), capacity).missing
+    assert placement.place_all(requests(host, ("B", 3), ("A", 1)), capacity).doubtful == 3
 
 
 @pytest.mark.parametrize(

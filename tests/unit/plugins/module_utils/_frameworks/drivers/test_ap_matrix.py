@@ -248,11 +248,11 @@ def test_an_attribute_that_an_old_driver_lacks() -> None:
 @pytest.mark.parametrize(
     ("requested", "message"),
     [
-        ("adapter=five", "'assign_adapter' of an AP device can't be 'five': give a number"),
+        ("adapter=five", "'assign_adapter' of an AP device can't be set to 'five': the driver expects a number"),
         ("domain=08", "octal with a leading 0"),
-        ("-domain=-1", "can't be '-1'"),
-        ("control_domain=0x", "can't be '0x'"),
-        ("adapter=1_0", "can't be '1_0'"),
+        ("-domain=-1", "can't be set to '-1'"),
+        ("control_domain=0x", "can't be set to '0x'"),
+        ("adapter=1_0", "can't be set to '1_0'"),
         ("ap_config=0x80,0x80", "three hexadecimal masks"),
         (f"ap_config={'0' * 65},0,0", "three hexadecimal masks"),
     ],
