@@ -36,6 +36,7 @@ options:
     description:
       - Seconds to wait for the host lock if another run holds it. On timeout, the module fails without changing
         anything.
+      - The lock is C(vfio-mdev/lock) in the C(/run) beside O(sysfs_path). Only root can open it.
     type: float
     default: 60
 """

@@ -12,6 +12,7 @@ short_description: List the mediated devices in a guest's XML
 version_added: 0.1.0
 description:
   - Returns the mediated devices (V(<hostdev type='mdev'>)) in the XML of a libvirt guest.
+  - Devices on QEMU's command line (C(qemu:commandline)) are not listed. M(vfio.mdev.mdev_guest_info) reports them.
   - The XML is not trusted. The filter refuses document type declarations, entities, and XML of more than 4 MiB.
 options:
   _input:

@@ -18,6 +18,8 @@ description:
   - UUIDs are compared without regard to case. New UUIDs are written in lower case.
   - O(uuid_map) must contain all UUIDs of the XML. Map a UUID to itself to keep it. One error lists all UUIDs that are
     missing. Two UUIDs cannot become the same UUID. Entries that the XML does not need cause a warning.
+  - A device on QEMU's command line (C(qemu:commandline)) cannot be replaced. The filter refuses XML with such a device,
+    unless it is mapped to itself.
   - The XML is not trusted. The filter refuses document type declarations, entities, and XML of more than 4 MiB.
 options:
   _input:

@@ -18,6 +18,10 @@ description:
   - If cards need virtual functions (O(vfs)), a second unit, C(vfio-mdev-vfs.service), enables them at boot before
     devices are started.
   - The units are enabled, and the next boot starts them. Nothing is started immediately.
+  - The program is replaced as a whole, so a boot never runs files of two versions. Files that this module did not write
+    stay, also in O(program_path). If a unit with the name of one of these units exists that this module did not write,
+    O(state=present) fails and O(state=absent) leaves it.
+  - If a unit is masked, O(state=present) unmasks it, with a warning.
 extends_documentation_fragment:
   - vfio.mdev._attributes
   - vfio.mdev._attributes.action_group
@@ -147,6 +151,19 @@ enabled:
   returned: success
   type: bool
   sample: true
+unmasked:
+  description: The units that were masked and are not masked after this run.
+  returned: success
+  type: list
+  elements: str
+  sample: [vfio-mdev.service]
+reloaded:
+  description:
+    - Whether systemd read its units again, or would in check mode. This also happens if a former run was interrupted
+      before it could do that.
+  returned: success
+  type: bool
+  sample: true
 error:
   description: The facts of a failure, for playbooks. The message is for the operator.
   returned: failure
@@ -162,8 +179,16 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vfio.mdev.plugins.module_utils._boot.install import FileChange, apply_boot, plan_boot
-from ansible_collections.vfio.mdev.plugins.module_utils._boot.units import Program, UnitFile, devices_unit, vfs_unit
+from ansible_collections.vfio.mdev.plugins.module_utils._boot.systemd import unit_states
+from ansible_collections.vfio.mdev.plugins.module_utils._boot.units import (
+    UNITS,
+    Program,
+    UnitFile,
+    devices_unit,
+    vfs_unit,
+)
 from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InvalidInput
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
 from ansible_collections.vfio.mdev.plugins.module_utils._sriov.arguments import (
     CARDS_ARGUMENT,
@@ -196,17 +221,22 @@ def diff(change: FileChange) -> dict[str, str]:
 
 def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
     """What differs, then the files and units, then the result."""
+    if params["wait_timeout"] < 0:
+        raise InvalidInput(f"wait_timeout is {params['wait_timeout']}: it must be 0 or more", option="wait_timeout")
     program = Program(params["program_path"], params["python"], params["wait_timeout"])
     host = Host()
-    plan = plan_boot(host, program, units(params, program))
+    plan = plan_boot(host, program, units(params, program), unit_states(host, UNITS))
     if not check_mode and plan.changed:
-        apply_boot(host, program, plan)
+        apply_boot(host, plan)
     return ModuleResult(
         {
             "changed": plan.changed,
             "enabled": params["state"] == "present",
             "files": [change.path for change in plan.files],
+            "unmasked": list(plan.unmasked),
+            "reloaded": bool(plan.files) or plan.reload,
         },
+        warnings=plan.warnings,
         diff=[diff(change) for change in plan.files],
     )
 

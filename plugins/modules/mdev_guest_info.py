@@ -27,7 +27,7 @@ attributes:
 options:
   guest_names:
     description:
-      - The names of the guests to return. If the list is empty, all guests are returned.
+      - The names or UUIDs of the guests to return. If the list is empty, all guests are returned.
       - The module fails if libvirt does not know a guest.
     type: list
     elements: str
@@ -75,15 +75,29 @@ guests:
     name:
       description: The guest's name.
       type: str
+    uuid:
+      description: The guest's UUID in libvirt.
+      type: str
     state:
-      description: The guest's state as reported by libvirt, for example V(running), V(shut off) or V(paused).
+      description: The guest's state as reported by libvirt, for example V(running), V(shut off) or V(paused). V(null)
+        if libvirt does not report it.
       type: str
     running:
-      description: Whether the guest is in any state other than V(shut off).
+      description: Whether the guest is in any state other than V(shut off). V(null) if the state is V(null).
       type: bool
+    error:
+      description: Why the guest's state or devices could not be read. V(null) if they could.
+      type: str
+    command_line_devices:
+      description:
+        - The mediated devices and vGPUs on QEMU's command line (C(qemu:commandline)), as UUIDs or PCI addresses.
+          libvirt does not manage them, and they cannot be replaced for a migration.
+      type: list
+      elements: str
     devices:
       description:
-        - The guest's mediated devices in the order of its XML, followed by its vGPUs on virtual functions.
+        - The guest's mediated devices in the order of its XML, followed by its vGPUs on virtual functions. V(null) if
+          RV(guests[].error) is set.
       type: list
       elements: dict
       contains:
@@ -125,8 +139,11 @@ guests:
           elements: dict
   sample:
     - name: web-1
+      uuid: 6c1d8a3e-0a55-4f0e-a3c3-7b1f9d2e4c10
       state: running
       running: true
+      error: null
+      command_line_devices: []
       devices:
         - uuid: 5b2c8a34-11c0-8a2f-9a0e-0d4c3c1f7e10
           function: null

@@ -14,9 +14,11 @@ version_added: 0.1.0
 description:
   - Run this module on the source of a migration. It writes the XML that guests should have at the destination if their
     mediated devices have other UUIDs there. The files are for C(virsh migrate --xml) and C(--persistent-xml).
-  - The files are O(xml_path)C(/NAME.xml) and, if libvirt keeps the guest when it is shut off,
-    O(xml_path)C(/NAME.persistent.xml). They differ from the output of C(virsh dumpxml) in the UUIDs only.
-  - The XML never leaves the host. It contains the guest's passwords, so only root can read the files.
+  - The files are O(xml_path)C(/UUID.xml) and, if libvirt keeps the guest when it is shut off,
+    O(xml_path)C(/UUID.persistent.xml), with the guest's UUID. They differ from the output of C(virsh dumpxml) in the
+    UUIDs of the devices only.
+  - The XML never leaves the host. It contains the guest's passwords, so only root can read the files. Remove them with
+    O(state=absent) after the migration. This also removes what a killed run left behind.
 extends_documentation_fragment:
   - vfio.mdev._attributes
 attributes:
@@ -32,9 +34,13 @@ options:
     required: true
     suboptions:
       name:
-        description: The guest's name.
+        description: The guest's name. Required if O(guests[].uuid) is omitted.
         type: str
-        required: true
+      uuid:
+        description:
+          - The guest's UUID in libvirt. If it is omitted, the guest is looked up by O(guests[].name). For
+            O(state=absent), it is then looked up in the files.
+        type: str
       uuid_map:
         description:
           - The UUID at the destination for each UUID of the guest's mediated devices. It must contain all of them.
@@ -105,7 +111,7 @@ EXAMPLES = r"""
 - name: Remove the files of a guest
   vfio.mdev.mdev_guest_xml:
     guests:
-      - name: web-1
+      - uuid: 6c1d8a3e-0a55-4f0e-a3c3-7b1f9d2e4c10
     state: absent
 """
 
@@ -119,6 +125,9 @@ files:
     name:
       description: The guest's name.
       type: str
+    uuid:
+      description: The guest's UUID in libvirt.
+      type: str
     xml:
       description: The file for C(--xml). V(null) if O(state=absent).
       type: str
@@ -127,8 +136,9 @@ files:
       type: str
   sample:
     - name: web-1
-      xml: /var/lib/vfio-mdev/outgoing/web-1.xml
-      persistent_xml: /var/lib/vfio-mdev/outgoing/web-1.persistent.xml
+      uuid: 6c1d8a3e-0a55-4f0e-a3c3-7b1f9d2e4c10
+      xml: /var/lib/vfio-mdev/outgoing/6c1d8a3e-0a55-4f0e-a3c3-7b1f9d2e4c10.xml
+      persistent_xml: /var/lib/vfio-mdev/outgoing/6c1d8a3e-0a55-4f0e-a3c3-7b1f9d2e4c10.persistent.xml
 error:
   description: The facts of a failure, for playbooks. The message is for the operator.
   returned: failure
@@ -140,35 +150,66 @@ error:
   sample: {kind: invalid_input, unmapped: [5b2c8a34-11c0-8a2f-9a0e-0d4c3c1f7e10]}
 """
 
+from dataclasses import dataclass
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.mdev.plugins.module_utils._guests.virsh import Virsh
-from ansible_collections.vfio.mdev.plugins.module_utils._guests.xml_files import GuestFiles
+from ansible_collections.vfio.mdev.plugins.module_utils._guests.virsh import Virsh, matching_guests
+from ansible_collections.vfio.mdev.plugins.module_utils._guests.xml_files import Contents, GuestFiles
+from ansible_collections.vfio.mdev.plugins.module_utils._model.addresses import parse_uuid
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
 
 
-def wanted_files(params: dict[str, Any], files: GuestFiles) -> dict[str, Optional[str]]:
-    """What each file should contain, None if it should not exist. All is known before anything is written."""
-    wanted: dict[str, Optional[str]] = {}
+@dataclass(frozen=True)
+class RequestedGuest:
+    """A guest, and the devices that it should have in its files."""
+
+    uuid: str
+    name: Optional[str]
+    uuid_map: dict[str, str]
+
+
+def requested_guests(params: dict[str, Any], virsh: Virsh, files: GuestFiles) -> list[RequestedGuest]:
+    """The guests with their UUIDs. A guest whose files should be removed may be unknown to libvirt by now."""
+    requested: list[RequestedGuest] = []
+    existing = virsh.guests("--all") if params["state"] == "present" else {}
     for guest in params["guests"]:
-        if params["state"] == "present":
-            wanted.update(files.wanted(Virsh(params["uri"]), guest["name"], guest["uuid_map"]))
+        if guest["uuid"]:
+            uuids = [parse_uuid(guest["uuid"])]
+            if params["state"] == "present":
+                matching_guests(uuids, existing)
+        elif params["state"] == "present":
+            uuids = matching_guests([guest["name"]], existing)
         else:
-            wanted.update(files.absent(guest["name"]))
-    return wanted
+            uuids = files.guests_named(guest["name"])
+        requested.extend(
+            RequestedGuest(uuid, guest["name"] or existing.get(uuid), guest["uuid_map"] or {}) for uuid in uuids
+        )
+    return requested
+
+
+def requested_files(state: str, guests: list[RequestedGuest], virsh: Virsh, files: GuestFiles) -> Contents:
+    """What each file should contain, None if it should not exist. All is known before anything is written."""
+    requested: Contents = {}
+    for guest in guests:
+        if state == "present":
+            requested.update(files.requested(virsh, guest.uuid, guest.uuid_map))
+        else:
+            requested.update(files.absent(guest.uuid))
+    return requested
 
 
 def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
     """What the files should contain, then the files, then the result."""
-    files = GuestFiles(params["xml_path"])
-    wanted = wanted_files(params, files)
-    changed = files.differing(wanted)
+    files, virsh = GuestFiles(params["xml_path"]), Virsh(params["uri"])
+    guests = requested_guests(params, virsh, files)
+    requested = requested_files(params["state"], guests, virsh, files)
+    changed = files.differing(requested)
     if not check_mode:
-        files.write({path: wanted[path] for path in changed})
-    names = [guest["name"] for guest in params["guests"]]
-    return ModuleResult({"changed": bool(changed), "files": [files.result(name, wanted) for name in names]})
+        files.write({path: requested[path] for path in changed})
+    results = [files.result(guest.uuid, guest.name, requested) for guest in guests]
+    return ModuleResult({"changed": bool(changed), "files": results})
 
 
 def main() -> None:
@@ -179,14 +220,18 @@ def main() -> None:
                 "type": "list",
                 "elements": "dict",
                 "required": True,
+                # It may come with XML that is not used here. Without no_log, Ansible writes it to the host's log.
+                "no_log": True,
                 "options": {
-                    "name": {"type": "str", "required": True},
+                    "name": {"type": "str"},
+                    "uuid": {"type": "str"},
                     "uuid_map": {"type": "dict", "default": {}},
                     "source": {"type": "str"},
                     "running": {"type": "bool"},
                     "xml": {"type": "str"},
                     "persistent_xml": {"type": "str"},
                 },
+                "required_one_of": [("name", "uuid")],
             },
             "xml_path": {"type": "path", "default": "/var/lib/vfio-mdev/outgoing"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -194,7 +239,11 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run_module(module, act)
+    params = module.params
+    # The result has names and UUIDs of the option, which must not be masked. The option itself is not returned.
+    module.no_log_values.clear()
+    module.params = {**params, "guests": "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"}
+    run_module(module, lambda _shown, check_mode: act(params, check_mode))
 
 
 if __name__ == "__main__":

@@ -238,8 +238,9 @@ hints:
   elements: str
   sample: ["No parent has room for another device of any type."]
 broken_definitions:
-  description: Files in the definitions folder that are not valid definitions. As long as there is one, mdevctl lists no
-    definitions at all.
+  description: Files in the definitions folders that are named by a UUID and are not valid definitions, or that users
+    other than root can change. RV(hints) reports those because of which mdevctl lists no definitions at all. Other
+    files are ignored, as mdevctl ignores them.
   returned: success
   type: list
   elements: dict

@@ -40,7 +40,9 @@ options:
       - V(prepared) makes sure that all devices of the guests are active on this host.
       - V(committed) makes sure that the guests are on this host with these devices, and closes their records.
       - V(rolled_back) removes the devices that were created, leaves everything else unchanged, and closes the records.
-        A device that existed before the preparation and may be stale is recreated.
+        A device that existed before the preparation and may be stale is recreated with its previous attributes.
+      - V(rolled_back) fails if a guest is on this host with the devices that were prepared for it, because they would
+        be taken from it. Such a guest must be committed.
     type: str
     choices: [prepared, committed, rolled_back]
     default: prepared
@@ -59,16 +61,33 @@ options:
       name:
         description: The guest's name. It can be omitted if O(guests[].xml) contains it.
         type: str
+      uuid:
+        description:
+          - The guest's UUID in libvirt. It can be omitted if O(guests[].xml) contains it.
+          - libvirt's commands take a name that is a number for the id of another guest, so names do not identify
+            guests.
+        type: str
       state:
         description: Ignored. Accepted so that the output of M(vfio.mdev.mdev_guest_info) can be passed as is.
         type: str
       running:
-        description: Whether the guest will be migrated live.
+        description: Whether the guest will be migrated live. If it is omitted or V(null), it will be.
         type: bool
-        default: true
+      error:
+        description: Why the guest's devices could not be retrieved. A guest with an error cannot be prepared.
+        type: str
+      command_line_devices:
+        description:
+          - The guest's devices on QEMU's command line (C(qemu:commandline)). A guest with such devices cannot be
+            prepared, because they cannot be replaced.
+        type: list
+        elements: str
+        default: []
       xml:
         description:
           - The guest's migratable XML. It is returned with the new UUIDs in RV(guests[].xml).
+          - It can contain passwords. It is not written to the host's log. Set C(no_log=true) for a task that gives it,
+            because the module returns it.
           - If it is given, it decides which devices the guest has, and O(guests[].devices) only adds their properties.
         type: str
       persistent_xml:
@@ -77,10 +96,11 @@ options:
             RV(guests[].persistent_xml).
         type: str
       devices:
-        description: The guest's mediated devices. Each device requires a type.
+        description:
+          - The guest's mediated devices. Each device requires a type.
+          - If it is omitted or V(null), the guest has no devices except for those in O(guests[].xml).
         type: list
         elements: dict
-        default: []
         suboptions:
           uuid:
             description: The UUID on the source.
@@ -127,8 +147,8 @@ options:
             type: str
   guest_names:
     description:
-      - The names of the guests to commit or roll back. If the list is empty, all prepared guests are selected. If
-        O(source) is set, only guests from that host are selected.
+      - The names or UUIDs of the guests to commit or roll back. If the list is empty, all prepared guests are selected.
+        If O(source) is set, only guests from that host are selected.
       - To be committed, a guest that was not prepared must already be on this host. Rolling back such a guest is not an
         error.
     type: list
@@ -222,6 +242,12 @@ options:
         about 30 seconds to end the incoming guest.
     type: float
     default: 60
+  close_records:
+    description:
+      - Whether O(state=rolled_back) closes the records. If it does not, the records stay open and the guests can be
+        rolled back again, for example after their XML was removed from the source.
+    type: bool
+    default: true
   records_path:
     description: The folder of the records.
     type: path
@@ -413,6 +439,9 @@ guests:
     name:
       description: The guest's name.
       type: str
+    uuid:
+      description: The guest's UUID in libvirt.
+      type: str
     source:
       description: The host that the guest comes from.
       type: str
@@ -432,6 +461,7 @@ guests:
       type: str
   sample:
     - name: web-1
+      uuid: 6c1d8a3e-0a55-4f0e-a3c3-7b1f9d2e4c10
       source: gpu-1
       running: true
       uuid_map:
@@ -466,8 +496,8 @@ error:
   contains:
     kind:
       description:
-        - V(not_ready) if a check is an error, V(not_migrated) if a guest to be committed is not on this host, or
-          V(libvirt_error) if libvirt did not answer.
+        - V(not_ready) if a check is an error, V(not_migrated) if a guest to be committed is not on this host,
+          V(migrated) if a guest to be rolled back is on this host, or V(libvirt_error) if libvirt did not answer.
         - For other values and facts, see RV(vfio.mdev.mdev_set#module:error).
       type: str
   sample: {kind: not_migrated, guests: [web-1]}
@@ -475,7 +505,7 @@ error:
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Optional, Union
 
 from ansible.module_utils.basic import AnsibleModule
@@ -496,6 +526,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._migration.request impor
     MigrationRequest,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._migration.run import Commit, Preparation, Rollback
+from ansible_collections.vfio.mdev.plugins.module_utils._model.addresses import parse_uuid
 from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InUse, InvalidInput, MdevError, NotReady
 from ansible_collections.vfio.mdev.plugins.module_utils._model.framework import HOSTDEV_MDEV
 from ansible_collections.vfio.mdev.plugins.module_utils._model.request import DeviceRequest, checked_attributes
@@ -511,55 +542,84 @@ from ansible_collections.vfio.mdev.plugins.module_utils._runner.context import R
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import device_result
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.run import Outcome, run
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
-from ansible_collections.vfio.mdev.plugins.module_utils._xml.domain import device_id, parse_domain, remap_domain
+from ansible_collections.vfio.mdev.plugins.module_utils._xml.domain import (
+    Domain,
+    device_id,
+    parse_domain,
+    remap_domain,
+)
 
 Operation = Union[Preparation, Commit, Rollback]
 
 
 @dataclass(frozen=True)
 class GuestInputs:
-    """The guests as given, with the XML of each by its name."""
+    """The guests as given, with the XML of each by its UUID."""
 
     guests: tuple[Guest, ...] = ()
     xml: tuple[tuple[str, Optional[str], Optional[str]], ...] = ()
 
-    def xml_of(self, name: str) -> tuple[Optional[str], Optional[str]]:
+    def xml_of(self, uuid: str) -> tuple[Optional[str], Optional[str]]:
         """The guest's XML, and its persistent XML."""
-        return next(((live, persistent) for guest, live, persistent in self.xml if guest == name), (None, None))
+        return next(((live, persistent) for guest, live, persistent in self.xml if guest == uuid), (None, None))
 
 
 def guest_inputs(params: dict[str, Any]) -> GuestInputs:
     """The guests to prepare for. Problems with one are errors before anything is looked at."""
-    guests: dict[str, Guest] = {}
-    for given in params["guests"]:
-        guest = _guest(given)
-        if guest.name in guests:
-            raise InvalidInput(f"guest {guest.name} is given twice", guest=guest.name)
-        guests[guest.name] = guest
-    xml = tuple((name, given["xml"], given["persistent_xml"]) for name, given in zip(guests, params["guests"]))
-    return GuestInputs(tuple(guests.values()), xml)
+    guests = [_guest(given) for given in params["guests"]]
+    for names in ([guest.name for guest in guests], [guest.uuid for guest in guests if guest.uuid]):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise InvalidInput(f"guest {', '.join(twice)} is given twice", guest=twice[0])
+    xml = tuple((guest.uuid, given["xml"], given["persistent_xml"]) for guest, given in zip(guests, params["guests"]))
+    return GuestInputs(tuple(guests), xml)
 
 
 def _guest(given: dict[str, Any]) -> Guest:
     domain = parse_domain(given["xml"]) if given["xml"] else None
-    name = given["name"] or (domain.name if domain else "")
-    if not name:
-        raise InvalidInput("a guest has no name: give name, or xml with a <name>")
-    known = {_id(device, name): device for device in given["devices"]}
+    guest = _named_guest(given, domain)
+    if guest.error:
+        return guest
+    known = {_id(device, guest.name): device for device in given["devices"] or []}
     ids = list(known)
     if domain is not None:
         # Of a guest's PCI functions only those that devices names are vGPUs.
         vgpus = [device.function for device in domain.functions if device.function in known]
         ids = [*(device.uuid for device in domain.mdevs), *vgpus]
-    unknown = [name_ for name_ in ids if not (known.get(name_) or {}).get("type")]
+    unknown = [name for name in ids if not (known.get(name) or {}).get("type")]
     if unknown:
         raise InvalidInput(
-            f"guest {name}: the type of device {', '.join(unknown)} is unknown. The source host has no such device or "
-            "could not be queried. Start the guest there, or set type in devices",
-            guest=name,
+            f"guest {guest.name}: the type of device {', '.join(unknown)} is unknown. The source host has no such "
+            "device or could not be queried. Start the guest there, or set type in devices",
+            guest=guest.name,
             unknown=unknown,
         )
-    return Guest(name, given["running"], tuple(_device(name_, known[name_]) for name_ in ids))
+    return replace(guest, devices=tuple(_device(name, known[name]) for name in ids))
+
+
+def _named_guest(given: dict[str, Any], domain: Optional[Domain]) -> Guest:
+    """The guest without its devices."""
+    name = given["name"] or (domain.name if domain else "")
+    if not name or "/" in name or "\0" in name:
+        text = f"'{name}' can't name a guest: give name, or xml with a <name>. libvirt allows no '/'"
+        raise InvalidInput(text, guest=name)
+    command_line = given["command_line_devices"] or []
+    return Guest(
+        name=name,
+        running=given["running"] is not False,
+        devices=(),
+        uuid=_guest_uuid(given["uuid"], domain, name),
+        command_line=tuple(dict.fromkeys([*command_line, *(domain.command_line if domain else ())])),
+        error=given["error"] or "",
+    )
+
+
+def _guest_uuid(given: Optional[str], domain: Optional[Domain], name: str) -> str:
+    """The guest's UUID; empty if neither the option nor the XML has it."""
+    uuid = parse_uuid(given) if given else ""
+    if uuid and domain is not None and domain.uuid not in ("", uuid):
+        raise InvalidInput(f"guest {name}: uuid is {uuid}, but xml is that of guest {domain.uuid}", guest=name)
+    return uuid or (domain.uuid if domain is not None else "")
 
 
 def _id(given: dict[str, Any], guest: str) -> str:
@@ -606,7 +666,9 @@ def select_operation(params: dict[str, Any], host: Host, guests: tuple[Guest, ..
         return Preparation(migration_request(params, guests), host, virsh, records)
     names = tuple(params["guest_names"])
     if params["state"] == "rolled_back":
-        return Rollback(names, params["source"], host, virsh, records)
+        rollback = Rollback(names, params["source"], host, virsh, records)
+        rollback.close_records = params["close_records"]
+        return rollback
     commit = Commit(names, params["source"], host, virsh, records)
     commit.persistent, commit.autostart = params["persistent"], params["autostart"]
     return commit
@@ -619,6 +681,7 @@ def run_operation(params: dict[str, Any], host: Host, operation: Operation, chec
     context = RunContext.from_params(params, host, operation.requests, autostart, operation)
     end = time.monotonic() + seconds
     while True:
+        operation.look()
         try:
             return run(context, check_mode)
         except InUse:
@@ -648,9 +711,10 @@ def _source_device(device: RecordedDevice) -> dict[str, str]:
 
 
 def _guest_result(record: MigrationRecord, targets: dict[str, str], inputs: GuestInputs) -> dict[str, Any]:
-    xml, persistent_xml = inputs.xml_of(record.guest)
+    xml, persistent_xml = inputs.xml_of(record.uuid)
     return {
         "name": record.guest,
+        "uuid": record.uuid,
         "source": record.source,
         "running": record.running,
         "uuid_map": targets,
@@ -669,6 +733,18 @@ def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
     return ModuleResult(result(outcome, operation, inputs), outcome.warnings(), diff_results(changes))
 
 
+def shown_params(module: AnsibleModule) -> dict[str, Any]:
+    """The parameters. Those that results show have no guests.
+
+    Ansible masks the values of an option with no_log in the whole result, also names and UUIDs. Here the option only
+    has to be kept out of the host's log, which is written when the module starts.
+    """
+    params: dict[str, Any] = module.params
+    module.no_log_values.clear()
+    module.params = {**params, "guests": "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"}
+    return params
+
+
 def _checks(error: MdevError) -> dict[str, Any]:
     """What a failed preparation found."""
     return {"checks": error.checks if isinstance(error, NotReady) else []}
@@ -684,14 +760,11 @@ _DEVICE = {
     "attributes": {"type": "list", "elements": "dict", "default": [], "options": _ATTRIBUTE},
 }
 _GUEST = {
-    **_texts(["name", "state", "xml", "persistent_xml"]),
-    "running": {"type": "bool", "default": True},
-    "devices": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": _DEVICE,
-    },
+    **_texts(["name", "uuid", "state", "error", "xml", "persistent_xml"]),
+    # Without defaults, null is accepted too. That is what mdev_guest_info returns for a guest with an error.
+    "running": {"type": "bool"},
+    "command_line_devices": {"type": "list", "elements": "str", "default": []},
+    "devices": {"type": "list", "elements": "dict", "options": _DEVICE},
 }
 
 
@@ -701,7 +774,8 @@ def main() -> None:
         argument_spec={
             "state": {"type": "str", "choices": ["prepared", "committed", "rolled_back"], "default": "prepared"},
             "source": {"type": "str"},
-            "guests": {"type": "list", "elements": "dict", "default": [], "options": _GUEST},
+            # Guests' XML can contain passwords. Without no_log, Ansible writes the option to the host's log.
+            "guests": {"type": "list", "elements": "dict", "default": [], "options": _GUEST, "no_log": True},
             "guest_names": {"type": "list", "elements": "str", "default": []},
             "source_versions": {
                 "type": "dict",
@@ -716,6 +790,7 @@ def main() -> None:
             "persistent": {"type": "bool", "default": False},
             "autostart": {"type": "bool", "default": True},
             "wait_timeout": {"type": "float", "default": 60},
+            "close_records": {"type": "bool", "default": True},
             "records_path": {"type": "path", "default": "/var/lib/vfio-mdev/migrations"},
             **BACKEND_ARGUMENTS,
             **HOST_ARGUMENTS,
@@ -723,7 +798,8 @@ def main() -> None:
         required_if=[("state", "prepared", ["source"])],
         supports_check_mode=True,
     )
-    run_module(module, act, on_failure=_checks)
+    params = shown_params(module)
+    run_module(module, lambda _shown, check_mode: act(params, check_mode), on_failure=_checks)
 
 
 if __name__ == "__main__":

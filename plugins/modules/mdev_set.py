@@ -474,6 +474,7 @@ error:
         reason: has 0 of nvidia-471 left and nothing of any other type
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -516,6 +517,9 @@ from ansible_collections.vfio.mdev.plugins.module_utils._runner.context import R
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import device_result
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.run import Outcome, run
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
+
+# The default records_path of mdev_migration, below the host's root.
+RECORDS = ("var", "lib", "vfio-mdev", "migrations")
 
 
 def set_request(params: dict[str, Any], host: Host) -> SetRequest:
@@ -588,6 +592,18 @@ def _entry_result(pattern: DeviceRequest, devices: Sequence[dict[str, Any]]) -> 
     }
 
 
+def protected_devices(host: Host) -> frozenset[str]:
+    """The keys of devices that were prepared for guests whose migration is neither committed nor rolled back."""
+    folder = host.beside(*RECORDS)
+    if not os.path.isdir(folder):
+        return frozenset()
+    # Most hosts have no records and do not pay for the import.
+    from ansible_collections.vfio.mdev.plugins.module_utils._migration.record import MigrationRecords
+
+    records = MigrationRecords(folder).read().values()
+    return frozenset(device.key for record in records for device in record.devices)
+
+
 def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
     """Request, then inventory, plan and apply, then the result."""
     host = Host.from_params(params)
@@ -595,7 +611,7 @@ def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
     context = RunContext.from_params(
         params,
         host,
-        lambda inventory: expand_set(request, inventory),
+        lambda inventory: expand_set(replace(request, protected=protected_devices(host)), inventory),
         autostart=any(entry.pattern.autostart and entry.count for entry in request.entries),
         wait_timeout=params["wait_timeout"],
     )

@@ -41,7 +41,24 @@ FAILED = "failed"
 
 
 def fleet_of(answers: Answers) -> Fleet:
-    """The report on these hosts. The same answers give the same rows, regardless of their order."""
+    """The report on these hosts. The same answers give the same rows, regardless of their order.
+
+    An answer that can't be read costs its host's row, not the report.
+    """
+    return _fleet_of({name: _readable(name, answer) for name, answer in answers.items()})
+
+
+def _readable(name: str, answer: Answer) -> Answer:
+    """The answer, or if it is not one of mdev_info, a failure that says so."""
+    try:
+        _fleet_of({name: answer})
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        return {"failed": True, "msg": f"the answer of this host can't be read, it is not one of mdev_info ({reason})"}
+    return answer
+
+
+def _fleet_of(answers: Answers) -> Fleet:
     names = sorted(answers, key=address_key)
     answered = {name: answers[name] for name in names if _state(answers[name]) == ANSWERED}
     hosts = tuple(_host(name, answers[name]) for name in names)

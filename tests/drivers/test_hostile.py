@@ -141,7 +141,7 @@ ACTING: dict[str, tuple[dict[str, Fault], dict[str, Any], str, int | None, str, 
         {"state": "absent"},
         "kernel_refused",
         errno.EIO,
-        "can't tell whether device",
+        "can't determine whether device",
         True,
     ),
 }

@@ -169,6 +169,88 @@ def test_a_vgpu_that_another_set_created_later_is_not_owned(boot: Boot) -> None:
     assert card.types_set() == {}
 
 
+def by_hand(host: IsolatedHost, function: str, number: int) -> None:
+    """As a shell writes: echo 1148 > current_vgpu_type, which opens the file with O_TRUNC."""
+    path = host.files.sys / "bus/pci/devices" / function / "nvidia/current_vgpu_type"
+    path.write_text(f"{number}\n")
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["active only", "defined"])
+def test_a_vgpu_with_the_same_type_that_was_set_by_hand_is_not_owned(boot: Boot, stored: bool) -> None:
+    """Nothing ran in between: the note is still there, and so may be the definition."""
+    card = Card("0000:41:00", 3)
+    host = boot(card)
+    entry = {"type": SMALL, "count": 2, "persistent": stored}
+    host.set(devices=[entry])
+    by_hand(host, FOUR, 0)
+    by_hand(host, FOUR, 1148)
+    assert host.set(devices=[], purge="owned", check=True)["changed"] is True
+    assert actions(host.set(devices=[], purge="owned"))[0] == f"remove {SMALL} on {FIVE}"
+    assert card.types_set() == {FOUR: 1148}
+    assert host.set(devices=[{**entry, "count": 0, "name": "other"}], purge="owned")["changed"] is False
+    assert card.types_set() == {FOUR: 1148}
+    # A request for this function still means it.
+    assert host.device(parent=FOUR, state="absent")["changed"] is True
+
+
+def test_an_entry_that_shrinks_leaves_a_vgpu_that_was_set_by_hand(boot: Boot) -> None:
+    card = Card("0000:41:00", 3)
+    host = boot(card)
+    host.set(devices=[{"type": SMALL, "count": 2, **STORED}])
+    by_hand(host, FIVE, 0)
+    by_hand(host, FIVE, 1148)
+    assert host.set(devices=[{"type": SMALL, "count": 2, **STORED}])["changed"] is False
+    assert host.set(devices=[{"type": SMALL, "count": 1, **STORED}])["changed"] is False
+    assert card.types_set() == {FOUR: 1148, FIVE: 1148}
+
+
+def test_a_note_ends_when_its_function_is_seen_without_a_vgpu(boot: Boot) -> None:
+    """A program that does not truncate leaves the mark, so this is all that proves it."""
+    card = Card("0000:41:00", 3)
+    host = boot(card)
+    host.set(devices=[{"type": SMALL, "count": 2}])
+    card.functions[0].set_by_hand(0)
+    assert host.set(name="others", devices=[])["changed"] is False
+    card.functions[0].set_by_hand(1148)
+    assert actions(host.set(devices=[], purge="owned")) == [f"remove {SMALL} on {FIVE}"]
+    assert card.types_set() == {FOUR: 1148}
+
+
+def test_a_vgpu_that_is_not_cleared_stays_owned(boot: Boot) -> None:
+    card = Card("0000:41:00", 2)
+    host = boot(card)
+    host.set(devices=[{"type": SMALL}])
+    card.broken = True
+    refused = host.set(devices=[], purge="owned")
+    assert (refused["error"]["kind"], refused["error"]["errno"]) == ("kernel_refused", errno.EIO)
+    card.broken = False
+    assert host.set(devices=[], purge="owned")["changed"] is True
+    assert card.types_set() == {}
+
+
+def test_a_vgpu_that_is_set_again_gets_its_current_parameters(boot: Boot) -> None:
+    card = Card("0000:41:00", 2)
+    # The second card offers the type that the first one hides, and refuses what follows.
+    host = boot(card, Card("0000:c1:00", 1))
+    host.device(parent=FOUR, type=SMALL, attributes=params("frl=0"))
+    (host.files.sys / "bus/pci/devices" / FOUR / PARAMS).write_text("frl=1\n")
+    refused = host.device(parent=FOUR, type=HALF, recreate=True, attributes=params("x" * 1024))
+    assert refused["error"]["rolled_back"] is True
+    assert card.types_set() == {FOUR: 1148}
+    assert (host.files.sys / "bus/pci/devices" / FOUR / PARAMS).read_text() == "frl=1\n"
+
+
+def test_a_card_that_takes_one_size_is_named(boot: Boot) -> None:
+    card = Card("0000:41:00", 4)
+    host = boot(card)
+    refused = host.set(devices=[{"type": SMALL}, {"type": HALF}])
+    assert refused["error"]["kind"] == "no_room"
+    assert (
+        f"This run created {SMALL} on card 0000:41:00.0, which may take types of one size at a time" in refused["msg"]
+    )
+    assert card.types_set() == {}
+
+
 def test_a_failed_creation_is_not_remembered(boot: Boot) -> None:
     card = Card("0000:41:00", 1)
     host = boot(card)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host for the campaign: starts each round in the same state, runs modules with a disturbance, and shows all state."""
+"""A host for the campaign: each round starts in the same state, modules run disturbed, and all state is shown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from faults.hook import Disturbance
 
 _SYSTEMCTL = Path(__file__).with_name("systemctl")
 # How long one run may take. No run of the campaign waits on purpose.
-RUN_SECONDS = 20.0
+RUN_SECONDS = 10.0
 
 Files = dict[str, list[str]]
 
@@ -92,7 +92,8 @@ class Answer:
     problem: str | None = None
     count: int = 0
     code: int = 0
-    names: Sequence[str] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    trace: Sequence[tuple[str, Sequence[str]]] = ()
 
     @property
     def failed(self) -> bool:
@@ -104,7 +105,9 @@ class Answer:
 
     @property
     def message(self) -> str:
-        return str((self.result or {}).get("msg") or self.problem or self.output.strip())
+        text = str((self.result or {}).get("msg") or self.problem or self.output.strip())
+        failures = [line for line in text.splitlines() if line.startswith("FAILED")]
+        return " | ".join(failures) or text
 
     @property
     def traceback(self) -> bool:
@@ -171,9 +174,7 @@ class Bench(IsolatedHost):
     def _kernel(self) -> dict[str, Any]:
         devices = {}
         for device in self.files.kernel.devices.values():
-            parent = next(
-                driver for driver in _parents(self.files.drivers) if driver.address == device.parent
-            )
+            parent = next(driver for driver in _parents(self.files.drivers) if driver.address == device.parent)
             nodes = parent.attributes(device)
             values = {name: node.read() for name, node in nodes.items() if node.read is not None}
             devices[device.uuid] = [device.parent, device.type_id, device.removing, values]

@@ -5,17 +5,24 @@
 
 from __future__ import annotations
 
+import collections
 import random
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from faults.bench import Answer, Bench, Run, Scenario, State
 from faults.hook import Disturbance
+from faults.power import losses
 
 ERRNOS = ("ENOSPC", "EIO", "EMFILE", "EAGAIN", "EROFS", "EINTR", "ENOTCONN", "ESTALE")
 # What a message may not say if the host is not as it was before.
-_UNCHANGED = re.compile(r"nothing (was|has been) changed|as (it was|they were) before|no changes? (was|were) made", re.I)
+_UNCHANGED = re.compile(r"nothing (?:was|has been) changed|no changes? (?:was|were) made", re.I)
+# Errors of `create` that say that a parent is full.
+_FULL = ("ENOSPC", "EIO")
+_FUNCTION = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f]")
+_AS_BEFORE = "The definition is as it was before"
+_DEFINITION = re.compile(rf"definition (\S+) failed: [^.]*\. {_AS_BEFORE}")
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,7 @@ class Golden:
     after: State
     changes: int
     reads: int
+    lost: Sequence[str]
 
 
 class Judge:
@@ -86,7 +94,16 @@ class Judge:
         after = bench.state(scenario)
         bench.start(scenario)
         reads = bench.attempt(scenario.run, Disturbance("reads")).count
-        return Golden(before, after, answer.count, reads)
+        return Golden(before, after, answer.count, reads, losses(answer.trace))
+
+    def power_cut(self, row: Row) -> None:
+        """What the run reports as done must not be lost in a power cut."""
+        row.tried += 1
+        if self.golden.lost:
+            text = f"may be lost after success: {'; '.join(self.golden.lost)}"
+            self._note(row, DENIED, "power cut", text[:600])
+        else:
+            row.converged += 1
 
     def round(self, row: Row, disturbances: Sequence[Disturbance], runs: Sequence[Run] = ()) -> None:
         """One round: the runs (the scenario's own by default), each disturbed, then undisturbed ones that heal."""
@@ -97,7 +114,7 @@ class Judge:
             answer = self.bench.attempt(run, disturbance)
             done.append(_name(disturbance, answer, run if runs else None))
             self._look_at(answer, row, ", ".join(done), disturbance)
-        self._heal(row, ", ".join(done))
+        self._heal(row, ", ".join(done), disturbances)
 
     def _look_at(self, answer: Answer, row: Row, name: str, disturbance: Disturbance) -> None:
         self._alive(answer, row, name)
@@ -107,7 +124,7 @@ class Judge:
         if answer.failed:
             for text in denials(answer, self.golden.before, after):
                 self._note(row, DENIED, name, text)
-        elif missing := differences(self.golden.after.effects, after.effects):
+        elif missing := self._missing(after, [disturbance]):
             self._note(row, DENIED, name, f"the run reports success, but {missing}")
 
     def _alive(self, answer: Answer, row: Row, name: str) -> None:
@@ -118,7 +135,18 @@ class Judge:
         if lingering := self.bench.lingering():
             self._note(row, HANGS, name, f"{len(lingering)} processes stay after the run")
 
-    def _heal(self, row: Row, name: str) -> None:
+    def _missing(self, state: State, disturbances: Sequence[Disturbance]) -> str:
+        """What is different from the state of an undisturbed run."""
+        expected, actual = self.golden.after.effects, state.effects
+        if self._may_move(disturbances):
+            return differences(_anywhere(expected), _anywhere(actual))
+        return differences(expected, actual)
+
+    def _may_move(self, disturbances: Sequence[Disturbance]) -> bool:
+        """Whether a parent answered that it is full: a set then takes the next one, and stays there."""
+        return self.scenario.group == "set" and any(disturbance.errno in _FULL for disturbance in disturbances)
+
+    def _heal(self, row: Row, name: str, disturbances: Sequence[Disturbance]) -> None:
         run = self.scenario.repeat or self.scenario.run
         second, third = self.bench.attempt(run), self.bench.attempt(run)
         for answer in (second, third):
@@ -131,13 +159,15 @@ class Judge:
             (f"the second run failed: {second.message}" if second.failed else "")
             or (f"the third run failed: {third.message}" if third.failed else "")
             or ("the third run still changes something" if third.changed else "")
-            or differences(golden.effects, state.effects)
+            or self._missing(state, disturbances)
         )
         if problem:
             self._note(row, CONVERGED, name, problem)
         else:
             row.converged += 1
-        if not problem and (left := differences(golden.files, state.files)):
+        moved = self._may_move(disturbances)
+        left = differences(*(_anywhere(files) if moved else files for files in (golden.files, state.files)))
+        if not problem and left:
             self._note(row, LEFT, name, left)
 
     def _note(self, row: Row, column: str, name: str, text: str) -> None:
@@ -149,7 +179,7 @@ class Judge:
 def _name(disturbance: Disturbance, answer: Answer, run: Run | None) -> str:
     number = disturbance.number
     what = f"{disturbance.errno or 'kill'} at {'reading ' if disturbance.calls == 'reads' else ''}call {number}"
-    function = answer.names[number] if number is not None and number < len(answer.names) else ""
+    function = answer.names.get(str(number), "")
     lasting = " and later" if disturbance.lasting else ""
     alone = "" if disturbance.whole or disturbance.errno else ", child lives"
     of = f" of {run.module_name} {run.arguments.get('state', '')}".rstrip() if run else ""
@@ -157,17 +187,41 @@ def _name(disturbance: Disturbance, answer: Answer, run: Run | None) -> str:
 
 
 def denials(answer: Answer, before: State, after: State) -> list[str]:
-    """Claims of a failed run about the host that are not true."""
+    """Claims of a failed run about the host that are not true, and changes that its message does not mention."""
     different = differences(before.effects, after.effects)
     if not different:
         return []
-    claims = [match.group() for match in _UNCHANGED.finditer(answer.message)]
+    message = answer.message
+    # What follows is about the attempt to roll back, and says itself what is left.
+    first = message.partition("NOT rolled back")[0]
+    claims = [f"says of {path} '{_AS_BEFORE}'" for path in _DEFINITION.findall(first) if _differs(path, before, after)]
+    if "NOT rolled back" not in message:
+        claims += [f"says '{match.group()}'" for match in _UNCHANGED.finditer(message)]
     if (answer.result or {}).get("error", {}).get("rolled_back") is True:
-        claims.append("rolled_back: true")
-    return [f"says '{claim}', but {different}. Message: {answer.message}" for claim in claims]
+        claims.append("has rolled_back: true")
+    # A migration speaks of the devices of its record, which it names.
+    if not claims and "The devices are " not in message:
+        changed = sorted(key for key in _things(before) | _things(after) if _differs(key, before, after))
+        said = message if answer.result else answer.output
+        claims = [f"does not mention {key}" for key in changed if key.rpartition("/")[2] not in said]
+    return [f"{', '.join(sorted(set(claims)))}, but {different}. Message: {message}"] if claims else []
 
 
-def differences(expected: dict[str, object], actual: dict[str, object]) -> str:
+def _things(state: State) -> set[str]:
+    """Devices and definitions: what a message must name."""
+    return {*state.devices, *(path for path in state.effects if path.startswith("/etc/mdevctl.d/"))}
+
+
+def _differs(key: str, before: State, after: State) -> bool:
+    return before.effects.get(key) != after.effects.get(key)
+
+
+def _anywhere(things: Mapping[str, object]) -> Mapping[str, object]:
+    """How many there are of each, whatever function they are on."""
+    return collections.Counter(_FUNCTION.sub("FUNCTION", f"{key} {shown}") for key, shown in things.items())
+
+
+def differences(expected: Mapping[str, object], actual: Mapping[str, object]) -> str:
     """The differences in words. Empty if there are none."""
     texts = [f"{key} is missing" for key in sorted(expected.keys() - actual.keys())]
     texts += [f"{key} is left" for key in sorted(actual.keys() - expected.keys())]
@@ -180,52 +234,38 @@ def differences(expected: dict[str, object], actual: dict[str, object]) -> str:
 
 
 def last_lines(text: str) -> str:
-    """The end of a traceback: where it came from."""
+    """Where an exception came from in the core, and its last line."""
     lines = [line.strip() for line in text.strip().splitlines()]
-    return " | ".join(lines[-5:])[-500:]
+    places = [line.rpartition("/plugins/")[2] for line in lines if line.startswith("File") and "/plugins/" in line]
+    return f"{lines[-1]} in {' < '.join(reversed(places[-3:]))}"[:500]
 
 
-def kills(bench: Bench, scenario: Scenario, row: Row, report: Report, step: int = 1) -> None:
+def kills(judge: Judge, row: Row, step: int = 1) -> None:
     """Kill the run before each call, or before each step-th one."""
-    judge = Judge(bench, scenario, report)
     for number in range(0, judge.golden.changes, step):
-        judge.round(row, [Disturbance(number=number, whole=number % 2 == 0)])
+        judge.round(row, [Disturbance(number=number, whole=number // step % 2 == 0)])
 
 
-def errors(
-    bench: Bench, scenario: Scenario, row: Row, report: Report, dice: random.Random, most: int | None = None
-) -> None:
-    """Let calls fail: each that changes something with two errors, once and lastingly, and a sample of those that read."""
-    judge = Judge(bench, scenario, report)
-    changes = _sample(range(judge.golden.changes), most, dice)
-    for number in changes:
+def errors(judge: Judge, row: Row, dice: random.Random, most: int) -> None:
+    """Let calls fail: those that change something, once and lastingly, and a sample of those that only read."""
+    for number in _sample(judge.golden.changes, most, dice):
         first, second = dice.sample(ERRNOS, 2)
         judge.round(row, [Disturbance(number=number, errno=first)])
         judge.round(row, [Disturbance(number=number, errno=second, lasting=True)])
-    for number in _sample(range(judge.golden.reads), most or max(40, judge.golden.reads // 10), dice):
+    for number in _sample(judge.golden.reads, most // 2, dice):
         lasting = dice.random() < 0.3
         judge.round(row, [Disturbance("reads", number, dice.choice(ERRNOS), lasting)])
 
 
-def histories(bench: Bench, scenario: Scenario, row: Row, report: Report, dice: random.Random, number: int) -> None:
-    """Several kills in a row, each at any call."""
-    judge = Judge(bench, scenario, report)
+def histories(judge: Judge, row: Row, dice: random.Random, number: int, runs: Sequence[Run] = ()) -> None:
+    """Several kills in a row, each at any call, of any of these runs: the scenario's own run then heals the host."""
     for _number in range(number):
-        length = dice.randint(2, 5)
-        calls = [dice.randrange(max(1, judge.golden.changes)) for _kill in range(length)]
-        judge.round(row, [Disturbance(number=call, whole=dice.random() < 0.5) for call in calls])
+        kills_in_a_row = [
+            Disturbance(number=dice.randrange(max(1, judge.golden.changes)), whole=dice.random() < 0.5)
+            for _kill in range(dice.randint(2, 5))
+        ]
+        judge.round(row, kills_in_a_row, [dice.choice(runs) for _kill in kills_in_a_row] if runs else ())
 
 
-def mixed_histories(
-    bench: Bench, scenario: Scenario, runs: Sequence[Run], row: Row, report: Report, dice: random.Random, number: int
-) -> None:
-    """The same with any of these runs: the scenario's own run then heals the host."""
-    judge = Judge(bench, scenario, report)
-    for _number in range(number):
-        chosen = [dice.choice(runs) for _kill in range(dice.randint(2, 5))]
-        kill_at = [dice.randrange(max(1, judge.golden.changes)) for _run in chosen]
-        judge.round(row, [Disturbance(number=call, whole=dice.random() < 0.5) for call in kill_at], chosen)
-
-
-def _sample(numbers: range, most: int | None, dice: random.Random) -> Iterable[int]:
-    return numbers if most is None or most >= len(numbers) else sorted(dice.sample(numbers, most))
+def _sample(calls: int, most: int, dice: random.Random) -> Sequence[int]:
+    return sorted(dice.sample(range(calls), min(most, calls)))

@@ -24,11 +24,11 @@ from typing import Any
 
 # Functions of os that change something, or take something from the system that may be used up.
 _CHANGES = (
-    "chmod chown fchmod fchown fdatasync fork fsync ftruncate link mkdir pipe posix_spawn remove rename replace rmdir "
-    "symlink truncate unlink write"
-).split()
+    *("chmod", "chown", "fchmod", "fchown", "fdatasync", "fork", "fsync", "ftruncate", "link", "mkdir", "pipe"),
+    *("posix_spawn", "remove", "rename", "replace", "rmdir", "symlink", "truncate", "unlink", "write"),
+)
 # Functions of os that only look.
-_READS = "listdir lstat read readlink scandir stat".split()
+_READS = ("listdir", "lstat", "read", "readlink", "scandir", "stat")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_DIRECTORY
 
 _CORE = f"{os.sep}module_utils{os.sep}_"
@@ -61,7 +61,10 @@ class Hook:
         self._shared = mmap.mmap(-1, 4096)
         self._kill = os.kill
         self._function = ""
-        self.names: list[str] = []
+        # The function of each call of the main process, by the call's number.
+        self.names: dict[int, str] = {}
+        # The file operations of the main process that succeeded, with their paths.
+        self.trace: list[tuple[str, list[str]]] = []
 
     @property
     def count(self) -> int:
@@ -90,9 +93,14 @@ class Hook:
         self, name: str, real: Callable[..., Any], counts: Callable[..., bool] = lambda *_arguments, **_named: True
     ) -> Any:
         def call(*arguments: Any, **named: Any) -> Any:
-            if counts(*arguments, **named) and _from_core():
-                self._before(name)
-            return real(*arguments, **named)
+            if not (counts(*arguments, **named) and _from_core()):
+                return real(*arguments, **named)
+            self._before(name)
+            noted = _operation(name, arguments, named) if os.getpid() == self._main else None
+            result = real(*arguments, **named)
+            if noted is not None:
+                self.trace.append(noted)
+            return result
 
         return call
 
@@ -100,7 +108,7 @@ class Hook:
         number = self.count
         struct.pack_into("q", self._shared, 0, number + 1)
         if os.getpid() == self._main:
-            self.names.append(name)
+            self.names[number] = name
         disturbance = self.disturbance
         if disturbance.number is None or number < disturbance.number:
             return
@@ -118,6 +126,31 @@ class Hook:
             self._kill(self._main, signal.SIGKILL)
         if not disturbed_child or self.disturbance.whole:
             self._kill(os.getpid(), signal.SIGKILL)
+
+
+_readlink, _lexists = os.readlink, os.path.lexists
+
+
+def _operation(name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[str, list[str]] | None:
+    """The operation and the full paths that it changes. None if it changes no file."""
+    if name in ("write", "fsync", "fdatasync"):
+        return name, [_readlink(f"/proc/self/fd/{arguments[0]}")]
+    if name in ("rename", "replace", "link"):
+        folders = named.get("src_dir_fd"), named.get("dst_dir_fd")
+        return name, [_full(path, folder) for path, folder in zip(arguments, folders)]
+    if name in ("mkdir", "rmdir", "unlink", "remove"):
+        return name, [_full(arguments[0], named.get("dir_fd"))]
+    if name == "symlink":
+        return name, [_full(arguments[1], named.get("dir_fd"))]
+    if name == "open":
+        path = _full(arguments[0], named.get("dir_fd"))
+        return None if _lexists(path) else ("create", [path])
+    return None
+
+
+def _full(path: Any, folder: int | None) -> str:
+    text = os.fsdecode(path) if not isinstance(path, int) else _readlink(f"/proc/self/fd/{path}")
+    return os.path.normpath(os.path.join(_readlink(f"/proc/self/fd/{folder}") if folder is not None else "/", text))
 
 
 def _from_core() -> bool:

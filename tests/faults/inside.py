@@ -24,7 +24,10 @@ from drivers.kit import inside
 from faults.hook import Disturbance, Hook
 
 _COLLECTION = "ansible_collections.vfio.mdev.plugins"
-_MODULES = "mdev_boot mdev_device mdev_guest_info mdev_guest_xml mdev_info mdev_migration mdev_set mdev_vfs".split()
+_MODULES = (
+    *("mdev_boot", "mdev_device", "mdev_guest_info", "mdev_guest_xml"),
+    *("mdev_info", "mdev_migration", "mdev_set", "mdev_vfs"),
+)
 # The folders that modules write to in the namespace.
 _OWN = ("/run", "/tmp", "/var/lib")
 _WRITTEN = ("/etc", *_OWN)
@@ -72,9 +75,7 @@ def _start(module_name: str, arguments: dict[str, Any], disturbance: Disturbance
     return pid, answer, output
 
 
-def _child(
-    answer: int, output: int, module_name: str, arguments: dict[str, Any], disturbance: Disturbance
-) -> None:
+def _child(answer: int, output: int, module_name: str, arguments: dict[str, Any], disturbance: Disturbance) -> None:
     """The life of the process. The answer is written at its end, so a killed one leaves none."""
     problem, code = None, 0
     os.setpgid(0, 0)
@@ -84,7 +85,7 @@ def _child(
     try:
         os.dup2(output, 1)
         os.dup2(output, 2)
-        sys.stdin = open("/dev/null")
+        sys.stdin = open("/dev/null")  # noqa: SIM115 stays open
         sys.stdout = sys.stderr = os.fdopen(os.dup(1), "w", buffering=1)
         try:
             code = _run(module_name, arguments, hook)
@@ -97,7 +98,9 @@ def _child(
         problem = traceback.format_exc()
     finally:
         if os.getpid() == child:
-            text = json.dumps({"code": code, "problem": problem, "count": hook.count, "names": hook.names})
+            text = json.dumps(
+                {"code": code, "problem": problem, "count": hook.count, "names": hook.names, "trace": hook.trace}
+            )
             _write(answer, text.encode())
         _exit(0)
 
@@ -160,9 +163,7 @@ def tree() -> dict[str, Any]:
 
 
 def _below(folder: str) -> list[str]:
-    return [
-        os.path.join(path, name) for path, folders, names in os.walk(folder) for name in (*folders, *names)
-    ]
+    return [os.path.join(path, name) for path, folders, names in os.walk(folder) for name in (*folders, *names)]
 
 
 def _shown(path: str) -> list[str]:

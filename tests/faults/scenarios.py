@@ -22,6 +22,8 @@ FOREIGN = "ffffffff-2222-3333-4444-555555555555"
 SMALL, LARGE, VGPU = "nvidia-472", "nvidia-474", "1148"
 CARD, VGPU_CARD = "0000:41:00", "0000:51:00"
 FOREIGN_FUNCTION = f"{VGPU_CARD}.7"
+# A lock that is always busy, as EAGAIN says, is no hang.
+_SHORT = {"lock_timeout": 2}
 LIMITER = [{"name": "nvidia/vgpu_params", "value": "frame_rate_limiter=0"}]
 
 
@@ -64,7 +66,7 @@ def _then(*steps: Callable[[Bench], object]) -> Callable[[Bench], None]:
 
 
 def _set(*devices: dict[str, Any], **arguments: Any) -> Run:
-    return Run("mdev_set", {"name": "tenant-a", "devices": list(devices), **arguments})
+    return Run("mdev_set", {"name": "tenant-a", "devices": list(devices), **_SHORT, **arguments})
 
 
 def _ran(run: Run) -> Callable[[Bench], object]:
@@ -75,10 +77,8 @@ THREE = _set({"type": SMALL, "count": 3, "attributes": LIMITER})
 ONE = _set({"type": SMALL, "count": 1, "attributes": LIMITER}, purge="owned")
 FOREIGN_WORDS = (FOREIGN, "foreign")
 VGPUS = _set({"type": VGPU, "count": 3, "attributes": LIMITER})
-DEVICE = Run("mdev_device", {"uuid": A, "parent": f"{CARD}.4", "type": SMALL, "attributes": LIMITER})
-OTHER_TYPE = Run(
-    "mdev_device", {"uuid": A, "parent": f"{CARD}.4", "type": LARGE, "attributes": LIMITER, "recreate": True}
-)
+DEVICE = Run("mdev_device", {"uuid": A, "parent": f"{CARD}.4", "type": SMALL, "attributes": LIMITER, **_SHORT})
+OTHER_TYPE = Run("mdev_device", {**DEVICE.arguments, "type": LARGE, "recreate": True})
 
 
 def _hostdev(uuid: str) -> str:
@@ -92,13 +92,14 @@ GUEST_XML = (
 )
 GUEST = {
     "name": "web",
+    "uuid": GUEST_UUID,
     "running": False,
     "devices": [
         {"uuid": uuid, "type": SMALL, "type_name": "NVIDIA A100-10C", "device_api": "vfio-pci", "attributes": LIMITER}
         for uuid in (A, B)
     ],
 }
-_MIGRATION = {"source": "gpu-1", "driver_match": "ignore", "wait_timeout": 0}
+_MIGRATION = {"source": "gpu-1", "driver_match": "ignore", "wait_timeout": 0, **_SHORT}
 PREPARE = Run("mdev_migration", {**_MIGRATION, "guests": [GUEST]})
 COMMIT = Run("mdev_migration", {**_MIGRATION, "state": "committed", "persistent": True})
 ROLL_BACK = Run("mdev_migration", {**_MIGRATION, "state": "rolled_back"})
@@ -158,9 +159,7 @@ SCENARIOS = (
         Run("mdev_device", {**DEVICE.arguments, "attributes": [{**LIMITER[0], "value": "frame_rate_limiter=1"}]}),
         foreign=FOREIGN_WORDS,
     ),
-    Scenario(
-        "recreate", "recreate", _a100s, _then(_foreign, _ran(DEVICE)), OTHER_TYPE, foreign=FOREIGN_WORDS
-    ),
+    Scenario("recreate", "recreate", _a100s, _then(_foreign, _ran(DEVICE)), OTHER_TYPE, foreign=FOREIGN_WORDS),
     Scenario("purge", "purge", _a100s, _then(_foreign, _ran(THREE)), ONE, foreign=FOREIGN_WORDS),
     Scenario(
         "purge of vGPUs",
@@ -181,6 +180,7 @@ SCENARIOS = (
             {
                 "cards": [{"address": "0000:61:00.0", "num_vfs": "max"}, {"address": "0000:71:00.0", "num_vfs": "2"}],
                 "wait_timeout": 5,
+                **_SHORT,
             },
         ),
         _vfs,
@@ -197,11 +197,11 @@ SCENARIOS = (
     Scenario("boot program", "boot program", _a100s, _then(_foreign, _defined), START, foreign=FOREIGN_WORDS),
     Scenario("boot program, vGPUs", "boot program", _l40s, _defined_vgpus, START, _vgpus, (FOREIGN_FUNCTION,)),
     Scenario("prepare", "migration", _a100s, _foreign, PREPARE, foreign=FOREIGN_WORDS),
-    Scenario(
-        "commit", "migration", _a100s, _then(_foreign, _ran(PREPARE), _arrive), COMMIT, foreign=FOREIGN_WORDS
-    ),
+    Scenario("commit", "migration", _a100s, _then(_foreign, _ran(PREPARE), _arrive), COMMIT, foreign=FOREIGN_WORDS),
     Scenario("roll back", "migration", _a100s, _then(_foreign, _ran(PREPARE)), ROLL_BACK, foreign=FOREIGN_WORDS),
-    Scenario("guest XML", "guest XML", _a100s, _then(_foreign, _arrive), Run("mdev_guest_xml", XML), foreign=FOREIGN_WORDS),
+    Scenario(
+        "guest XML", "guest XML", _a100s, _then(_foreign, _arrive), Run("mdev_guest_xml", XML), foreign=FOREIGN_WORDS
+    ),
     Scenario(
         "guest XML goes",
         "guest XML",

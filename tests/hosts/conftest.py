@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_DNS, uuid5
 
 import libvirt
 import pytest
@@ -262,7 +263,7 @@ def shared_host(libvirt_schemas: Path) -> Host:
 @pytest.fixture
 def host(shared_host: Host) -> Iterator[Host]:
     yield shared_host
-    sh("for guest in $(virsh list --name); do virsh destroy $guest; done")
+    sh("for guest in $(virsh list --uuid); do virsh destroy $guest; done")
     for device in DEVICES.iterdir():
         (device / "remove").write_text("1")
     # Keep the folders: for each new folder, libvirt 9.0 watches all folders once more, and gets slower and slower.
@@ -279,6 +280,12 @@ def guest(host: Host) -> Callable[[str, str], None]:
 
     def start(name: str, uuid: str) -> None:
         template = (Path(__file__).parents[1] / "lab" / "guest.xml").read_text()
-        sh("virsh create /dev/stdin", template.replace("@NAME@", name).replace("@UUID@", uuid))
+        named = template.replace("<name>@NAME@</name>", f"<name>{name}</name><uuid>{guest_uuid(name)}</uuid>")
+        sh("virsh create /dev/stdin", named.replace("@UUID@", uuid))
 
     return start
+
+
+def guest_uuid(name: str) -> str:
+    """The UUID in libvirt of a guest that a test starts."""
+    return str(uuid5(NAMESPACE_DNS, name))

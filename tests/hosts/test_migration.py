@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DEVICES, Host, Result, sh
+from conftest import DEVICES, Host, Result, guest_uuid, sh
 from run_module import run_module
 
 A, B = "11111111-2222-3333-4444-555555555555", "22222222-2222-3333-4444-555555555555"
@@ -35,7 +35,12 @@ def no_records(host: Host) -> Iterator[None]:
 
 def guest(name: str, *uuids: str, **device: Any) -> Result:
     """A guest as reported by the source. It is not running, so that old versions of QEMU are accepted."""
-    return {"name": name, "running": False, "devices": [{"uuid": uuid, **PORT, **device} for uuid in uuids]}
+    return {
+        "name": name,
+        "uuid": guest_uuid(name),
+        "running": False,
+        "devices": [{"uuid": uuid, **PORT, **device} for uuid in uuids],
+    }
 
 
 def migration(check: bool = False, **arguments: Any) -> Result:
@@ -78,7 +83,7 @@ def test_guests_are_prepared_and_rolled_back(host: Host) -> None:
     guests = [guest("web", A, B), guest("db", "44444444-2222-3333-4444-555555555555"), guest("none")]
     prepared = apply(guests=guests)
     assert len(active()) == 4
-    assert records() == {"web.json", "db.json", "none.json"}
+    assert records() == {f"{guest_uuid(name)}.json" for name in ("web", "db", "none")}
     assert prepared["guests"][0]["uuid_map"] == {A: A, B: B}
     host.assert_tools_agree()
     apply(state="rolled_back")
@@ -100,7 +105,7 @@ def test_uuids_of_the_destination(host: Host) -> None:
 
 def test_the_xml_of_a_guest_that_is_given_as_an_option(host: Host) -> None:
     hostdev = f"<hostdev type='mdev'><source><address uuid='{A}'/></source></hostdev>"
-    xml = f"<domain><name>web</name><devices>{hostdev}</devices></domain>"
+    xml = f"<domain><name>web</name><uuid>{guest_uuid('web')}</uuid><devices>{hostdev}</devices></domain>"
     web = {"xml": xml, "persistent_xml": xml, "running": False, "devices": [{"uuid": A, "type": "mtty-1"}]}
     [prepared] = apply(guests=[web], uuid_map={A: B})["guests"]
     assert prepared["xml"] == prepared["persistent_xml"] == xml.replace(A, B)
@@ -147,8 +152,8 @@ def test_a_guest_that_arrived_is_committed(host: Host, start_guest: Start) -> No
     missing = migration(state="committed")
     assert missing["error"]["kind"] == "not_migrated"
     start_guest("web", A)
-    in_use = migration(state="rolled_back")
-    assert in_use["error"]["kind"] == "in_use"
+    arrived = migration(state="rolled_back")
+    assert arrived["error"]["kind"] == "migrated"
     apply(state="committed", persistent=True, autostart=False)
     assert records() == set()
     [device] = host.info()["devices"]
@@ -178,12 +183,14 @@ def test_the_files_for_virsh(host: Host, tmp_path: Path) -> None:
     )
     folder = tmp_path / "outgoing"
     options: Result = {"guests": [{"name": "web", "uuid_map": {A: B}}], "xml_path": str(folder)}
+    uuid = sh("virsh domuuid web").strip()
     try:
         checked = run_module("mdev_guest_xml", check=True, **options)
         assert not folder.exists()
         written, again = run_module("mdev_guest_xml", **options), run_module("mdev_guest_xml", **options)
         assert (checked["changed"], written["changed"], again["changed"]) == (True, True, False)
         assert checked["files"] == written["files"] == again["files"]
+        assert written["files"][0]["xml"] == str(folder / f"{uuid}.xml")
         for path in (Path(written["files"][0][name]) for name in ("xml", "persistent_xml")):
             assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
             assert B in path.read_text()
@@ -194,11 +201,32 @@ def test_the_files_for_virsh(host: Host, tmp_path: Path) -> None:
         unknown = run_module("mdev_guest_xml", **{**options, "guests": [{"name": "no such"}]})
         assert unknown["error"]["kind"] == "libvirt_error"
         info = run_module("mdev_guest_info", guest_names=["web"])
+        assert (info["guests"][0]["uuid"], info["guests"][0]["error"]) == (uuid, None)
         assert [device["uuid"] for device in info["guests"][0]["devices"]] == [A]
         assert run_module("mdev_guest_xml", state="absent", **options)["changed"] is True
         assert list(folder.iterdir()) == []
     finally:
         sh("virsh undefine web")
+
+
+def test_a_guest_whose_name_is_the_id_of_another(host: Host, start_guest: Start) -> None:
+    """virsh takes the name for an id first. Real ids are numbers that libvirt gives, so the name is chosen last."""
+    host.device(uuid=A, type="mtty-1", persistent=False)
+    start_guest("web", A)
+    name = sh("virsh domid web").strip()
+    hostdev = f"<hostdev mode='subsystem' type='mdev' model='vfio-pci'><source><address uuid='{B}'/></source></hostdev>"
+    sh(
+        "virsh define /dev/stdin",
+        f"<domain type='qemu'><name>{name}</name><uuid>{guest_uuid(name)}</uuid><memory>65536</memory>"
+        "<os><type machine='q35'>hvm</type></os>"
+        f"<devices>{hostdev}</devices></domain>",
+    )
+    try:
+        guests = run_module("mdev_guest_info")["guests"]
+        uuids = {guest["name"]: [device["uuid"] for device in guest["devices"]] for guest in guests}
+        assert uuids == {"web": [A], name: [B]}
+    finally:
+        sh(f"virsh undefine {guest_uuid(name)}")
 
 
 REFUSALS: dict[str, tuple[list[Result], str]] = {

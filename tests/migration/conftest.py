@@ -25,8 +25,8 @@ HERE = Path(__file__).parent
 _SECONDS = 300.0
 
 _CLEAN = """
-for guest in $(virsh list --name); do virsh destroy $guest; done
-for guest in $(virsh list --all --name); do virsh undefine $guest; done
+for guest in $(virsh list --uuid); do virsh destroy $guest; done
+for guest in $(virsh list --all --uuid); do virsh undefine $guest; done
 for device in /sys/bus/mdev/devices/*; do [ -e $device ] && echo 1 > $device/remove; done
 rm -rf /var/lib/vfio-mdev /var/log/libvirt/qemu/*.log
 """
@@ -60,6 +60,10 @@ class Host:
         for uuid in uuids:
             self.sh(f"echo {uuid} > {create}")
         self.sh(f"virsh define /dev/stdin && virsh start {name}", guest_xml(name, *uuids))
+
+    def uuid(self, guest: str) -> str:
+        """The guest's UUID in libvirt."""
+        return self.sh(f"virsh domuuid {guest}").strip()
 
     def guests(self) -> set[str]:
         """The running guests."""
@@ -116,10 +120,18 @@ class Lab:
         }
         return self._play(["vfio.mdev.migrate"], destination, {**common, **variables}, fails)
 
-    def role(self, entry_point: str, source: Host, destination: Host, *guest_names: str, check: bool = False) -> str:
+    def role(
+        self,
+        entry_point: str,
+        source: Host,
+        destination: Host,
+        *guest_names: str,
+        check: bool = False,
+        fails: bool = False,
+    ) -> str:
         """Run one entry point of the role prepare_migration. Return its output."""
         command = [str(HERE / "role.yml"), *(["--check"] if check else [])]
-        return self._play(command, destination, self._role_variables(entry_point, source, guest_names), fails=False)
+        return self._play(command, destination, self._role_variables(entry_point, source, guest_names), fails)
 
     @staticmethod
     def _role_variables(entry_point: str, source: Host, guest_names: tuple[str, ...]) -> dict[str, Any]:

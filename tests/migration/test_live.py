@@ -67,6 +67,28 @@ def test_an_interrupted_migration_is_rolled_back_and_the_next_succeeds(lab: Lab)
     assert lab.b.guests() == {"web"}
 
 
+def test_a_guest_whose_name_is_the_id_of_another(lab: Lab) -> None:
+    """virsh takes the name for an id first, and would migrate web."""
+    lab.a.guest("web", A)
+    name = lab.a.sh("virsh domid web").strip()
+    lab.a.guest(name, B)
+    lab.migrate(lab.a, lab.b, name)
+    assert (lab.a.guests(), lab.b.guests()) == ({"web"}, {name})
+    assert lab.b.devices() == {B}
+    assert lab.a.files() | lab.b.files() == set()
+
+
+def test_a_guest_that_arrived_is_not_rolled_back(lab: Lab) -> None:
+    """Its devices would be taken from it if only virsh's answer was lost."""
+    lab.a.guest("web", A)
+    lab.role("main", lab.a, lab.b, "web")
+    lab.a.sh(f"virsh migrate --live web {_TO_B}")
+    assert "Commit the migration" in lab.role("rollback", lab.a, lab.b, "web", fails=True)
+    assert (lab.b.guests(), lab.b.devices()) == ({"web"}, {A})
+    lab.role("commit", lab.a, lab.b, "web")
+    assert lab.a.files() | lab.b.files() == set()
+
+
 def test_nothing_is_left_if_the_destination_is_unreachable(lab: Lab) -> None:
     lab.a.guest("web", A)
     output = lab.migrate(lab.a, lab.b, "web", fails=True, migrate_to="qemu+ssh://10.77.0.9/system")
@@ -103,19 +125,20 @@ def test_all_obstacles_are_reported_at_once(lab: Lab) -> None:
 
 # Parts of the names of the role's tasks.
 _TASKS = ("Retrieve the guests", "Prepare all devices", "Write the guests' XML", "Set the fact")
-_FILES = ("migrations/web.json", "outgoing/web.xml", "outgoing/web.persistent.xml")
+_FILES = ("migrations/{}.json", "outgoing/{}.xml", "outgoing/{}.persistent.xml")
 
 
 def test_prepare_and_rollback_after_a_killed_controller(lab: Lab) -> None:
     """Check mode changes nothing. Both a new run and a rollback complete the work of a killed run."""
     lab.a.guest("web", A)
+    files = {f"/var/lib/vfio-mdev/{name.format(lab.a.uuid('web'))}" for name in _FILES}
     assert "changed=2" in lab.role("main", lab.a, lab.b, "web", check=True)
     assert_untouched(lab, "web")
     for task in _TASKS:
         lab.killed_prepare(task, lab.a, lab.b, "web")
         lab.role("main", lab.a, lab.b, "web")
         assert lab.b.devices() == {A}, task
-        assert lab.a.files() | lab.b.files() == {f"/var/lib/vfio-mdev/{name}" for name in _FILES}, task
+        assert lab.a.files() | lab.b.files() == files, task
         lab.role("rollback", lab.a, lab.b, "web")
         assert_untouched(lab, "web")
     for task in _TASKS[1:3]:

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import errno
+import time
 
 import pytest
-from drivers.hostile import MisleadingDriver, NoOpDriver, RefusingDriver
+from drivers.hostile import Faulty, MisleadingDriver, NoOpDriver, RefusingDriver, slow
 from drivers.kit.nodes import refuse
 from drivers.kit.stand_in_host import MakeHost
 from drivers.nvidia_sriov import Card
@@ -138,3 +139,39 @@ def test_the_errno_and_its_meaning(make_host: MakeHost, number: int, words: str)
     assert words in refused["msg"]
     assert "type mtty-1 on parent mtty" in refused["msg"]
     assert "has 24 of this type left" in refused["msg"]
+
+
+def test_a_creation_that_hangs_leaves_others_and_the_lock(make_host: MakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_files, "WRITE_SECONDS", 0.2)
+    card = Faulty({"*0000:41:00.5/*/nvidia-471/create": slow(1.0)}, Card("0000:41:00", 3))
+    host = make_host(card, mtty())
+    devices = [{"uuid": OTHER, "type": "mtty-1"}, {"uuid": UUID, "type": "nvidia-471", "parent": "0000:41:00.5"}]
+    refused = host.set(name="a", devices=devices)
+    assert (refused["error"]["kind"], refused["error"]["errno"]) == ("kernel_refused", None)
+    assert refused["error"]["rolled_back"] is False
+    assert "the driver did not answer within 0.2 s, and the write still waits" in refused["msg"]
+    assert "NOT rolled back: the driver may still create the device" in refused["msg"]
+    assert "Rolled back by removing the new device" in refused["msg"]
+    assert host.files.devices() == {}
+    assert host.device(uuid=OTHER, type="mtty-1", lock_timeout=0)["changed"] is True
+
+
+def test_an_attribute_that_hangs_is_an_error(make_host: MakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_files, "WRITE_SECONDS", 0.2)
+    host = make_host(mtty(settings={"limit": lambda _value: time.sleep(0.5)}))
+    refused = host.device(uuid=UUID, type="mtty-1", attributes=[{"name": "limit", "value": "7"}])
+    assert (refused["error"]["errno"], refused["error"]["attribute"]) == (None, "limit")
+    assert "The new device was removed again" in refused["msg"]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "-0.5", "1e300"])
+@pytest.mark.parametrize("option", ["lock_timeout", "wait_timeout"])
+def test_times_that_nothing_can_wait_for(make_host: MakeHost, option: str, value: str) -> None:
+    host = make_host(mtty())
+    for refused in (
+        host.device(uuid=UUID, type="mtty-1", **{option: value}),
+        host.set(name="a", devices=[], **{option: value}),
+    ):
+        assert refused["error"] == {"kind": "invalid_input", "option": option}
+        assert f"{option} is {float(value)}: it must be 0 or more seconds" in refused["msg"]
+    assert host.files.writes == []

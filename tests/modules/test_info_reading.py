@@ -263,6 +263,61 @@ def test_definitions_beside_the_kernel(tree: Tree, info: Any) -> None:
     assert result["types"][0]["defined"] == 2
 
 
+NIL = "00000000-0000-0000-0000-000000000000"
+GOOD = '{"mdev_type": "mtty-1", "start": "auto", "attrs": []}'
+
+
+def test_a_device_with_the_nil_uuid_can_be_named(tree: Tree, info: Any) -> None:
+    tree.device(tree.parent("mtty", "mtty", mtty_1="22"), NIL, "mtty-1")
+    assert [device["uuid"] for device in info(uuids=[NIL])["devices"]] == [NIL]
+
+
+@pytest.mark.parametrize("neighbour", [f"mtty/{UUID}.bak", f"mtty/{UUID}~", f"mtty/{UUID}.dpkg-old", "README"])
+def test_neighbours_of_definitions_are_passed_over(tree: Tree, info: Any, neighbour: str) -> None:
+    tree.parent("mtty", "mtty", mtty_1="22")
+    tree.write(f"etc/mdevctl.d/mtty/{UUID}", GOOD)
+    tree.write(f"etc/mdevctl.d/{neighbour}", "x")
+    (tree.root / "etc/mdevctl.d/mtty/old").mkdir()
+    result = info()
+    assert (result["broken_definitions"], result["hints"], result["unread"]) == ([], [], [])
+    assert len(result["devices"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "blocks"), [("", True), ('{"mdev_type":"a","attrs":[]}', True), ('{"mdev_type":"","start":"x"}', False)]
+)
+def test_the_hint_about_mdevctl_is_true(tree: Tree, info: Any, text: str, blocks: bool) -> None:
+    tree.parent("mtty", "mtty", mtty_1="22")
+    tree.write(f"etc/mdevctl.d/mtty/{UUID}", text)
+    [hint] = info()["hints"]
+    assert ("mdevctl lists none while it exists" in hint) == blocks
+
+
+@pytest.mark.parametrize("text", ["1_000", "+5", "٣", "0x3", "1 2", "007"])
+def test_numbers_are_those_of_the_kernel(tree: Tree, info: Any, text: str) -> None:
+    tree.parent("mtty", "mtty", mtty_1=text)
+    result = info()
+    assert result["parents"][0]["types"][0]["available_instances"] is None
+    assert [f"not a number: '{text}'" in unread["error"] for unread in result["unread"]] == [True]
+
+
+def test_other_open_files_are_not_looked_at(tree: Tree, info: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file on a server that no longer answers would stop the reader, if it is only asked for its state."""
+    tree.device(tree.parent("mtty", "mtty", mtty_1="22"), UUID, "mtty-1", group=7)
+    dead = tree.write("dead/vfio/data", "")
+    stat = os.stat
+
+    def blocking(path: Any, *arguments: Any, **options: Any) -> os.stat_result:
+        if str(path).startswith(f"{tree.root}/proc/"):
+            assert "dead" not in os.readlink(path)
+        return stat(path, *arguments, **options)
+
+    with dead.open(), (tree.root / "dev/vfio/7").open():
+        monkeypatch.setattr(os, "stat", blocking)
+        [device] = info()["devices"]
+    assert device["used_by"][0]["pid"] == os.getpid()
+
+
 def test_filters_that_match_nothing_are_hints(tree: Tree, info: Any) -> None:
     tree.parent("mtty", "mtty", mtty_1="22")
     result = info(parents=["0000:41:00.0"], types=["x"], uuids=[UUID])
@@ -277,7 +332,7 @@ def test_filters_that_match_nothing_are_hints(tree: Tree, info: Any) -> None:
     ("arguments", "words"),
     [
         ({"uuids": ["zz"]}, "'zz' is not a UUID"),
-        ({"parents": ["../x"]}, "can't name a parent"),
+        ({"parents": ["../x"]}, "is not a valid parent name"),
         ({"sysfs_path": "/nowhere"}, "'/nowhere' is not a folder"),
     ],
 )

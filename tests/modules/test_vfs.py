@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ import pytest
 from run_module import run_module
 from sriov_fs import CARD, NVIDIA, PhysicalFunction, manager, sriov_card
 from tree import Tree
+
+from ansible_collections.vfio.mdev.plugins.module_utils._host import users
 
 UUID = "11111111-2222-3333-4444-555555555555"
 
@@ -151,6 +153,93 @@ def test_a_function_assigned_to_a_guest_is_in_use(card: PhysicalFunction) -> Non
     assert refused["error"]["devices"] == [f"virtual function {card.function(2)}"]
 
 
+def add_render_node(card: PhysicalFunction, folder: str) -> int:
+    """Returns an open file of it."""
+    card.tree.write(f"{folder}/drm/renderD129/dev", "226:129\n")
+    return os.open(card.tree.write("dev/dri/renderD129", ""), os.O_RDONLY)
+
+
+def add_interface(card: PhysicalFunction, folder: str) -> None:
+    card.tree.write(f"{folder}/net/ens1v1/flags", "0x1003\n")
+    card.tree.write(f"{folder}/net/ens1v1/operstate", "down\n")
+
+
+def add_mounted(card: PhysicalFunction, folder: str) -> None:
+    for name, number in (("nvme1n1", "259:0"), ("nvme1n1/nvme1n1p1", "259:1")):
+        card.tree.write(f"{folder}/nvme/nvme1/{name}/dev", f"{number}\n")
+        card.tree.write(f"{folder}/nvme/nvme1/{name}/size", "1\n")
+    card.tree.write("proc/1/mountinfo", "36 35 259:1 / /srv rw,noatime shared:1 - ext4 /dev/nvme1n1p1 rw\n")
+
+
+def add_swap(card: PhysicalFunction, folder: str) -> None:
+    """A head of several paths, which is below the subsystem."""
+    card.tree.link("sys/class/nvme-subsystem/nvme-subsys1", "sys/devices/virtual/nvme-subsystem/nvme-subsys1")
+    card.tree.write(f"{folder}/nvme/nvme1/state", "live\n")
+    card.tree.link("sys/devices/virtual/nvme-subsystem/nvme-subsys1/nvme1", f"{folder}/nvme/nvme1")
+    for name in ("dev", "size"):
+        card.tree.write(f"sys/devices/virtual/nvme-subsystem/nvme-subsys1/nvme1n1/{name}", "259:0\n")
+    card.tree.write("proc/swaps", "Filename Type Size Used Priority\n/dev/nvme1n1 partition 1 0 -2\n")
+
+
+HOST_USES: dict[str, tuple[Callable[[PhysicalFunction, str], Any], str]] = {
+    "render node": (add_render_node, "/dev/dri/renderD129"),
+    "interface": (add_interface, "the host through its network interface ens1v1, which is up"),
+    "mounted": (add_mounted, "the host through its block device nvme1n1p1, which is mounted on /srv"),
+    "swap": (add_swap, "the host through its block device nvme1n1, which is swap space"),
+}
+
+
+@pytest.mark.parametrize(("add", "words"), HOST_USES.values(), ids=HOST_USES)
+def test_functions_that_the_host_itself_uses_are_not_removed(
+    card: PhysicalFunction, add: Callable[[PhysicalFunction, str], Any], words: str
+) -> None:
+    run_vfs(card)
+    handle = add(card, f"sys/devices/pci0000:40/{card.function(1)}")
+    try:
+        refused = run_vfs(card, "2")
+    finally:
+        if handle is not None:
+            os.close(handle)
+    assert refused["error"]["kind"] == "in_use"
+    assert refused["error"]["devices"] == [f"virtual function {card.function(1)}"]
+    assert words in refused["msg"]
+    assert "not visible" not in refused["msg"]
+    assert card.written == ["4"]
+
+
+def test_functions_that_the_host_does_not_use_are_removed(card: PhysicalFunction) -> None:
+    run_vfs(card)
+    folder = f"sys/devices/pci0000:40/{card.function(1)}"
+    os.close(add_render_node(card, folder))
+    card.tree.write(f"{folder}/net/ens1v1/flags", "0x1002\n")
+    card.tree.write(f"{folder}/net/ens1v1/operstate", "down\n")
+    card.tree.write("proc/1/mountinfo", "36 35 8:1 / /srv rw,noatime shared:1 - ext4 /dev/sda1 rw\n")
+    assert run_vfs(card, "2")["changed"] is True
+
+
+def test_unknown_use_is_reported_as_unknown(card: PhysicalFunction, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_vfs(card)
+
+    def refuse(_folder: str, _prefixes: object) -> None:
+        raise PermissionError(errno.EACCES, "")
+
+    monkeypatch.setattr(users, "_open_nodes", refuse)
+    refused = run_vfs(card, "2", check=True)
+    assert refused["error"]["kind"] == "in_use"
+    assert f"it is unknown whether these are in use: virtual function {card.function(0)}, " in refused["msg"]
+    assert "used by" not in refused["msg"]
+    assert "run as root" in refused["msg"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("wait_timeout", "nan"), ("lock_timeout", "inf"), ("wait_timeout", "-1")]
+)
+def test_times_that_nothing_can_wait_for(card: PhysicalFunction, option: str, value: str) -> None:
+    refused = run_vfs(card, **{option: value})
+    assert refused["error"] == {"kind": "invalid_input", "option": option}
+    assert card.written == []
+
+
 def test_a_vgpu_of_the_vendors_own_framework_counts_as_a_device(gpu: PhysicalFunction) -> None:
     run_vfs(gpu, backend="sysfs")
     for number, profile in ((0, "0"), (3, "1145")):
@@ -184,7 +273,7 @@ def test_changes_before_a_failure_are_reported(card: PhysicalFunction) -> None:
 def test_a_driver_that_enables_fewer_is_an_error(card: PhysicalFunction) -> None:
     card.maximum = 3
     refused = run_vfs(card, wait_timeout=1)
-    assert refused["error"] == {"kind": "vfs_missing", "card": CARD, "vfs": 4, "enabled": 3}
+    assert refused["error"] == {"kind": "vfs_missing", "card": CARD, "num_vfs": 4, "enabled": 3}
     assert (
         "the kernel accepted the number, but after 1 s the kernel reports 3 of 4 as enabled and shows 3"
         in refused["msg"]

@@ -68,7 +68,7 @@ def _requests(cards: Sequence[str], failed: list[str]) -> list[VfsRequest]:
     for card in cards:
         address, _equals, number = card.rpartition("=")
         try:
-            requests.append(vfs_request(address or number, number if address else "max"))
+            requests.append(vfs_request(address or number, number if address else ""))
         except MdevError as error:
             failed.append(error.message)
     return requests
@@ -93,7 +93,6 @@ def main() -> int:
     except Exception as error:
         failed.append(Unexpected.from_exception(error).message)
     return exit_code(failed)
-
 
 
 if __name__ == "__main__":

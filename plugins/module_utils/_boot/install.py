@@ -7,20 +7,21 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Optional
 
-from .._host.atomic_files import write_whole
+from .._host.atomic_files import remove_file, write_whole
 from .._host.autostart import is_enabled
 from .._host.paths import Host
-from .._host.reader import errno_text, read_bytes
-from .._model.errors import BackendFailed, FileError, InvalidInput
+from .._host.reader import errno_text
+from .._model.errors import FileError, InvalidInput
 from . import enable_vfs, start_devices
-from .units import PACKAGE, UNITS, Program, UnitFile
+from .package import LIST, Package, content, file_list
+from .systemd import UnitState, needs_reload, systemctl
+from .units import MARK, PACKAGE, UNITS, Program, UnitFile
 
 if TYPE_CHECKING:
     # Where Python 3.9 and 3.10 have it. It moves in 3.14.
@@ -31,6 +32,8 @@ _PROGRAMS = (start_devices, enable_vfs)
 _FILE_MODE = 0o644
 # The oldest Python that can run the core.
 _OLDEST_PYTHON = (3, 9)
+_UNIT_FOLDER = ("etc", "systemd", "system")
+_WANTS = (*_UNIT_FOLDER, "multi-user.target.wants")
 
 
 @dataclass(frozen=True)
@@ -44,103 +47,200 @@ class FileChange:
 
 @dataclass(frozen=True)
 class BootPlan:
-    """The files to write and remove, and the units to enable and disable."""
+    """The files to write and remove, and the units to enable and disable.
+
+    files:    all changes, for results: those of the package and those of the units
+    contents: the files of the package, empty if it should be removed
+    unmasked: units that are masked, which ends when their files are written
+    foreign:  files with the names of our units that this collection did not write: they stay
+    reload:   whether systemd does not know yet about changes of a former run
+    """
 
     files: tuple[FileChange, ...]
+    package: Package
+    contents: Mapping[str, bytes]
+    package_changed: bool = False
+    unit_files: tuple[FileChange, ...] = ()
     enable: tuple[str, ...] = ()
     disable: tuple[str, ...] = ()
+    unmasked: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+    reload: bool = False
 
     @property
     def changed(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.files or self.enable or self.disable)
+        return bool(self.files or self.enable or self.disable or self.reload)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the operator should know."""
+        unmasked = [
+            f"{name} was masked, so it would not have started at boot. Its mask is replaced by the unit, because "
+            "state present requests a unit that starts. To keep it from starting, use state absent"
+            for name in self.unmasked
+        ]
+        return unmasked + [f"{path} was not written by this collection. It stays as it is" for path in self.foreign]
 
 
-def plan_boot(host: Host, program: Program, units: Sequence[UnitFile]) -> BootPlan:
-    """The changes that leave exactly these units of ours. Without units, the programs are removed too."""
+def plan_boot(
+    host: Host, program: Program, units: Sequence[UnitFile], states: Optional[Mapping[str, UnitState]] = None
+) -> BootPlan:
+    """The changes that leave exactly these units of ours. Without units, the programs are removed too.
+
+    states: the units as systemd knows them
+    """
     if units:
         _require_python(program.python)
-    package = os.path.join(host.beside(program.path.lstrip("/")), PACKAGE)
-    contents = {os.path.join(package, name): data for name, data in _sources().items()} if units else {}
+    package = Package(host.beside(program.path.lstrip("/")), PACKAGE)
+    contents = _sources() if units else {}
+    written = [
+        FileChange(path, content(path), data)
+        for path, data in ((os.path.join(package.link, name), data) for name, data in contents.items())
+    ]
+    removed = [FileChange(path, _before(path), None) for path in package.left_over(contents)]
+    package_files = [change for change in written if change.before != change.after]
+    unit_files = [change for change in _unit_changes(host, units) if change.before != change.after]
+    unwritten = [change for change in unit_files if change.after is None]
     # Units are written after the files that they need, and removed before them.
-    contents.update((_unit_path(host, unit.name), unit.text.encode()) for unit in units)
-    left_over = [path for path in (*_unit_files(host), *_files_in(package)) if path not in contents]
-    changes = [FileChange(path, _content(path), data) for path, data in contents.items()]
-    changes += [FileChange(path, _content(path), None) for path in left_over]
+    changes = [*package_files, *(change for change in unit_files if change.after is not None), *unwritten, *removed]
     names = [unit.name for unit in units]
+    paths = {name: _unit_path(host, name) for name in UNITS}
+    masked = [name for name in UNITS if _is_masked(paths[name])]
+    foreign = [name for name in UNITS if name not in (*names, *masked) and _is_foreign(host, name)]
     return BootPlan(
-        files=tuple(change for change in changes if change.before != change.after),
+        files=tuple(changes),
+        package=package,
+        contents=contents,
+        package_changed=bool(package_files or removed),
+        unit_files=tuple(unit_files),
         enable=tuple(name for name in names if not is_enabled(host, name)),
-        disable=tuple(name for name in UNITS if name not in names and is_enabled(host, name)),
+        disable=tuple(name for name in UNITS if name not in (*names, *foreign) and is_enabled(host, name)),
+        unmasked=tuple(name for name in names if name in masked),
+        foreign=tuple(paths[name] for name in foreign),
+        reload=any(needs_reload(states or {}, name, paths[name], name in names) for name in UNITS),
     )
 
 
-def apply_boot(host: Host, program: Program, plan: BootPlan) -> None:
+def apply_boot(host: Host, plan: BootPlan) -> None:
     """Applies the plan. Units are enabled after their files are written, and disabled before they are removed."""
-    if plan.disable:
-        _systemctl("disable", *plan.disable)
-    apply_changes(host, program.path, plan.files)
+    for name in plan.disable:
+        _disable(host, name)
+    apply_files(plan)
     if plan.enable:
-        _systemctl("enable", *plan.enable)
-    if plan.files:
+        systemctl("enable", *plan.enable)
+    if plan.files or plan.reload:
         # systemd reads changed units, and notices that removed ones are gone.
-        _systemctl("daemon-reload")
+        systemctl("daemon-reload")
+
+
+def apply_files(plan: BootPlan) -> None:
+    """Writes the package and the units, or removes the units and the package."""
+    if plan.contents and plan.package_changed:
+        _write_package(plan)
+    for change in plan.unit_files:
+        _write_unit(change)
+    if not plan.contents and plan.package_changed:
+        _write_package(plan)
+
+
+def _write_package(plan: BootPlan) -> None:
+    package = plan.package
+    try:
+        package.write(plan.contents) if plan.contents else package.clean({})
+    except OSError as error:
+        action, state = (
+            ("writing", "A former version stays in use") if plan.contents else ("removing", "The units are gone")
+        )
+        raise FileError(
+            f"{action} the program in {package.folder} failed: {errno_text(error)}. {state}. "
+            "Solve this and run the task again",
+            path_tried=error.filename or package.folder,
+            errno=error.errno,
+        ) from error
+
+
+def _write_unit(change: FileChange) -> None:
+    try:
+        if change.after is not None:
+            write_whole(change.path, change.after, _FILE_MODE)
+        elif os.path.lexists(change.path):
+            remove_file(change.path)
+    except OSError as error:
+        action = "removing" if change.after is None else "writing"
+        raise FileError(
+            f"{action} {change.path} failed: {errno_text(error)}. Solve this and run the task again. "
+            "All files that were written before are complete",
+            path_tried=change.path,
+            errno=error.errno,
+        ) from error
+
+
+def _disable(host: Host, name: str) -> None:
+    """systemctl does not disable a unit without a file, which a person may have removed."""
+    if os.path.isfile(_unit_path(host, name)) and not _is_masked(_unit_path(host, name)):
+        systemctl("disable", name)
+    link = host.beside(*_WANTS, name)
+    if os.path.lexists(link):
+        _write_unit(FileChange(link, b"", None))
+
+
+def _unit_changes(host: Host, units: Sequence[UnitFile]) -> list[FileChange]:
+    """The changes of unit files, with temporary files of runs that were killed."""
+    changes: list[FileChange] = []
+    for unit in units:
+        path = _unit_path(host, unit.name)
+        if _is_foreign(host, unit.name) and not _is_masked(path):
+            raise FileError(
+                f"{path} exists and was not written by this collection, so it is not replaced. Nothing was changed. "
+                "Move it away and run the task again, or rename that unit",
+                path_tried=path,
+                errno=None,
+            )
+        changes.append(FileChange(path, _before(path), unit.text.encode()))
+    names = [unit.name for unit in units]
+    for name in UNITS:
+        path = _unit_path(host, name)
+        if name not in names and os.path.lexists(path) and not _is_foreign(host, name):
+            changes.append(FileChange(path, _before(path), None))
+        temporary = host.beside(*_UNIT_FOLDER, f".{name}.new")
+        if os.path.lexists(temporary):
+            changes.append(FileChange(temporary, _before(temporary), None))
+    return changes
 
 
 def _unit_path(host: Host, name: str) -> str:
-    return host.beside("etc", "systemd", "system", name)
+    return host.beside(*_UNIT_FOLDER, name)
 
 
-def _unit_files(host: Host) -> list[str]:
-    return [path for path in (_unit_path(host, name) for name in UNITS) if os.path.lexists(path)]
+def _is_foreign(host: Host, name: str) -> bool:
+    """Whether there is a unit file of this name that this collection did not write, a mask included."""
+    before = _before(_unit_path(host, name))
+    return before is not None and not before.startswith(MARK.encode())
 
 
-def _systemctl(*arguments: str) -> None:
-    try:
-        done = subprocess.run(["systemctl", *arguments], check=False, capture_output=True, text=True, timeout=120)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BackendFailed(
-            f"systemctl {' '.join(arguments)} failed: {error}. The boot units require systemd", backend="systemd"
-        ) from error
-    if done.returncode != 0:
-        raise BackendFailed(
-            f"systemctl {' '.join(arguments)} failed with exit code {done.returncode}: {done.stderr.strip()}",
-            backend="systemd",
-            answer=done.stderr.strip(),
-        )
+def _is_masked(path: str) -> bool:
+    """Whether systemd considers the unit as masked: a link to /dev/null, or an empty file (systemd.unit(5))."""
+    if os.path.islink(path):
+        return os.path.realpath(path) == os.devnull
+    return os.path.isfile(path) and os.path.getsize(path) == 0
 
 
-def apply_changes(host: Host, program_path: str, changes: Sequence[FileChange]) -> None:
-    """Writes and removes files. Folders of ours that are empty then are removed too."""
-    for change in changes:
-        try:
-            if change.after is None:
-                os.unlink(change.path)
-            else:
-                write_whole(change.path, change.after, _FILE_MODE)
-        except OSError as error:
-            action = "removing" if change.after is None else "writing"
-            raise FileError(
-                f"{action} {change.path} failed: {errno_text(error)}. Solve this and run the task again. "
-                "All files that were written before are complete",
-                path=change.path,
-                errno=error.errno,
-            ) from error
-    _remove_empty(host.beside(program_path.lstrip("/")))
-
-
-def _remove_empty(folder: str) -> None:
-    package = os.path.join(folder, PACKAGE)
-    if os.path.isdir(package) and not _files_in(package):
-        shutil.rmtree(package)
-        if not os.listdir(folder):
-            os.rmdir(folder)
+def _before(path: str) -> Optional[bytes]:
+    """The content of something, empty if it is no file. None if nothing is there."""
+    if os.path.isfile(path) and not os.path.islink(path):
+        return content(path)
+    return b"" if os.path.lexists(path) else None
 
 
 def _sources() -> dict[str, bytes]:
-    """The files of the core by their relative paths. It can be loaded from a folder or from Ansible's archive."""
+    """The files of the core by their relative paths, with their list.
+
+    The core can be loaded from a folder or from Ansible's archive.
+    """
     core = _PROGRAMS[0].__name__.rsplit(".", 2)[0]
-    return {"__init__.py": b"", **_sources_below(files(core), "")}
+    sources = {"__init__.py": b"", **_sources_below(files(core), "")}
+    return {**sources, LIST: file_list(sources)}
 
 
 def _sources_below(folder: Traversable, prefix: str) -> dict[str, bytes]:
@@ -155,30 +255,16 @@ def _sources_below(folder: Traversable, prefix: str) -> dict[str, bytes]:
     return sources
 
 
-def _files_in(folder: str) -> list[str]:
-    """All files in the folder and below, except those that Python compiled."""
-    return sorted(
-        os.path.join(path, name)
-        for path, _folders, names in os.walk(folder)
-        for name in names
-        if os.path.basename(path) != "__pycache__"
-    )
-
-
-def _content(path: str) -> Optional[bytes]:
-    try:
-        return read_bytes(path)
-    except FileNotFoundError:
-        return None
-
-
 def _require_python(python: str) -> None:
     program = f"import sys; sys.exit(sys.version_info < {_OLDEST_PYTHON})"
     try:
-        done = subprocess.run([python, "-I", "-c", program], check=False, capture_output=True, timeout=30)
-    except OSError as error:
+        done = subprocess.run(
+            [python, "-I", "-c", program], check=False, capture_output=True, stdin=subprocess.DEVNULL, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        answer = errno_text(error) if isinstance(error, OSError) else "it did not end in 30 s"
         raise InvalidInput(
-            f"python '{python}' can't be run: {errno_text(error)}. Give the path of Python 3.9 or newer on the host",
+            f"python '{python}' can't be run: {answer}. Give the path of Python 3.9 or newer on the host",
             option="python",
         ) from error
     if done.returncode != 0:

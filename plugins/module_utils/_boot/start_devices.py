@@ -12,6 +12,8 @@ lack. The program writes one line per device to the journal. The exit code is 1 
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import time
 from dataclasses import dataclass, field
 from typing import Optional
@@ -21,6 +23,7 @@ from .._frameworks.registry import FRAMEWORKS, read_inventory
 from .._host.lock import host_lock
 from .._host.paths import DEFINITIONS_PATH, Host
 from .._host.signals import Signals, deferred_signals
+from .._model.addresses import is_uuid
 from .._model.errors import MdevError, Unexpected
 from .._model.inventory import Definition, Device, Inventory, Parent
 from .completion import Completion
@@ -30,7 +33,7 @@ from .unfinished import UnfinishedMarks
 _POLL_SECONDS = 0.2
 # The lock is requested in portions, so that a signal is noticed in between.
 _LOCK_SECONDS = 5.0
-# A creation that fails after this time, and not with the kernel's answer, did not return: it is still in the kernel.
+# A write that fails after this time, and not with the kernel's answer, did not return: it is still in the kernel.
 _HANG_SECONDS = 5.0
 # After the deadline, devices that have not been tried yet still get this time. Less than in TimeoutStartSec.
 _SPARE_SECONDS = 20.0
@@ -41,14 +44,16 @@ _NO_PARENT = "its parent did not appear"
 class _Boot:
     """Definitions whose devices are not active yet, with the reasons, and messages about other failures.
 
-    untried: definitions that the last pass did not reach
-    hanging: creations that have not returned, by card: nothing else is created on this card meanwhile
+    untried:  definitions that the last pass did not reach
+    hanging:  creations that have not returned, by card: nothing else is created on this card meanwhile
+    given_up: definitions of active devices whose completion did not return
     """
 
     waiting: dict[Definition, str]
     failed: list[str] = field(default_factory=list)
     untried: int = 0
     hanging: dict[str, Definition] = field(default_factory=dict)
+    given_up: set[Definition] = field(default_factory=set)
 
 
 def start_definitions(host: Host, backends: Backends, wait_timeout: float) -> list[str]:
@@ -76,12 +81,27 @@ def start_definitions(host: Host, backends: Backends, wait_timeout: float) -> li
 
 
 def _declared(host: Host, inventory: Inventory) -> _Boot:
-    """All definitions with autostart. A definition that can't be read is a failure: it could be of such a device."""
+    """All definitions with autostart.
+
+    A failure is what could hide such a definition: a broken file named by a UUID, and a folder that can't be read.
+    Other files among definitions are no definitions, and notes of vGPUs in /run define nothing.
+    """
     waiting = {definition: _NO_PARENT for definition in inventory.definitions if definition.autostart}
-    # Notes of vGPUs are also read as definitions. They define nothing.
-    notes = host.beside("run", "")
-    broken = [broken for broken in inventory.broken if not broken.path.startswith(notes)]
-    return _Boot(waiting, [f"{definition.path}: {definition.problem}" for definition in broken])
+    failed = [
+        f"{broken.path}: {broken.problem}"
+        for broken in inventory.broken
+        if is_uuid(os.path.basename(broken.path)) and not _is_below(broken.path, host.beside("run"))
+    ]
+    failed += [
+        f"{unread.path}: {unread.error}"
+        for unread in inventory.unread
+        if _is_below(unread.path, os.path.dirname(host.definitions_path)) and os.path.isdir(unread.path)
+    ]
+    return _Boot(waiting, failed)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path.startswith(os.path.join(folder, ""))
 
 
 @dataclass(frozen=True)
@@ -101,10 +121,8 @@ class _Starter:
                 for definition in sorted(boot.waiting, key=lambda waiting: waiting in boot.hanging.values()):
                     if signals.pending is not None:
                         return
-                    hanging = len(boot.hanging)
-                    self._update(boot, definition, inventory)
                     boot.untried -= 1
-                    if len(boot.hanging) > hanging:
+                    if not self._update(boot, definition, inventory):
                         return
         except MdevError as error:
             self._note_for_all(boot, error)
@@ -122,21 +140,37 @@ class _Starter:
         boot.untried = 0
         boot.waiting.update((definition, error.message) for definition in boot.waiting)
 
-    def _update(self, boot: _Boot, definition: Definition, inventory: Inventory) -> None:
-        """Tries one definition. Whatever is raised, only this device is not started."""
+    def _update(self, boot: _Boot, definition: Definition, inventory: Inventory) -> bool:
+        """Tries one definition. Whatever is raised, only this device is not started. Returns whether the try ended."""
+        began = time.monotonic()
+        hangs = False
         try:
             problem = self._start(boot, definition, inventory)
         except MdevError as error:
             problem = error.message
+            no_answer = getattr(error, "errno", None) in (None, errno.ETIMEDOUT)
+            hangs = no_answer and time.monotonic() - began >= _HANG_SECONDS
         except Exception as error:
             problem = Unexpected.from_exception(error).message
         if problem is None:
             del boot.waiting[definition]
         else:
             boot.waiting[definition] = problem
+        if hangs:
+            self._note_hanging(boot, definition, inventory)
+        return not hangs
+
+    def _note_hanging(self, boot: _Boot, definition: Definition, inventory: Inventory) -> None:
+        parent = inventory.parent(definition.parent)
+        if parent is not None and inventory.device(definition.key) is None:
+            boot.hanging[parent.card] = definition
+        else:
+            boot.given_up.add(definition)
 
     def _start(self, boot: _Boot, definition: Definition, inventory: Inventory) -> Optional[str]:
         """Starts a device. Returns None if it is active and complete, else the reason why it is not."""
+        if definition in boot.given_up:
+            return boot.waiting[definition]
         device = inventory.device(definition.key)
         parent = inventory.parent(definition.parent)
         if device is None or self._is_hanging(boot, definition, device, parent):
@@ -171,13 +205,7 @@ class _Starter:
             return _behind(hanging, definition, boot)
         if definition.attributes:
             self.marks.write(definition)
-        began = time.monotonic()
-        try:
-            self.backends.of(parent).create(parent, definition.type_id, definition.key, definition.attributes)
-        except MdevError as error:
-            if time.monotonic() - began >= _HANG_SECONDS and getattr(error, "errno", None) is None:
-                boot.hanging[parent.card] = definition
-            raise
+        self.backends.of(parent).create(parent, definition.type_id, definition.key, definition.attributes)
         self.marks.remove(definition)
         say(f"{_name(definition)}: started")
         return None

@@ -27,8 +27,12 @@ _AFTER = ("local-fs.target", "systemd-modules-load.service", "systemd-udevd.serv
 # Guests that start at boot need their devices.
 _LIBVIRT = ("libvirtd.service", "virtqemud.service", "virtnodedevd.service", "libvirt-guests.service")
 
+# The first words of each unit that this collection wrote. Others are not touched.
+MARK = "# Written by the Ansible collection vfio.mdev"
+
+# KillMode: a write that hangs in the kernel can't be killed. systemd would wait for it, and libvirt's daemons with it.
 _TEXT = """\
-# Written by the Ansible collection vfio.mdev, role boot. Changes will be overwritten: use a drop-in instead.
+{mark}, role boot. Changes will be overwritten: use a drop-in instead.
 [Unit]
 Description={description}
 After={after}
@@ -40,6 +44,7 @@ RemainAfterExit=yes
 Environment=PYTHONPATH={path}
 ExecStart={python} -m {package}.{command} --wait {wait_timeout}{arguments}
 TimeoutStartSec={timeout}
+KillMode=process
 
 [Install]
 WantedBy=multi-user.target
@@ -102,6 +107,7 @@ def _text(
     before_units: Sequence[str],
 ) -> str:
     return _TEXT.format(
+        mark=MARK,
         description=description,
         after=" ".join((*_AFTER, *after_units)),
         before=" ".join(before_units),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from .._host.definitions import DefinitionFiles
-from .._model.errors import MdevError
+from .._model.errors import MdevError, Unexpected
 from .._model.inventory import Attribute, Definition, Device, Parent
 from .device_files import DeviceFiles
 
@@ -37,6 +37,10 @@ class Backend:
         """Removes an unused device."""
         raise NotImplementedError
 
+    def noted_attributes(self, device: Device) -> tuple[Attribute, ...]:
+        """The attributes that a device without a definition was created with, if anything notes them."""
+        return ()
+
     def write_attribute(self, device: Device, attribute: Attribute) -> None:
         """Writes an attribute of an active device."""
         self.device_files.write_attribute(device, attribute)
@@ -54,6 +58,15 @@ class Backend:
         try:
             for attribute in attributes:
                 self.write_attribute(device, attribute)
-        except MdevError as error:
+        except Exception as error:
+            known = error if isinstance(error, MdevError) else Unexpected.from_exception(error)
+            raise self._remove_again(device, known) from error
+
+    def _remove_again(self, device: Device, error: MdevError) -> MdevError:
+        """The error, with what became of the new device."""
+        try:
             self.remove(device)
-            raise error.extended(after=". The new device was removed again") from error
+        except Exception as problem:
+            text = f". NOT rolled back: the new {device.label} could not be removed again: {problem}"
+            return error.extended(after=text, rolled_back=False)
+        return error.extended(after=". The new device was removed again")

@@ -17,14 +17,16 @@ from typing import Optional
 
 from .._host.paths import Host
 from .._host.reader import Reader, errno_text
-from .._host.sysfs_writer import SysfsWriter, write
+from .._host.sysfs_writer import SysfsWriter
 from .._host.users import with_users
-from .._model.errors import KernelRefused, Removing
+from .._model.errors import KernelRefused, MdevError, Removing
 from .._model.inventory import Attribute, Device, LiveAttribute
 from .._model.refusals import pending_removal_error
 
 # A removal takes milliseconds, or some seconds with a vendor's driver. If it takes longer, it waits for a user.
 REMOVE_SECONDS = 30.0
+# The same for a creation or an attribute. The boot program and other runs wait for the lock at least as long.
+WRITE_SECONDS = 30.0
 # How long a driver may take to finish after it has answered.
 APPEAR_SECONDS = 2.0
 
@@ -58,6 +60,16 @@ class DeviceFiles:
     host: Host
     writer: SysfsWriter = field(default_factory=SysfsWriter)
 
+    def write(self, path: str, text: str) -> None:
+        """Writes a file that the driver may block. Raises the driver's answer, or NoAnswer after WRITE_SECONDS."""
+        errno_ = self.writer.write(path, WRITE_SECONDS, text)
+        if errno_ is None:
+            raise NoAnswer(f"the driver did not answer within {WRITE_SECONDS:g} s, and the write still waits")
+        if errno_ == errno.ECHILD:
+            raise NoAnswer("the process that wrote ended before the driver answered")
+        if errno_:
+            raise OSError(errno_, os.strerror(errno_))
+
     def take_away(self, device: Device, file: str, text: str, meanings: Mapping[int, str]) -> None:
         """Writes to the file of an unused device that removes it. meanings: of the errors that the kernel may answer.
 
@@ -78,7 +90,7 @@ class DeviceFiles:
         """Writes one attribute, with a newline at the end as echo does: some drivers cut off the last character."""
         path = self._attribute_path(device, attribute.name)
         try:
-            write(path, attribute.value + "\n")
+            self.write(path, attribute.value + "\n")
         except OSError as error:
             action = f"writing '{attribute.value}' to '{attribute.name}' of {device.label}"
             raise kernel_error(error, action, _ATTRIBUTE_MEANS, device, attribute=attribute.name) from error
@@ -106,13 +118,28 @@ class DeviceFiles:
         return path
 
 
+class NoAnswer(OSError):
+    """A write that has not returned. It may still succeed. It has no errno."""
+
+
+def answer_text(error: OSError, meanings: Mapping[int, str]) -> str:
+    """What the driver answered to a write, and what it means."""
+    if isinstance(error, NoAnswer):
+        return f"{error}: {SEE_LOG}"
+    return f"the kernel answered {errno_text(error)}, {meanings.get(error.errno or 0, SEE_LOG)}"
+
+
+def may_come(error: KernelRefused, what: str, remedy: str) -> MdevError:
+    """The error of a creation that the driver has not answered, with what may be left."""
+    return error.extended(after=f". NOT rolled back: the driver may still create {what}. {remedy}", rolled_back=False)
+
+
 def kernel_error(
     error: OSError, action: str, meanings: Mapping[int, str], device: Device, attribute: Optional[str] = None
 ) -> KernelRefused:
     """The error for the kernel's answer, with its meaning."""
-    meaning = meanings.get(error.errno or 0, SEE_LOG)
     return KernelRefused(
-        f"{action} failed: the kernel answered {errno_text(error)}, {meaning}",
+        f"{action} failed: {answer_text(error, meanings)}",
         errno=error.errno,
         attribute=attribute,
         uuid=device.uuid,

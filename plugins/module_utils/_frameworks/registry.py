@@ -45,6 +45,12 @@ def read_inventory(host: Host, users: bool = True) -> Inventory:
     )
 
 
+def forget_stale(host: Host) -> None:
+    """Removes what this collection noted about devices that are gone. Only under the host's lock."""
+    for framework in FRAMEWORKS:
+        framework.forget_stale(host)
+
+
 def read_devices(host: Host) -> tuple[Device, ...]:
     """All devices with the processes that hold them."""
     return read_inventory(host).devices

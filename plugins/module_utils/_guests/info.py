@@ -9,42 +9,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Union
 
+from .._model.addresses import pci_address
 from .._model.device_state import State
-from .._model.errors import LibvirtError
+from .._model.errors import MdevError
 from .._model.inventory import Inventory
 from .._model.versions import Versions
 from .._xml.domain import DomainFunction, DomainMdev, parse_domain
-from .virsh import SHUT_OFF, Virsh
+from .virsh import SHUT_OFF, Virsh, matching_guests
 
 Result = dict[str, Any]
 
 
-def guest_results(virsh: Virsh, names: Sequence[str], inventory: Inventory) -> list[Result]:
-    """The guests with these names, or all guests if none are given."""
-    existing = virsh.names("--all")
-    unknown = [name for name in names if name not in existing]
-    if unknown:
-        raise LibvirtError(
-            f"guests not found on this host: {', '.join(unknown)}. "
-            f"Existing guests: {', '.join(sorted(existing)) or 'none'}",
-            guests=unknown,
-        )
-    return [_guest(virsh, name, inventory) for name in (names or sorted(existing))]
+def guest_results(virsh: Virsh, texts: Sequence[str], inventory: Inventory) -> list[Result]:
+    """The guests with these names or UUIDs, or all guests if none are given."""
+    existing = virsh.guests("--all")
+    uuids = matching_guests(texts, existing) if texts else sorted(existing, key=lambda uuid: (existing[uuid], uuid))
+    return [_guest(virsh, uuid, existing[uuid], inventory) for uuid in uuids]
 
 
-def _guest(virsh: Virsh, name: str, inventory: Inventory) -> Result:
-    state = virsh.state(name)
-    domain = parse_domain(virsh.xml(name))
+def _guest(virsh: Virsh, uuid: str, name: str, inventory: Inventory) -> Result:
+    """A guest. If libvirt does not answer for it, or its XML is refused, this is the guest's error."""
+    guest: Result = {"name": name, "uuid": uuid, "state": None, "running": None, "devices": None}
+    guest.update(command_line_devices=[], error=None)
+    try:
+        guest["state"] = virsh.state(uuid)
+        guest["running"] = guest["state"] != SHUT_OFF
+        domain = parse_domain(virsh.xml(uuid))
+    except MdevError as error:
+        return {**guest, "error": error.message}
     vgpus = [function for function in domain.functions if inventory.gives_functions(function.function)]
-    return {
-        "name": name,
-        "state": state,
-        "running": state != SHUT_OFF,
-        "devices": [
-            *(_mdev(mdev, inventory) for mdev in domain.mdevs),
-            *(_vgpu(function, inventory) for function in vgpus),
-        ],
-    }
+    guest["devices"] = [
+        *(_mdev(mdev, inventory) for mdev in domain.mdevs),
+        *(_vgpu(function, inventory) for function in vgpus),
+    ]
+    guest["command_line_devices"] = [
+        device for device in domain.command_line if pci_address(device) is None or inventory.gives_functions(device)
+    ]
+    return guest
 
 
 def _mdev(mdev: DomainMdev, inventory: Inventory) -> Result:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What would start definitions at the host's next boot: our unit, or mdevctl's udev rule where it works."""
+"""The program that starts definitions at the host's next boot: our unit, or mdevctl's udev rule if it works."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from .._model.errors import NoAutostart
 from .paths import Host
 from .reader import read_bytes
 
+DEVICES_UNIT = "vfio-mdev.service"
+
 _WANTED_BY = "etc/systemd/system/multi-user.target.wants"
 _RULE = "60-mdevctl.rules"
 _RULE_FOLDERS = ("etc/udev/rules.d", "usr/lib/udev/rules.d", "lib/udev/rules.d")
@@ -21,7 +23,7 @@ _PROGRAM = re.compile(r"(/[\w./-]*/mdevctl)\b")
 
 
 def starter(host: Host) -> Optional[str]:
-    """In words who starts definitions at boot. None where nothing does."""
+    """The program that starts definitions at boot, in words. None if there is none."""
     if is_enabled(host, DEVICES_UNIT):
         return DEVICES_UNIT
     for folder in _RULE_FOLDERS:
@@ -40,32 +42,32 @@ def is_enabled(host: Host, unit: str) -> bool:
 
 
 def require_starter(host: Host) -> None:
-    """Refuses to promise a start at boot where nothing would do it."""
+    """Raises NoAutostart if nothing would start a defined device at boot."""
     if starter(host) is None:
         raise NoAutostart(
             f"nothing on this host starts defined devices at boot: {DEVICES_UNIT} is not enabled, and mdevctl's udev "
-            "rule is missing or runs a command that is not there (as on Debian and Ubuntu). Nothing was changed. "
+            "rule is missing or runs a command that does not exist (as on Debian and Ubuntu). Nothing was changed. "
             "Install the unit with role vfio.mdev.boot, or set autostart: false, or persistent: false for a device "
-            "that is to last until the next reboot",
+            "that should last only until the next reboot",
             unit=DEVICES_UNIT,
         )
 
 
 def require_unit(host: Host) -> None:
-    """Refuses to promise that a vGPU is set at boot where our unit does not do it. mdevctl does not know of them."""
+    """Raises NoAutostart if our unit would not set vGPU types at boot. mdevctl does not know vGPUs."""
     if not is_enabled(host, DEVICES_UNIT):
         raise NoAutostart(
             f"nothing on this host sets vGPU types at boot, and the driver forgets them: {DEVICES_UNIT} is not "
             "enabled. Nothing was changed. Install the unit with role vfio.mdev.boot, or set autostart: false, "
-            "or persistent: false for a vGPU that is to last until the next reboot",
+            "or persistent: false for a vGPU that should last only until the next reboot",
             unit=DEVICES_UNIT,
         )
 
 
 def _rule_works(text: str, host: Host) -> bool:
-    """Debian and Ubuntu ship a rule that runs /usr/sbin/mdevctl, and the command in /usr/bin (mdevctl issue 82)."""
+    """Whether the rule's commands exist.
+
+    Debian and Ubuntu ship a rule that runs /usr/sbin/mdevctl, but the command is in /usr/bin (mdevctl issue 82).
+    """
     programs = set(_PROGRAM.findall(text))
-    return bool(programs) and all(os.access(host.beside(one.lstrip("/")), os.X_OK) for one in programs)
-
-
-DEVICES_UNIT = "vfio-mdev.service"
+    return bool(programs) and all(os.access(host.beside(program.lstrip("/")), os.X_OK) for program in programs)

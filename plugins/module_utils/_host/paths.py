@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The host: where its file systems are mounted, and where its definitions are."""
+"""The host: the locations of its file systems and of its definitions."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ DEFINITIONS_PATH = "/etc/mdevctl.d"
 
 @dataclass(frozen=True)
 class Host:
-    """Where things are on a host.
+    """The locations of a host.
 
-    Nearly everything follows from sysfs: a host that is managed from a container has all its file systems below one
-    folder (/host/sys, /host/proc, /host/dev, /host/etc).
+    Nearly all of them follow from that of sysfs: a host that is managed from a container has all its file systems below
+    one folder (/host/sys, /host/proc, /host/dev, /host/etc).
 
     definitions_path: the folder with mdevctl's definitions; those of other frameworks are in folders beside it
     """
@@ -32,7 +32,7 @@ class Host:
     def __post_init__(self) -> None:
         if not os.path.isdir(self.sys):
             raise InvalidInput(
-                f"sysfs_path '{self.sys}' is not a folder: give the place where the host's sysfs is mounted, "
+                f"sysfs_path '{self.sys}' is not a folder: give the folder where the host's sysfs is mounted, "
                 "usually /sys",
                 sysfs_path=self.sys,
             )
@@ -41,6 +41,12 @@ class Host:
     def from_params(cls, params: Mapping[str, Any]) -> Host:
         """The host that a module's parameters describe."""
         return cls(params["sysfs_path"], params.get("definitions_path", DEFINITIONS_PATH))
+
+    @property
+    def definition_folders(self) -> tuple[str, ...]:
+        """The folders with definitions and notes of all frameworks. Each has a folder for each parent."""
+        vgpus = os.path.join(os.path.dirname(self.definitions_path), "vfio-mdev.d")
+        return (self.definitions_path, vgpus, self.beside("run", "vfio-mdev", "vgpus"))
 
     @property
     def root(self) -> str:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Hardware that could offer mediated devices: read only where there is a question why none are seen."""
+"""Hardware that could offer mediated devices: read only to explain why a host has none."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from .reader import Reader
 # PCI base class 03 is a display controller (PCI Code and ID Assignment Specification).
 _DISPLAY_CLASS = "0x03"
 
-
-# Only what hints ask about.
+# The kernel modules that hints need.
 _MODULES = ("mdev", "nvidia", "nvidia_vgpu_vfio", "i915", "kvmgt", "vfio_ap", "vfio_ccw")
 
 
 def read_hardware(host: Host) -> Hardware:
-    """Cards, loaded modules and s390 buses. What can't be read is left out: hints are help, not results."""
+    """Cards, loaded modules and s390 buses. Unreadable files are left out: hints are help, not results."""
     reader = Reader()
     return Hardware(
         cards=tuple(_cards(host, reader)),
-        modules=frozenset(one for one in _MODULES if os.path.isdir(os.path.join(host.sys, "module", one))),
+        modules=frozenset(module for module in _MODULES if os.path.isdir(os.path.join(host.sys, "module", module))),
         css=os.path.isdir(os.path.join(host.sys, "bus", "css", "devices")),
         ap=os.path.isdir(os.path.join(host.sys, "bus", "ap", "devices")),
     )
@@ -37,14 +36,14 @@ def _cards(host: Host, reader: Reader) -> list[Card]:
     cards = []
     for address in sorted(reader.names(folder, optional=True), key=address_key):
         device = os.path.join(folder, address)
-        kind = reader.text(os.path.join(device, "class"), optional=True) or ""
-        if kind.startswith(_DISPLAY_CLASS):
+        pci_class = reader.text(os.path.join(device, "class"), optional=True) or ""
+        if pci_class.startswith(_DISPLAY_CLASS):
             cards.append(read_card(host, address))
     return cards
 
 
 def read_card(host: Host, address: str) -> Card:
-    """One PCI device, whatever it is. What it does not have is empty or None."""
+    """One PCI device of any class. Values that it does not have are empty or None."""
     device = os.path.join(host.sys, "bus", "pci", "devices", address)
     reader = Reader()
     return Card(

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Signals that ask this process to end, kept until it is safe: a step of a plan is never cut in the middle."""
+"""Defers signals that would end this process until it is safe, so that no step of a plan is cut in the middle."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Optional
 
-# What Ansible, a closing ssh connection and an operator's Ctrl-C send.
+# These come from Ansible, from a closing SSH connection and from an operator's Ctrl-C.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass
 class Signals:
-    """The signal that came, if one did."""
+    """The signal that was received, if any."""
 
     pending: Optional[signal.Signals] = None
 
@@ -29,12 +29,12 @@ def deferred_signals() -> Iterator[Signals]:
     """Notes signals while the block runs, instead of ending the process. Only in the main thread of a process."""
     signals = Signals()
 
-    def note(number: int, _frame: Optional[FrameType]) -> None:
-        signals.pending = signal.Signals(number)
+    def note(signum: int, _frame: Optional[FrameType]) -> None:
+        signals.pending = signal.Signals(signum)
 
-    previous = {number: signal.signal(number, note) for number in _SIGNALS}
+    previous = {signum: signal.signal(signum, note) for signum in _SIGNALS}
     try:
         yield signals
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)

@@ -104,7 +104,8 @@ def _about_devices(inventory: Inventory) -> Iterator[str]:
                 "on an old kernel, load module vfio_mdev. Otherwise, remove the device and create it again."
             )
     for broken in inventory.broken:
-        yield f"{broken.path} is not a valid definition: {broken.problem}. mdevctl lists none while it exists."
+        effect = " mdevctl lists none while it exists." if broken.blocks_mdevctl else ""
+        yield f"{broken.path} is not a valid definition: {broken.problem}.{effect}"
     for parent in inventory.parents:
         if not parent.types:
             yield f"Parent {parent.address} offers no types: its driver may still be starting, or in another mode."

@@ -19,7 +19,7 @@ from .._model.request import DeviceRequest
 from .._planning.matching import candidates, match_existing, types_on
 from .._planning.planner import plan_devices
 from .._xml.domain import checked_device_map
-from .findings import Finding, finding_results, host_findings
+from .findings import Finding, finding_results, guest_findings, host_findings
 from .record import MigrationRecord, carried_on, recorded
 from .request import Destination, Guest, GuestDevice, MigrationRequest
 
@@ -55,7 +55,7 @@ def assess(request: MigrationRequest, destination: Destination) -> Assessment:
     records: list[MigrationRecord] = []
     for guest in request.guests:
         old = _record_carried_on(guest, destination)
-        findings.extend(_guest_findings(guest, request, destination))
+        findings.extend(guest_findings(guest, request, destination))
         assessed = [
             _assess_device(device, guest, request, destination, targets[device.id], old) for device in guest.devices
         ]
@@ -93,6 +93,7 @@ def restored(record: MigrationRecord, inventory: Inventory, was_attempted: bool)
             autostart=bool(definitions) and definitions[0].autostart,
             type=recorded_device.type_id if was_active else None,
             parents=(recorded_device.parent,) if was_active else (),
+            attributes=recorded_device.attributes if was_active and not definitions else None,
             recreate_active=was_attempted and was_active,
             label=f"guest {record.guest}, device {recorded_device.source}",
         )
@@ -125,20 +126,6 @@ def _unused(request: MigrationRequest) -> Iterator[Finding]:
     unused = sorted(set(checked_device_map(request.uuid_map)) - sources)
     if unused:
         yield Finding.warning("uuid", f"uuid_map has entries for devices that no guest has: {', '.join(unused)}")
-
-
-def _guest_findings(guest: Guest, request: MigrationRequest, destination: Destination) -> Iterator[Finding]:
-    if guest.name in destination.guests:
-        detail = "a guest with this name already runs here. If it is the migrated guest, commit the migration"
-        yield Finding.error("guest", detail, guest.name)
-    else:
-        yield Finding.passed("guest", "no guest with this name runs here", guest.name)
-    record = destination.records.get(guest.name)
-    if record is not None and record.source != request.source:
-        detail = f"a guest with this name is already prepared from {record.source}. Commit or roll back that first"
-        yield Finding.error("record", detail, guest.name)
-    if not guest.devices:
-        yield Finding.passed("devices", "it has no mediated devices, so nothing needs to be prepared", guest.name)
 
 
 def _assess_device(
@@ -316,7 +303,7 @@ def _capacity(requests: list[DeviceRequest], inventory: Inventory) -> Finding:
 
 def _record_carried_on(guest: Guest, destination: Destination) -> Optional[MigrationRecord]:
     """The record of an earlier run in this boot. A device that was only active before the last boot is gone."""
-    old = destination.records.get(guest.name)
+    old = destination.records.get(guest.uuid)
     return old if old is not None and old.boot_id == destination.boot_id else None
 
 
@@ -332,14 +319,24 @@ def _record(
     old: Optional[MigrationRecord],
 ) -> MigrationRecord:
     devices = [
-        recorded(item.device.id, item.key, item.type_id, item.device.hostdev_type, destination.inventory)
+        recorded(
+            item.device.id,
+            item.key,
+            item.type_id,
+            item.device.hostdev_type,
+            destination.inventory,
+            destination.current(item.key, tuple(attribute.name for attribute in item.device.attributes)),
+        )
         for item in assessed
         if item.request is not None
     ]
     if old is not None:
         devices = [carried_on(device, old) for device in devices]
+    stored = destination.records.get(guest.uuid)
     return MigrationRecord(
         guest=guest.name,
+        uuid=guest.uuid,
+        definition=stored.definition if stored is not None else destination.definitions.get(guest.uuid, ""),
         source=request.source,
         running=guest.running,
         boot_id=destination.boot_id,

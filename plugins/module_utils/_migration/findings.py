@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Optional
 
 from .._model.versions import Versions
-from .request import Destination, MigrationRequest
+from .._xml.domain import command_line_problem
+from .request import Destination, Guest, MigrationRequest
 
 _NEEDED = {"kernel": (5, 18), "libvirt": (8, 6), "qemu": (8, 1)}
 
@@ -74,6 +75,58 @@ def host_findings(request: MigrationRequest, destination: Destination) -> Iterat
         for side, versions in sides.items():
             yield _version_finding(name, side, getattr(versions, name), needed, matters)
     yield from _driver_findings(request, destination)
+    # It may be the record of one of the guests, or protect a device that would be recreated.
+    yield from (Finding.error("record", problem) for problem in destination.unreadable)
+
+
+def guest_findings(guest: Guest, request: MigrationRequest, destination: Destination) -> Iterator[Finding]:
+    """Checks whether the guest is known, and neither here nor expected from elsewhere."""
+    if not guest.uuid:
+        detail = "its UUID is unknown. Give uuid, or xml with a <uuid>: libvirt's names and ids can be confused"
+        yield Finding.error("guest", detail, guest.name)
+    yield _existing_guest_finding(guest, destination)
+    yield from _record_findings(guest, request, destination)
+    yield from _guest_device_findings(guest)
+
+
+def _existing_guest_finding(guest: Guest, destination: Destination) -> Finding:
+    if guest.uuid in destination.running:
+        detail = "it already runs here. If it is the migrated guest, commit the migration"
+        return Finding.error("guest", detail, guest.name)
+    other_name = destination.guests.get(guest.uuid, guest.name)
+    if other_name != guest.name:
+        detail = f"a guest with its UUID {guest.uuid} is called '{other_name}' here, so libvirt refuses the migration"
+        return Finding.error("guest", detail, guest.name)
+    others = [uuid for uuid, name in destination.guests.items() if name == guest.name and uuid != guest.uuid]
+    if others:
+        detail = (
+            f"another guest with this name, {others[0]}, exists here, so libvirt refuses the migration. "
+            "Rename one of them"
+        )
+        return Finding.error("guest", detail, guest.name)
+    return Finding.passed("guest", "no guest with this name runs here", guest.name)
+
+
+def _record_findings(guest: Guest, request: MigrationRequest, destination: Destination) -> Iterator[Finding]:
+    for record in destination.records.values():
+        if record.uuid == guest.uuid and record.source != request.source:
+            detail = f"it is already prepared from {record.source}. Commit or roll back that first"
+            yield Finding.error("record", detail, guest.name)
+        elif record.uuid != guest.uuid and record.guest == guest.name:
+            detail = (
+                f"another guest with this name, {record.uuid}, is already prepared from {record.source}. "
+                "Commit or roll back that first"
+            )
+            yield Finding.error("record", detail, guest.name)
+
+
+def _guest_device_findings(guest: Guest) -> Iterator[Finding]:
+    if guest.error:
+        yield Finding.error("devices", f"its devices are unknown: {guest.error}", guest.name)
+    elif guest.command_line:
+        yield Finding.error("devices", command_line_problem(guest.command_line), guest.name)
+    elif not guest.devices:
+        yield Finding.passed("devices", "it has no mediated devices, so nothing needs to be prepared", guest.name)
 
 
 def _version_finding(name: str, side: str, version: Optional[str], needed: tuple[int, int], matters: bool) -> Finding:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Callable, Optional
 
 from .._model.addresses import pci_address
@@ -45,11 +45,20 @@ class GuestDevice:
 
 @dataclass(frozen=True)
 class Guest:
-    """A guest that should be migrated. running: migrated live; else only its configuration moves."""
+    """A guest that should be migrated.
+
+    running:      migrated live; else only its configuration moves
+    uuid:         its UUID in libvirt; empty if it is unknown
+    command_line: its devices on QEMU's command line
+    error:        why its devices are unknown; empty if they are known
+    """
 
     name: str
     running: bool
     devices: tuple[GuestDevice, ...]
+    uuid: str = ""
+    command_line: tuple[str, ...] = ()
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,20 +88,38 @@ class MigrationRequest:
 
 
 @dataclass(frozen=True)
+class Libvirt:
+    """The answers of libvirt on the destination. The fields are those of Destination."""
+
+    versions: Versions = field(default_factory=Versions)
+    guests: Mapping[str, str] = field(default_factory=dict)
+    running: frozenset[str] = frozenset()
+    definitions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Destination:
     """The current state of the destination.
 
-    guests:       names of the guests that run here
-    records:      the records of guests that are already prepared, by guest
-    fingerprints: the state of each guest's QEMU log now
-    live:         returns the current attributes of a device
+    guests:       the names of all guests here, by UUID
+    running:      the UUIDs of those that run
+    records:      the records of guests that are already prepared, by UUID
+    unreadable:   why further records can't be read
+    fingerprints: the state of each guest's QEMU log now, by name
+    definitions:  the fingerprints of the guests' stored configurations, by UUID
+    live:         returns the current values of these attributes of a device
+    current:      returns the current values of all attributes of a device that can be restored
     """
 
     machine_id: str
     boot_id: str
     inventory: Inventory
     versions: Versions
-    guests: frozenset[str]
+    guests: Mapping[str, str]
+    running: frozenset[str]
     records: Mapping[str, MigrationRecord]
+    unreadable: tuple[str, ...]
     fingerprints: Mapping[str, str]
+    definitions: Mapping[str, str]
     live: Callable[[str, tuple[str, ...]], tuple[LiveAttribute, ...]]
+    current: Callable[[str, tuple[str, ...]], tuple[Attribute, ...]]

@@ -17,23 +17,32 @@ from typing import Optional
 
 from .._frameworks.device_files import DeviceFiles
 from .._guests.versions import read_versions
-from .._guests.virsh import SHUT_OFF, Virsh
+from .._guests.virsh import Virsh
 from .._host.paths import Host
 from .._host.reader import Reader, machine_id
-from .._model.errors import NotMigrated
-from .._model.inventory import Inventory, LiveAttribute
+from .._model.errors import FileError, MdevError, NotMigrated
+from .._model.inventory import Attribute, Inventory, LiveAttribute
 from .._model.request import DeviceRequest
 from .._runner.context import Journal
-from .._xml.domain import parse_domain
+from .arrival import Arrivals, definition_fingerprint, refuse_arrived
 from .assess import Assessment, assess, restored
+from .current import current_attributes
 from .record import MigrationRecord, MigrationRecords
-from .request import Destination, MigrationRequest
+from .request import Destination, Libvirt, MigrationRequest
 
 PENDING = "pending"
 
 
+class MigrationJournal(Journal):
+    """A run for guests that migrate. It asks libvirt before the host is locked, because virsh may take minutes."""
+
+    def look(self) -> None:
+        """Asks libvirt for everything that the run needs to know about guests."""
+        raise NotImplementedError
+
+
 @dataclass
-class Preparation(Journal):
+class Preparation(MigrationJournal):
     """Creates the devices that the guests need. Each record is written before, and marked as done afterwards."""
 
     request: MigrationRequest
@@ -41,12 +50,26 @@ class Preparation(Journal):
     virsh: Virsh
     records: MigrationRecords
     stored: dict[str, MigrationRecord] = field(default_factory=dict)
+    unreadable: tuple[str, ...] = ()
     pending: list[MigrationRecord] = field(default_factory=list)
     found: Optional[Assessment] = None
+    libvirt: Optional[Libvirt] = None
+
+    def look(self) -> None:
+        """The versions, and the guests here."""
+        guests = self.virsh.guests("--all")
+        here = [guest.uuid for guest in self.request.guests if guest.uuid in guests]
+        self.libvirt = Libvirt(
+            versions=read_versions(self.host, self.virsh),
+            guests=guests,
+            running=frozenset(self.virsh.guests()),
+            definitions={uuid: definition_fingerprint(self.virsh, uuid) for uuid in here},
+        )
 
     def requests(self, inventory: Inventory) -> Sequence[DeviceRequest]:
         """The devices that the guests need. Raises NotReady, with all findings."""
-        self.stored = self.records.read()
+        self.stored, problems = self.records.scan()
+        self.unreadable = tuple(problem.message for problem in problems)
         self.found = assess(self.request, self._destination(inventory))
         return self.found.requests
 
@@ -57,15 +80,26 @@ class Preparation(Journal):
             device = inventory.device(key)
             return device_files.live_attributes(device, names) if device is not None else ()
 
+        def current(key: str, names: tuple[str, ...]) -> tuple[Attribute, ...]:
+            device = inventory.device(key)
+            return current_attributes(device_files, device, inventory, names) if device is not None else ()
+
+        if self.libvirt is None:
+            self.look()
+        libvirt = self.libvirt or Libvirt()
         return Destination(
             machine_id=machine_id(self.host) if self.request.derives_uuids else "",
             boot_id=boot_id(self.host),
             inventory=inventory,
-            versions=read_versions(self.host, self.virsh),
-            guests=frozenset(self.virsh.names()),
+            versions=libvirt.versions,
+            guests=libvirt.guests,
+            running=libvirt.running,
             records=self.stored,
+            unreadable=self.unreadable,
             fingerprints={guest.name: qemu_log_fingerprint(self.host, guest.name) for guest in self.request.guests},
+            definitions=libvirt.definitions,
             live=live,
+            current=current,
         )
 
     @property
@@ -75,30 +109,38 @@ class Preparation(Journal):
 
     def _open(self) -> list[MigrationRecord]:
         return [
-            record for record in (self.found.records if self.found else ()) if record != self.stored.get(record.guest)
+            record for record in (self.found.records if self.found else ()) if record != self.stored.get(record.uuid)
         ]
 
     def begin(self, steps: bool) -> None:
         """Before the first step."""
         self.pending = list(self.found.records) if self.found and steps else self._open()
-        self.records.put(replace(record, log_fingerprint=PENDING) for record in self.pending)
+        try:
+            self.records.put(replace(record, log_fingerprint=PENDING) for record in self.pending)
+        except FileError as error:
+            self.fail()
+            raise error.extended(after=". No device was changed") from error
 
     def end(self) -> None:
         """After the last step."""
-        self.records.put(self.pending)
+        try:
+            self.records.put(self.pending)
+        except FileError as error:
+            after = ". The devices are prepared, but their records are still marked as incomplete: prepare again"
+            raise error.extended(after=after) from error
 
     def fail(self) -> None:
         """Restores the records after everything was rolled back."""
-        new = [record.guest for record in self.pending]
-        self.records.put([self.stored[name] for name in new if name in self.stored])
-        self.records.put([], [name for name in new if name not in self.stored])
+        new = [record.uuid for record in self.pending]
+        self.records.put([self.stored[uuid] for uuid in new if uuid in self.stored])
+        self.records.put([], [uuid for uuid in new if uuid not in self.stored])
 
 
 @dataclass
-class Ending(Journal):
+class Ending(MigrationJournal):
     """The part that commit and rollback share: the records that they close.
 
-    guests: names; empty means all guests that are prepared from the source
+    guests: names or UUIDs; empty means all guests that are prepared from the source
     source: the host that guests come from; None means any host
     """
 
@@ -108,14 +150,30 @@ class Ending(Journal):
     virsh: Virsh
     records: MigrationRecords
     closing: tuple[MigrationRecord, ...] = ()
+    arrivals: Optional[Arrivals] = None
 
-    def select(self) -> None:
-        """Finds the records to close."""
-        self.closing = tuple(
-            record
-            for record in self.records.read().values()
-            if (not self.guests or record.guest in self.guests) and self.source in (None, record.source)
-        )
+    def look(self) -> None:
+        """The prepared guests, if they are here."""
+        arrivals = Arrivals.read(self.virsh)
+        prepared, _problems = self.records.scan()
+        arrivals.ask(record.uuid for record in prepared.values() if self._selects(record))
+        self.arrivals = arrivals
+
+    def select(self) -> Arrivals:
+        """Finds the records to close. Returns libvirt's guests here."""
+        if self.arrivals is None:
+            self.look()
+        records, problems = self.records.scan()
+        self.closing = tuple(record for record in records.values() if self._selects(record))
+        selected = {name for record in self.closing for name in (record.guest, record.uuid)}
+        if problems and not (self.guests and set(self.guests) <= selected):
+            # It may be the record of a guest that is selected.
+            raise problems[0].extended(after=". To continue with other guests, name them in guest_names")
+        return self.arrivals or Arrivals.read(self.virsh)
+
+    def _selects(self, record: MigrationRecord) -> bool:
+        named = not self.guests or record.guest in self.guests or record.uuid in self.guests
+        return named and self.source in (None, record.source)
 
     @property
     def changed(self) -> bool:
@@ -124,19 +182,28 @@ class Ending(Journal):
 
     def end(self) -> None:
         """After the last step."""
-        self.records.put([], [record.guest for record in self.closing])
+        try:
+            self.records.put([], [record.uuid for record in self.closing])
+        except FileError as error:
+            raise error.extended(after=". The devices are done, but a record is left: run this again") from error
 
 
 @dataclass
 class Rollback(Ending):
-    """Restores the state before the preparation."""
+    """Restores the state before the preparation.
+
+    close_records: whether the records are closed; if not, the same rollback can be repeated
+    """
+
+    close_records: bool = True
 
     def requests(self, inventory: Inventory) -> Sequence[DeviceRequest]:
         """The devices to restore. Records from before the last boot have none: their active devices are gone, and those
-        that exist now were created by others.
+        that exist now were created by others. Raises Migrated or InUse if a guest is here with its devices.
         """
-        self.select()
-        current_boot = boot_id(self.host)
+        arrivals = self.select()
+        refuse_arrived(self.closing, arrivals, inventory)
+        current_boot = boot_id(self.host) if self.closing else ""
         return [
             request
             for record in self.closing
@@ -146,6 +213,19 @@ class Rollback(Ending):
 
     def _was_attempted(self, record: MigrationRecord) -> bool:
         return record.log_fingerprint != qemu_log_fingerprint(self.host, record.guest)
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is a record to close."""
+        return self.close_records and super().changed
+
+    def end(self) -> None:
+        """After the last step. A device that was recreated is not stale any more."""
+        if self.close_records:
+            super().end()
+            return
+        fingerprints = {record.uuid: qemu_log_fingerprint(self.host, record.guest) for record in self.closing}
+        self.records.put(replace(record, log_fingerprint=fingerprints[record.uuid]) for record in self.closing)
 
 
 @dataclass
@@ -157,8 +237,8 @@ class Commit(Ending):
 
     def requests(self, inventory: Inventory) -> Sequence[DeviceRequest]:
         """The devices to define. Raises NotMigrated if a guest is not here with its devices."""
-        self.select()
-        self._check_migrated(inventory)
+        arrivals = self.select()
+        self._check_migrated(arrivals, inventory)
         if not self.persistent:
             return []
         return [
@@ -174,27 +254,28 @@ class Commit(Ending):
             for device in record.devices
         ]
 
-    def _check_migrated(self, inventory: Inventory) -> None:
-        existing = set(self.virsh.names("--all"))
-        unknown = [name for name in self.guests if name not in existing]
-        missing = [record.guest for record in self.closing if record.guest not in existing]
-        problems = [f"guest {name} does not exist on this host" for name in dict.fromkeys((*unknown, *missing))]
-        problems += [
-            text for record in self.closing if record.guest in existing for text in self._problems(record, inventory)
-        ]
+    def _check_migrated(self, arrivals: Arrivals, inventory: Inventory) -> None:
+        known = {name for uuid, guest in arrivals.names.items() for name in (uuid, guest)}
+        known |= {name for record in self.closing for name in (record.uuid, record.guest)}
+        problems = [f"guest {name} does not exist on this host" for name in self.guests if name not in known]
+        problems += [text for record in self.closing for text in self._problems(record, arrivals, inventory)]
         if problems:
             raise NotMigrated(
-                f"{'; '.join(problems)}. Nothing was changed. Commit migrated guests, roll back the others",
+                f"{'; '.join(dict.fromkeys(problems))}. Nothing was changed. Commit migrated guests, "
+                "roll back the others",
                 guests=[record.guest for record in self.closing],
             )
 
-    def _problems(self, record: MigrationRecord, inventory: Inventory) -> list[str]:
-        state = self.virsh.state(record.guest)
-        if record.running and state == SHUT_OFF:
-            return [f"guest {record.guest} is shut off here, but was prepared for live migration"]
-        domain = parse_domain(self.virsh.xml(record.guest))
-        vgpus = {device.function for device in domain.functions if inventory.gives_functions(device.function)}
-        actual = {device.uuid for device in domain.mdevs} | vgpus
+    def _problems(self, record: MigrationRecord, arrivals: Arrivals, inventory: Inventory) -> list[str]:
+        try:
+            here = arrivals.guest(record.uuid)
+        except MdevError as error:
+            return [f"guest {record.guest} ({record.uuid}) is unknown: {error.message}"]
+        if here is None:
+            return [f"guest {record.guest} ({record.uuid}) does not exist on this host"]
+        if record.running and not here.is_active and here.definition == record.definition:
+            return [f"guest {record.guest} is shut off here as before, but was prepared for live migration"]
+        actual = here.devices(inventory)
         prepared = set(record.targets(inventory.ids_by_key).values())
         if actual == prepared:
             return []
@@ -205,8 +286,16 @@ class Commit(Ending):
 
 
 def boot_id(host: Host) -> str:
-    """The id of the current boot (random(4))."""
-    return Reader().text(host.beside("proc", "sys", "kernel", "random", "boot_id")) or ""
+    """The id of the current boot (random(4)). Without it, devices of this boot can't be told from those of another."""
+    reader = Reader()
+    text = reader.text(host.beside("proc", "sys", "kernel", "random", "boot_id"))
+    if text is None:
+        reasons = "; ".join(f"{unread.path}: {unread.error}" for unread in reader.unread)
+        raise FileError(
+            f"the id of the current boot can't be read ({reasons}). It decides which devices are from this boot. "
+            "Nothing was changed"
+        )
+    return text
 
 
 def qemu_log_fingerprint(host: Host, guest: str) -> str:

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How devices and their parents are called: UUIDs, sysfs names, libvirt's node device names, and one into the other.
+"""The names of devices and parents: UUIDs, sysfs names, libvirt's node device names, and conversions between them.
 
 Pure text, no host needed. Sources: kernel Documentation/ABI/testing/sysfs-bus-pci (addresses), uuid_is_valid() in
-lib/uuid.c (what the mdev core takes as a UUID), libvirt's nodeDeviceGenerateName() (node device names), RFC 9562
+lib/uuid.c (the UUIDs that the mdev core accepts), libvirt's nodeDeviceGenerateName() (node device names), RFC 9562
 (UUIDs).
 """
 
@@ -18,7 +18,7 @@ from typing import Optional
 from .errors import InvalidInput
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_NIL = "00000000-0000-0000-0000-000000000000"
+NIL_UUID = "00000000-0000-0000-0000-000000000000"
 
 _PCI = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([01][0-9a-f])\.([0-7])", re.IGNORECASE)
 _PCI_NODEDEV = re.compile(r"pci_([0-9a-f]{4,8})_([0-9a-f]{2})_([01][0-9a-f])_([0-7])", re.IGNORECASE)
@@ -31,29 +31,28 @@ AddressKey = tuple[int, tuple[int, ...], str]
 
 
 def parse_uuid(text: str) -> str:
-    """The UUID in lower case. Only the 36 character form is taken, as the kernel does.
+    """The UUID in lower case. Only the form with 36 characters is accepted, as in the kernel.
 
-    The nil UUID is refused though the kernel takes it: it stands for "no UUID" (RFC 9562, 5.9).
+    The nil UUID is accepted as well: the kernel creates devices with it, and these must have a name. DeviceRequest
+    refuses it for new devices, because it stands for "no UUID" (RFC 9562, 5.9).
     """
     value = text.strip().lower()
     if not _UUID.fullmatch(value):
         raise InvalidInput(
-            f"'{text}' is not a UUID: 36 characters like 5b2c8a34-11c0-4a2f-9a0e-0d4c3c1f7e10 are wanted", uuid=text
+            f"'{text}' is not a UUID: give 36 characters like 5b2c8a34-11c0-4a2f-9a0e-0d4c3c1f7e10", uuid=text
         )
-    if value == _NIL:
-        raise InvalidInput("the nil UUID can't name a device: leave uuid out to have one derived", uuid=text)
     return value
 
 
 def is_uuid(text: str) -> bool:
-    """Whether a sysfs folder name is that of a device."""
+    """Whether the name of a folder in sysfs is a device's UUID."""
     return _UUID.fullmatch(text) is not None
 
 
 def pci_address(text: str) -> Optional[str]:
     """A PCI address as sysfs writes it (0000:41:00.4), from any usual form, or None.
 
-    Taken are 41:00.4, 0000:41:00.4, 00000000:41:00.4 (as nvidia-smi prints it) and pci_0000_41_00_4, in any case.
+    Accepted are 41:00.4, 0000:41:00.4, 00000000:41:00.4 (as nvidia-smi prints it) and pci_0000_41_00_4, in any case.
     """
     match = _PCI.fullmatch(text) or _PCI_NODEDEV.fullmatch(text)
     if match is None:
@@ -67,16 +66,16 @@ def css_address(text: str) -> Optional[str]:
     match = _CSS.fullmatch(text) or _CSS_NODEDEV.fullmatch(text)
     if match is None:
         return None
-    cssid, ssid, number = (int(part, 16) for part in match.groups())
-    return f"{cssid:x}.{ssid:x}.{number:04x}"
+    cssid, ssid, devno = (int(part, 16) for part in match.groups())
+    return f"{cssid:x}.{ssid:x}.{devno:04x}"
 
 
 def canonical_parent(text: str) -> str:
-    """What the user calls a parent, as sysfs writes it where the text alone tells; other names stay as they are."""
+    """A parent's name as sysfs writes it, if the text alone determines that; other names stay unchanged."""
     value = text.strip()
     if not value or "/" in value or value in (".", ".."):
         raise InvalidInput(
-            f"'{text}' can't name a parent: give a PCI address, a node device name, a sysfs name, "
+            f"'{text}' is not a valid parent name: give a PCI address, a node device name, a sysfs name, "
             "a CSS address or 'matrix'",
             parent=text,
         )
@@ -86,7 +85,7 @@ def canonical_parent(text: str) -> str:
 
 
 def parent_nodedev(subsystem: str, sysfs_name: str) -> str:
-    """libvirt's name for a parent: subsystem and sysfs name, all but letters and digits turned into '_'."""
+    """libvirt's name for a parent: subsystem and sysfs name, with '_' for everything except letters and digits."""
     if sysfs_name == "matrix":
         return "ap_matrix"
     return _nodedev_text(f"{subsystem}_{sysfs_name}")
@@ -110,4 +109,4 @@ def address_key(address: str) -> AddressKey:
     css = _CSS.fullmatch(address)
     if css is not None:
         return (1, tuple(int(part, 16) for part in css.groups()), address)
-    return (2, (), re.sub(r"\d+", lambda number: number.group().zfill(12), address))
+    return (2, (), re.sub(r"\d+", lambda match: match.group().zfill(12), address))

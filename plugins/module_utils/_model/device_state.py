@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A device's two existences side by side, in the kernel and on disk, and where they disagree. Pure."""
+"""The two halves of a device side by side: the active one in the kernel and its definition on disk. Pure."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from .inventory import Attribute, Definition, Device, Inventory
 
 @dataclass(frozen=True)
 class State:
-    """A device in both existences; either may be missing."""
+    """A device: its active half and its definition. Either may be missing."""
 
     device: Optional[Device] = None
     definition: Optional[Definition] = None
 
     @property
     def exists(self) -> bool:
-        """Whether it is anywhere."""
+        """Whether it is active or defined."""
         return self.device is not None or self.definition is not None
 
     @property
     def id(self) -> str:
-        """What identifies the device on the host, empty if it is nowhere."""
+        """The id of the device on the host. Empty if it is neither active nor defined."""
         return self._either("id")
 
     @property
@@ -38,7 +38,7 @@ class State:
 
     @property
     def parent(self) -> str:
-        """The parent's address; that of the active device where both exist."""
+        """The parent's address; that of the active device if both exist."""
         return self._either("parent")
 
     @property
@@ -48,10 +48,10 @@ class State:
 
     @property
     def framework(self) -> Framework:
-        """How the device is made. Only asked of a device that exists."""
+        """The framework of the device, which must exist."""
         half = self._half
         if half is None:
-            raise LookupError("a device that is nowhere has no framework")
+            raise LookupError("a device that is neither active nor defined has no framework")
         return half.framework
 
     @property
@@ -61,7 +61,7 @@ class State:
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:
-        """Those of the definition. The kernel mostly does not tell which attributes configure a device."""
+        """Those of the definition if there is one: for most devices the kernel does not report their configuration."""
         if self.definition is not None:
             return self.definition.attributes
         return self.device.attributes if self.device is not None else ()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What can go wrong, one class a kind. The message is for the operator, the facts are for playbooks."""
+"""The errors of this collection, one class per kind. Messages are for operators, details are for playbooks."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class MdevError(Exception):
 
     The message says what was tried, on what, what came back, what that means and what to do.
 
-    details:     further facts for playbooks
-    rolled_back: whether all that was done before could be undone; None if nothing had been done
-    problems:    what this error joins, each with what it is about
+    details:     additional facts for playbooks
+    rolled_back: whether all previous steps could be undone; None if there were none
+    problems:    the errors that this error combines, each with the label of its entry
     """
 
     kind: ClassVar[str] = "error"
-    # Attributes of a class of errors that are results too.
+    # Attributes of an error class that are also returned as results.
     fields: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, message: str, **details: Fact) -> None:
@@ -61,14 +61,14 @@ class MdevError(Exception):
 
 @dataclass(frozen=True)
 class Problem:
-    """One error of several. label: what it is about."""
+    """One of several errors. label: the entry or device that it is about."""
 
     label: str
     error: MdevError
 
 
 class InvalidInput(MdevError):
-    """What the user gave can't be right on any host."""
+    """The user's input can't be valid on any host."""
 
     kind = "invalid_input"
 
@@ -80,7 +80,7 @@ class NotFound(MdevError):
 
 
 class Ambiguous(MdevError):
-    """A name that stands for more than one thing on this host."""
+    """A name that matches more than one thing on this host."""
 
     kind = "ambiguous"
 
@@ -104,7 +104,7 @@ class InUse(MdevError):
 
 
 class HasDevices(MdevError):
-    """A card's virtual functions would go, and with them what is on them though nobody uses it."""
+    """A card's virtual functions would be removed together with the devices on them, although nobody uses these."""
 
     kind = "has_devices"
 
@@ -134,19 +134,19 @@ class KernelRefused(MdevError):
 
 
 class FileError(MdevError):
-    """A definition on disk could not be written or removed."""
+    """A file on disk could not be read, written or removed."""
 
     kind = "file_error"
 
 
 class NoAutostart(MdevError):
-    """A device was to be started at boot, on a host where nothing would do that."""
+    """A device should start at boot, but nothing on the host would start it."""
 
     kind = "no_autostart"
 
 
 class BackendFailed(MdevError):
-    """A tool answered with an error. answer: the tool's words as they came. exit_code: None if it has none."""
+    """A tool reported an error. answer: the tool's unchanged output. exit_code: None if it has none."""
 
     kind = "backend_failed"
     fields = ("backend", "answer", "exit_code")
@@ -188,27 +188,33 @@ class NotMigrated(MdevError):
     kind = "not_migrated"
 
 
+class Migrated(MdevError):
+    """A guest that should be rolled back is at the destination, with the devices that were prepared for it."""
+
+    kind = "migrated"
+
+
 class LibvirtError(MdevError):
-    """libvirt did not tell of its guests. What virsh said is in the message as it came."""
+    """libvirt did not report its guests. The message contains virsh's unchanged output."""
 
     kind = "libvirt_error"
 
 
 class Interrupted(MdevError):
-    """A signal asked the run to end."""
+    """A signal interrupted the run."""
 
     kind = "interrupted"
 
 
 class Unexpected(MdevError):
-    """Something failed that nothing here expects: no memory, no file handles, or a fault of this collection."""
+    """An error that no code here expects: no memory, no file handles, or a bug in this collection."""
 
     kind = "unexpected"
 
     @classmethod
     def from_exception(cls, error: Exception) -> Unexpected:
-        """The error for what was raised."""
-        return cls(f"this failed unexpectedly: {type(error).__name__}: {error}")
+        """The error for any other exception."""
+        return cls(f"an unexpected error occurred: {type(error).__name__}: {error}")
 
 
 class MissingLibrary(MdevError):
@@ -218,7 +224,7 @@ class MissingLibrary(MdevError):
 
 
 def combine_errors(problems: Sequence[Problem]) -> MdevError:
-    """One error for all problems. The devices of one entry mostly have the same one."""
+    """One error for all problems. The devices of one entry usually have the same problem."""
     alike: dict[tuple[str, str], list[str]] = {}
     for problem in problems:
         alike.setdefault((problem.label, problem.error.kind), []).append(problem.error.message)

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the core asks a framework: a way in which a kernel slices a device for guests. Pure.
+"""The interface of a framework, which is one way in which a kernel slices a device for guests. Pure.
 
-Parents, devices and definitions hold their framework, and whoever has one of these asks it. Nothing outside
-_frameworks compares frameworks.
+Parents, devices and definitions hold their framework, and code that has one of them calls its framework. Nothing
+outside _frameworks compares frameworks.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from .inventory import Attribute, AttributeChange, Drift, Inventory, Parent, Type
     from .request import DeviceRequest
 
-# The types of <hostdev> in a guest's XML that devices are given by (libvirt's domain.rng): by UUID, by PCI address.
+# The types of <hostdev> that give a guest a device (libvirt's domain.rng): by UUID, and by PCI address.
 HOSTDEV_MDEV, HOSTDEV_PCI = "mdev", "pci"
 
 
 class Occupancy(Protocol):
-    """What a capacity rule can ask about the devices of a plan under way."""
+    """The facts that a capacity rule can use about a plan in progress."""
 
     def devices_on(self, parent: Parent) -> int:
         """The devices that are on the parent and stay."""
@@ -37,7 +37,7 @@ class Occupancy(Protocol):
         """The type ids that this run puts on the parent's card."""
 
     def card_stays(self, parent: Parent) -> bool:
-        """Whether the parent's card has devices, and all of them stay: what it offers now, it can take."""
+        """Whether the parent's card has devices and all of them stay: it can then take each type that it offers now."""
 
 
 # Why the parent can't take one more device of the type, in words; empty if it can.
@@ -48,14 +48,14 @@ class AttributeRules(Protocol):
     """Attributes that are not read back through the files that they are written to.
 
     names: those attributes
-    files: the files below the device's folder that report what was written
+    files: the files below the device's folder that report the written values
     """
 
     names: frozenset[str]
     files: tuple[str, ...]
 
     def reported(self, texts: Sequence[Optional[str]]) -> tuple[Attribute, ...]:
-        """The attributes that the texts of the files stand for. None is an empty file."""
+        """The attributes that the texts of the files describe. None stands for an empty file."""
 
     def check(self, attributes: Sequence[Attribute]) -> None:
         """Raises InvalidInput for values that the driver can't read."""
@@ -67,7 +67,7 @@ class AttributeRules(Protocol):
         """How the current attributes differ from those wanted."""
 
     def current(self, attributes: Sequence[Attribute], like: Sequence[Attribute]) -> tuple[Attribute, ...]:
-        """The current attributes in the order and spelling of others, as far as they are the same."""
+        """The current attributes, in the order and spelling of those in like that are the same."""
 
 
 class Framework(Protocol):
@@ -87,10 +87,10 @@ class Framework(Protocol):
     needs_boot_unit: bool
 
     def device_id(self, key: str, parent: str) -> str:
-        """What identifies a device: its UUID, or the parent that it is on. key: what requests find it by."""
+        """The id of a device: its UUID, or the parent that it is on. key: the key that requests find it by."""
 
     def label(self, device_id: str) -> str:
-        """How messages call a device."""
+        """The name of a device in messages."""
 
     def uuid(self, device_id: str) -> Optional[str]:
         """The device's UUID. None if such devices have none."""
@@ -102,13 +102,13 @@ class Framework(Protocol):
         """libvirt's name for the device."""
 
     def capacity_rules(self, parent: Parent) -> tuple[CapacityRule, ...]:
-        """What limits the parent beside available_instances."""
+        """The limits of the parent in addition to available_instances."""
 
     def capacity_doubts(self, parent: Parent) -> tuple[CapacityRule, ...]:
-        """What may limit the parent, though only its driver knows: such a parent is tried after others."""
+        """Possible limits that only the driver knows: a parent with such a limit is tried after the others."""
 
     def attribute_rules(self, device_api: Optional[str]) -> Optional[AttributeRules]:
-        """The rules for attributes of devices with this device_api. None if all are read as they are written."""
+        """The rules for attributes of devices with this device_api. None if all are read where they are written."""
 
     def match_existing(self, requests: Sequence[DeviceRequest], inventory: Inventory) -> list[DeviceRequest]:
-        """The same requests. Those that name an existing device by other means than its key get its key."""
+        """The same requests. Those that identify an existing device by something other than its key get its key."""

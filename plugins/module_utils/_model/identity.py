@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""UUIDs that are derived from a request, and who owns them (RFC 9562, version 8). Pure."""
+"""UUIDs that are derived from a request, and their owners (RFC 9562, version 8). Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class UuidNamespace:
-    """Whose UUIDs are derived.
+    """The owner of derived UUIDs.
 
     host: the host's identity (its machine id), empty for UUIDs that are equal on all hosts
     name: the set's name, empty for a single device
@@ -24,7 +24,7 @@ class UuidNamespace:
     name: str = ""
 
     def uuid(self, key: tuple[str, ...], index: int = 0) -> str:
-        """The UUID of a device. The same namespace, key and index always give the same."""
+        """The UUID of a device. The same namespace, key and index always give the same UUID."""
         return derived_uuid(self.host, self.name, key, index)
 
     def owns(self, uuid: str) -> bool:
@@ -33,7 +33,7 @@ class UuidNamespace:
 
     @cached_property
     def _prefix(self) -> str:
-        """The first 48 bits, which host and name alone give, and the version's digit."""
+        """The first 48 bits, which depend only on host and name, and the version digit."""
         return self.uuid(())[:15]
 
 
@@ -43,22 +43,23 @@ def derived_uuid(host: str, owner: str, device: tuple[str, ...], index: int = 0)
     host:   the host's identity (its machine id), empty for a UUID that is equal on all hosts
     owner:  the set's name, empty for a single device
     device: what distinguishes the device from others of that owner
-    index:  the device's place among several of one entry
+    index:  the device's position among the devices of one entry
 
     The first 48 bits come from host and owner alone: the UUID shows who owns the device.
     """
     first = _digest(("owner", host, owner))[:6]
     rest = _digest(("device", *device, str(index)))[:10]
-    number = bytearray(first + rest)
-    number[6] = 0x80 | (number[6] & 0x0F)
-    number[8] = 0x80 | (number[8] & 0x3F)
-    return str(uuidlib.UUID(bytes=bytes(number)))
+    octets = bytearray(first + rest)
+    octets[6] = 0x80 | (octets[6] & 0x0F)
+    octets[8] = 0x80 | (octets[8] & 0x3F)
+    return str(uuidlib.UUID(bytes=bytes(octets)))
 
 
 def _digest(parts: tuple[str, ...]) -> bytes:
-    """A hash in which ("a", "bc") and ("ab", "c") differ: each part goes in with its length."""
+    """A hash in which ("a", "bc") and ("ab", "c") differ: each part is hashed with its length."""
     sha = hashlib.sha256(b"vfio.mdev")
     for part in parts:
-        data = part.encode("utf-8")
+        # What is not valid text is refused elsewhere, with a better message.
+        data = part.encode("utf-8", "surrogatepass")
         sha.update(b"%d:" % len(data) + data)
     return sha.digest()

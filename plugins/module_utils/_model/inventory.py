@@ -2,18 +2,18 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a host holds, as values: parents, their types, the devices on them, who uses those.
+"""A host as values: parents, their types, the devices on them, and the users of these devices.
 
 Every class is frozen: an inventory is read once and never changed. Nothing here does I/O.
 The words are the kernel's (Documentation/driver-api/vfio-mediated-device.rst) and libvirt's.
 
 A device has an id, which identifies it on the host: a mediated device's UUID, or the function that a vGPU is set on.
-It also has a key, which requests find it by: the same UUID, or for a vGPU the UUID that was derived for it.
+It also has a key, by which requests find it: the same UUID, or the UUID that was derived for a vGPU.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Optional, Union
 
@@ -22,7 +22,7 @@ from .framework import HOSTDEV_PCI, Framework
 
 @dataclass(frozen=True)
 class Attribute:
-    """One sysfs attribute of a device and its value, as text. Order matters: they are written one after the other."""
+    """One sysfs attribute of a device and its value, as text. Order matters: they are written one after another."""
 
     name: str
     value: str
@@ -30,7 +30,7 @@ class Attribute:
 
 @dataclass(frozen=True)
 class LiveAttribute:
-    """An attribute of an active device as it is now. value is None where it can't be read."""
+    """An attribute of an active device as it is now. value is None if it can't be read."""
 
     name: str
     exists: bool
@@ -116,11 +116,12 @@ class Parent:
 
 @dataclass(frozen=True)
 class Definition:
-    """A device as stored on disk in mdevctl's place and format.
+    """A device as it is stored on disk, in mdevctl's location and format.
 
-    key:       what requests find it by; its id if nothing else is given
+    key:       the key that requests find it by; its id by default
     autostart: whether it is started at boot ("start": "auto")
-    other:     fields of the file that this collection does not know, as JSON text, so that they survive a rewrite
+    other:     fields of the file that this collection does not know, as JSON text, so that a rewrite keeps them
+    file_name: the file's name, if it is not the key: mdevctl also reads a UUID in capital letters
     """
 
     id: str
@@ -131,6 +132,7 @@ class Definition:
     autostart: bool = False
     attributes: tuple[Attribute, ...] = ()
     other: tuple[tuple[str, str], ...] = ()
+    file_name: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if not self.key:
@@ -143,21 +145,27 @@ class Definition:
 
     @property
     def label(self) -> str:
-        """How messages call it."""
+        """Its name in messages."""
         return f"{self.framework.label(self.id)} on {self.parent}"
 
 
 @dataclass(frozen=True)
 class BrokenDefinition:
-    """A file among the definitions that is none, and why."""
+    """A file that is named by a UUID and is not a valid definition, and the reason.
+
+    key:            that UUID, in lower case
+    blocks_mdevctl: whether mdevctl lists no definition at all while the file exists
+    """
 
     path: str
     problem: str
+    key: str = ""
+    blocks_mdevctl: bool = False
 
 
 @dataclass(frozen=True)
 class Drift:
-    """One thing that is not as wanted. As text, for people."""
+    """One difference between the requested and the actual state. As text, for people."""
 
     field: str
     wanted: str
@@ -168,10 +176,12 @@ class Drift:
 class Device:
     """A device in the kernel.
 
-    removing: somebody wrote to its 'remove' while it was in use. The kernel then keeps half of it until the user
-    lets go; its type can't be read any more. users is None where nobody looked or nobody could.
-    key: what requests find it by; its id if nothing else is given
-    attributes: those that the kernel reports to configure the device, which it does for AP devices only.
+    removing:   'remove' was written while the device was in use. The kernel then keeps half of it until the user
+                closes it; its type can no longer be read
+    users:      None if nobody looked, or if they could not be determined
+    key:        the key that requests find it by; its id by default
+    attributes: those that configure the device as far as the kernel reports them, which it does only for AP devices
+    proven:     whether it is certainly the device that was created with its key
     """
 
     id: str
@@ -190,6 +200,7 @@ class Device:
     numa_node: Optional[int] = None
     users: Optional[tuple[User, ...]] = None
     attributes: tuple[Attribute, ...] = ()
+    proven: bool = True
 
     def __post_init__(self) -> None:
         if not self.key:
@@ -202,13 +213,13 @@ class Device:
 
     @property
     def label(self) -> str:
-        """How messages call it."""
+        """Its name in messages."""
         return f"{self.framework.label(self.id)} on {self.parent}"
 
 
 @dataclass(frozen=True)
 class Unread:
-    """A file or folder that should have been readable and was not, with the reason."""
+    """A file or folder that should be readable but could not be read, and the reason."""
 
     path: str
     error: str
@@ -216,7 +227,7 @@ class Unread:
 
 @dataclass(frozen=True)
 class Inventory:
-    """All that was read in one go, sorted: parents by address, devices and definitions by parent and UUID."""
+    """Everything that was read in one pass, sorted: parents by address, devices and definitions by parent and UUID."""
 
     parents: tuple[Parent, ...] = ()
     devices: tuple[Device, ...] = ()
@@ -234,12 +245,16 @@ class Inventory:
         return named or tuple(parent for parent in self.parents if parent.physical_function == name)
 
     def device(self, key: str) -> Optional[Device]:
-        """The device with this key or id, on whatever parent, also when it is half removed."""
+        """The device with this key or id on any parent, even if it is half removed."""
         return self._devices_by_key.get(key)
 
     def definitions_of(self, key: str) -> tuple[Definition, ...]:
         """The definitions with this key or id: mdevctl allows one under each parent."""
         return tuple(self._definitions_by_key.get(key, ()))
+
+    def broken_of(self, key: str) -> tuple[BrokenDefinition, ...]:
+        """The invalid definitions with this key. What they define is unknown."""
+        return tuple(broken for broken in self.broken if broken.key == key)
 
     def devices_on(self, address: str) -> tuple[Device, ...]:
         """The devices on the parent with this sysfs name."""
@@ -250,13 +265,13 @@ class Inventory:
         return tuple(self._definitions_by_parent.get(address, ()))
 
     def gives_functions(self, address: str) -> bool:
-        """Whether there is a parent at this PCI address that guests get as a PCI function."""
+        """Whether a parent has this PCI address and guests get it as a PCI function."""
         parent = self.parent(address)
         return parent is not None and parent.framework.hostdev_type == HOSTDEV_PCI
 
     @property
     def keys(self) -> frozenset[str]:
-        """What requests find devices and definitions by."""
+        """The keys by which requests find devices and definitions."""
         return frozenset(self.ids_by_key)
 
     @cached_property
@@ -267,11 +282,11 @@ class Inventory:
 
     @cached_property
     def frameworks(self) -> frozenset[Framework]:
-        """All in which there is something."""
-        things: tuple[Union[Parent, Device, Definition], ...] = (*self.parents, *self.devices, *self.definitions)
-        return frozenset(thing.framework for thing in things)
+        """The frameworks of all parents, devices and definitions."""
+        entries: tuple[Union[Parent, Device, Definition], ...] = (*self.parents, *self.devices, *self.definitions)
+        return frozenset(entry.framework for entry in entries)
 
-    # Asked once a device or a parent: looking through all devices each time would cost the square of their number.
+    # Used once per device or parent: a search through all devices each time would take quadratic time.
 
     @cached_property
     def _parents_by_address(self) -> dict[str, Parent]:
@@ -319,7 +334,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Hardware:
-    """What there is around mediated devices on a host."""
+    """The hardware and kernel modules of a host that matter for mediated devices."""
 
     cards: tuple[Card, ...] = ()
     modules: frozenset[str] = frozenset()

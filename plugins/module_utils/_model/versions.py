@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The versions of what a host runs, as far as migrations depend on them. Pure."""
+"""The versions of a host's software that migrations depend on. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Optional
 
 @dataclass(frozen=True)
 class Versions:
-    """What a host runs. drivers: the version of each driver of mediated devices. None where nobody could tell."""
+    """The versions on a host; None if unknown. drivers: the version of each driver of mediated devices."""
 
     kernel: Optional[str] = None
     libvirt: Optional[str] = None

@@ -40,12 +40,14 @@ class SetRequest:
 
     purge:       which other devices are removed
     skip_in_use: whether devices to be removed can stay while they are in use
+    protected:   keys of devices that an open migration record needs: they are neither purged nor removed as surplus
     """
 
     namespace: UuidNamespace
     entries: tuple[SetEntry, ...]
     purge: str = NONE
     skip_in_use: bool = False
+    protected: frozenset[str] = frozenset()
 
 
 def expand_set(request: SetRequest, inventory: Inventory) -> tuple[DeviceRequest, ...]:
@@ -89,10 +91,10 @@ def _members(
         member = replace(entry.pattern, key=uuid, index=index)
         if index in kept or index in new:
             yield member
-        elif entry.pattern.present:
+        elif entry.pattern.present and uuid not in request.protected and _is_proven(uuid, inventory):
             # The entry may have another type or place by now: the UUID shows that the device is the set's.
             yield _removed(DeviceRequest(uuid, label=member.label, index=index), request)
-        else:
+        elif not entry.pattern.present:
             yield _removed(member, request)
 
 
@@ -126,6 +128,12 @@ def _in_use(key: str, inventory: Inventory) -> bool:
     return device is not None and (device.removing or device.users is None or bool(device.users))
 
 
+def _is_proven(key: str, inventory: Inventory) -> bool:
+    """Whether the device with this key is the one that was created with it, if there is one."""
+    device = inventory.device(key)
+    return device is None or device.proven
+
+
 def _as_requested(request: DeviceRequest, set_request: SetRequest) -> DeviceRequest:
     return request if request.present else replace(request, skip_in_use=set_request.skip_in_use)
 
@@ -135,6 +143,9 @@ def _removed(request: DeviceRequest, set_request: SetRequest) -> DeviceRequest:
 
 
 def _purged(request: SetRequest, inventory: Inventory, listed: set[str]) -> Iterator[DeviceRequest]:
-    for key in sorted(inventory.keys - listed):
-        if request.purge == ALL or (request.purge == OWNED and request.namespace.owns(key)):
+    # The planner refuses these: what a definition of the set's own that can't be read would start is unknown.
+    unreadable = {broken.key for broken in inventory.broken if request.namespace.owns(broken.key)}
+    for key in sorted((inventory.keys | unreadable) - listed - request.protected):
+        owned = request.namespace.owns(key) and _is_proven(key, inventory)
+        if request.purge == ALL or (request.purge == OWNED and owned):
             yield _removed(DeviceRequest(key, label=f"purge: {request.purge}"), request)

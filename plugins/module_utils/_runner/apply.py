@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Callable, Optional
 
+from .._frameworks.backend import Backend
 from .._frameworks.backends import Backends
+from .._frameworks.current import current_attributes
 from .._frameworks.device_files import FULL_ERRNOS, WAIT_ERRNOS
 from .._host.signals import deferred_signals
 from .._model.device_state import State
@@ -107,7 +109,7 @@ def _created(choice: Choice, step: CreateDevice, progress: _Progress) -> Optiona
         return None
     if backend.available_instances(choice.parent, type_id) == 0:
         reason = f"has no instance of {type_id} left: its capacity changed while this run was working"
-        _note_full(address, type_id, reason, progress)
+        _note_full(address, type_id, reason + _other_types(choice, progress), progress)
         return None
     try:
         return backend.create(choice.parent, type_id, step.key, step.attributes)
@@ -118,6 +120,17 @@ def _created(choice: Choice, step: CreateDevice, progress: _Progress) -> Optiona
         return None
 
 
+def _other_types(choice: Choice, progress: _Progress) -> str:
+    """A possible reason why the parent is full: types that this run created on its card."""
+    created = [progress.applied.states[step.key].device for step in progress.applied.done if type(step) is CreateDevice]
+    cards = {parent.address: parent.card for parent in progress.inventory.parents}
+    types = {device.type_id for device in created if device and cards.get(device.parent) == choice.parent.card}
+    others = ", ".join(sorted(type_id for type_id in types if type_id and type_id != choice.type.id))
+    if not others:
+        return ""
+    return f". This run created {others} on card {choice.parent.card}, which may take types of one size at a time"
+
+
 def _note_full(address: str, type_id: str, reason: str, progress: _Progress) -> None:
     progress.full[address, type_id] = Rejection(address, reason)
     progress.applied.rejected.append(progress.full[address, type_id])
@@ -126,6 +139,7 @@ def _note_full(address: str, type_id: str, reason: str, progress: _Progress) -> 
 def _remove(step: RemoveDevice, progress: _Progress) -> None:
     device = step.device
     backend = progress.backends.of(device)
+    attributes = _known_attributes(device, backend, progress.inventory)
     try:
         backend.remove(device)
     except InUse:
@@ -135,16 +149,16 @@ def _remove(step: RemoveDevice, progress: _Progress) -> None:
         return
     parent, type_id = progress.inventory.parent(device.parent), device.type_id
     if parent is not None and type_id is not None:
-        attributes = _known_attributes(device, progress.inventory)
         again = (parent, type_id, device.key, attributes)
         progress.undo.append(_UndoStep(_CREATING, device.label, lambda: backend.create(*again)))
     _done(step, progress, device=None)
 
 
-def _known_attributes(device: Device, inventory: Inventory) -> tuple[Attribute, ...]:
-    """The known attributes of a device: those that the kernel reports, else those of its definition."""
+def _known_attributes(device: Device, backend: Backend, inventory: Inventory) -> tuple[Attribute, ...]:
+    """The attributes of a device that will be removed, as they are now."""
     own = (stored for stored in inventory.definitions_of(device.key) if stored.parent == device.parent)
-    return device.attributes or next((stored.attributes for stored in own), ())
+    stored = next((stored.attributes for stored in own), ()) or backend.noted_attributes(device)
+    return current_attributes(backend.device_files, device, stored)
 
 
 def _write(step: WriteAttribute, progress: _Progress) -> None:
@@ -226,7 +240,9 @@ def _rolled_back(error: MdevError, label: str, undo: list[_UndoStep]) -> MdevErr
         after += ". Rolled back by " + ", then ".join(_counted(done))
     if failed:
         after += ". NOT rolled back: " + "; ".join(failed)
-    return error.extended(f"{label}: " if label else "", after, rolled_back=not failed if undo else None)
+    # A step that could not undo its own work says so itself.
+    rolled_back = not failed and error.rolled_back is not False if undo else None
+    return error.extended(f"{label}: " if label else "", after, rolled_back=rolled_back)
 
 
 def _counted(done: list[_UndoStep]) -> list[str]:

@@ -6,13 +6,17 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable, Protocol
 
-from .._model.errors import MdevError
+from .._model.errors import InvalidInput, MdevError, Unexpected
 
 Result = dict[str, Any]
+
+# About 30 years.
+_MAX_SECONDS = 10**9
 
 
 class Module(Protocol):
@@ -52,11 +56,29 @@ def run_module(
     on_failure: further return values of a failure
     """
     try:
+        _check_times(module.params)
         returned = act(module.params, module.check_mode)
     except MdevError as error:
         module.fail_json(msg=error.message, error=error.as_result(), **on_failure(error))
+        return
+    except Exception as error:
+        # Reading, planning and results change nothing, and apply.py turns what steps raise into errors of ours.
+        unexpected = Unexpected.from_exception(error)
+        details = traceback.format_exc()
+        module.fail_json(
+            msg=unexpected.message, error=unexpected.as_result(), exception=details, **on_failure(unexpected)
+        )
         return
     for text in returned.warnings:
         module.warn(text)
     diff = {"diff": returned.diff} if module._diff and returned.diff is not None else {}
     module.exit_json(**returned.result, **diff)
+
+
+def _check_times(params: Mapping[str, Any]) -> None:
+    """Refuses times that nothing can wait for: negative, nan and inf, which Ansible accepts as numbers."""
+    for name, value in params.items():
+        if name.endswith("_timeout") and value is not None and not 0 <= value <= _MAX_SECONDS:
+            raise InvalidInput(
+                f"{name} is {value}: it must be 0 or more seconds, and at most {_MAX_SECONDS}", option=name
+            )

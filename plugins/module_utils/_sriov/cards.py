@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
 from .._frameworks.registry import read_devices
+from .._frameworks.tool import run_tool
 from .._host.paths import Host
 from .._host.pci import read_card
 from .._host.reader import Reader, errno_text
@@ -27,6 +26,7 @@ from .._host.users import function_users
 from .._model.addresses import address_key
 from .._model.errors import BackendFailed, KernelRefused, VfsMissing
 from .._model.inventory import Vfs
+from .host_use import HostUses
 from .plan import SRIOV_MANAGE, Cards, Occupant, SetVfs, SriovCard, VfsRequest
 
 _MANAGER = ("usr", "lib", "nvidia", "sriov-manage")
@@ -154,9 +154,14 @@ class Sriov:
         for device in devices:
             yield Occupant(f"{device.label} of type {device.type_id or 'unknown'}", device.users)
         others = [function for function in functions if function not in {device.parent for device in devices}]
-        for function, users in zip(others, function_users(self.host, [self._folder(function) for function in others])):
-            if users != ():
-                yield Occupant(f"virtual function {function}", users)
+        folders = [os.path.realpath(self._folder(function)) for function in others]
+        if not others:
+            return
+        host_uses = HostUses.read(self.host)
+        for function, folder, users in zip(others, folders, function_users(self.host, folders)):
+            uses = host_uses.of(folder)
+            if users != () or uses:
+                yield Occupant(f"virtual function {function}", users, uses)
 
     def _functions(self, address: str) -> tuple[str, ...]:
         names = Reader().names(self._folder(address), optional=True)
@@ -185,17 +190,7 @@ def _exit_text(code: Optional[int], timeout: float) -> str:
 
 def _run(argv: list[str], timeout: float) -> tuple[Optional[int], str]:
     """Exit code and output. The code is None if the tool did not finish. A tool that hangs in the kernel is left."""
-    with tempfile.TemporaryFile() as output:
-        try:
-            process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-            )
-        except OSError as error:
-            return 127, f"{errno_text(error)}"
-        try:
-            code: Optional[int] = process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
-            code = None
-        output.seek(0)
-        return code, " ".join(output.read().decode("utf-8", "replace").split())
+    try:
+        return run_tool(argv, timeout)
+    except OSError as error:
+        return 127, f"{argv[0]} can't be run: {errno_text(error)}"

@@ -47,16 +47,24 @@ class Occupant:
     """A device or function that would be removed with a card's functions.
 
     name:  as messages show it
-    users: None if some processes could not be checked
+    users: processes that hold it for a guest. None if some processes could not be checked
+    host:  what the host itself does with it, in words
     """
 
     name: str
     users: Optional[tuple[User, ...]] = ()
+    host: tuple[str, ...] = ()
 
     @property
     def in_use(self) -> bool:
         """Whether it is in use, or could be."""
-        return self.users is None or bool(self.users)
+        return self.users is None or bool(self.users or self.host)
+
+    @property
+    def use(self) -> str:
+        """Who uses it, in words."""
+        guests = (users_text(self.users),) if self.users else ()
+        return ", ".join((*guests, *self.host))
 
 
 @dataclass(frozen=True)
@@ -185,9 +193,18 @@ def _refuse_occupied(card: SriovCard, vfs: Vfs, num_vfs: int) -> None:
     held = [occupant for occupant in card.occupants if occupant.in_use]
     change = f"changing the number of virtual functions from {vfs.enabled} to {num_vfs} removes all existing ones first"
     if held:
-        names = "; ".join(f"{occupant.name}, used by {users_text(occupant.users)}" for occupant in held)
+        known = [occupant for occupant in held if occupant.users or occupant.host]
+        names = "; ".join(f"{occupant.name}, used by {occupant.use}" for occupant in known)
+        unknown = ", ".join(occupant.name for occupant in held if occupant not in known)
+        texts = [f"in use: {names}"] if known else []
+        if unknown:
+            texts.append(
+                f"it is unknown whether these are in use: {unknown}. Some processes in /proc could not be examined: "
+                "run as root, on the host itself or with its /proc"
+            )
         raise InUse(
-            f"{change}; in use: {names}. Nothing was changed. Shut down the guests or detach the devices first",
+            f"{change}; {'; '.join(texts)}. Nothing was changed. "
+            "Shut down the guests, and end other uses or detach the devices first",
             card=card.address,
             devices=[occupant.name for occupant in held],
         )

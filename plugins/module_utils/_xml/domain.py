@@ -5,30 +5,38 @@
 """The host's devices in a guest's XML: which they are, and the same XML with others in their place. Pure.
 
 These are mediated devices, by UUID, and PCI functions, by address: a vGPU under NVIDIA's own VFIO framework is one.
+Devices on QEMU's command line (<qemu:commandline>) are listed, but can't be replaced: libvirt does not know them.
 
-Source: libvirt's domain.rng and formatdomain.html. What is read is untrusted: no DTD, no entities, nothing from
-outside, a limit on size and depth. All text around UUIDs and addresses stays as it is, byte for byte.
+Source: libvirt's domain.rng and formatdomain.html. Input is untrusted: see
+guard.py. All text around UUIDs and addresses stays as it is, byte for byte.
 """
 
 from __future__ import annotations
 
 import re
 import xml.parsers.expat
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Optional
 
 from .._model.addresses import parse_uuid, pci_address
 from .._model.errors import InvalidInput
+from .guard import XmlGuard
 
-_MOST_BYTES = 4 * 1024 * 1024
-_MOST_DEPTH = 64
+_GUARD = XmlGuard("the guest's XML", max_bytes=4 * 1024 * 1024, max_depth=64)
 
 _DOMAIN = ("domain",)
 _HOSTDEV = ("domain", "devices", "hostdev")
 _MDEV, _PCI = "mdev", "pci"
 _PCI_NAMES = ("domain", "bus", "slot", "function")
 _PCI_FORM = "{:04x}:{:02x}:{:02x}.{:x}"
+_QEMU_ARGUMENT = ("domain", *(f"http://libvirt.org/schemas/domain/qemu/1.0 {tag}" for tag in ("commandline", "arg")))
+# sysfsdev=/sys/bus/mdev/devices/UUID and host=ADDRESS of QEMU's -device vfio-pci, also written as JSON.
+_QEMU_VFIO = re.compile(r"""(?:^|driver["']?\s*[=:]\s*["']?)vfio-""")
+_QEMU_DEVICE = re.compile(r"""\b(?:sysfsdev|host)["']?\s*[=:]\s*["']?([^,"'\s}]+)""")
+# strtoul() with base 0, as virStrToLong_uip() uses it: 010 is 8.
+_NUMBER = re.compile(r"\s*\+?(?:0x([0-9a-f]+)|(0[0-7]*)|([1-9][0-9]*))", re.IGNORECASE)
+_PCI_LIMITS = {"domain": 0xFFFFFFFF, "bus": 0xFF, "slot": 0x1F, "function": 7}
 _ATTRIBUTE = re.compile(rb"""\s+([^\s=]+)\s*=\s*("[^"]*"|'[^']*')""")
 _TAG_NAME = re.compile(rb"<[^\s/>]+")
 
@@ -39,7 +47,7 @@ class DomainMdev:
 
     alias:   the name that libvirt gives it in a running guest, for example hostdev0
     model:   how the guest sees it: vfio-pci, vfio-ccw or vfio-ap
-    address: where the guest sees it: 0000:06:00.0, or fe.0.0001 on s390; None where the XML does not say
+    address: where the guest sees it: 0000:06:00.0, or fe.0.0001 on s390; None if the XML does not have it
     """
 
     uuid: str
@@ -59,11 +67,17 @@ class DomainFunction:
 
 @dataclass(frozen=True)
 class Domain:
-    """A guest as its XML tells, as far as the host's devices go."""
+    """The host's devices in a guest's XML.
+
+    uuid:         the guest's UUID; empty if the XML does not have it
+    command_line: the devices on QEMU's command line: UUIDs, PCI addresses, or names in sysfs
+    """
 
     name: str
     mdevs: tuple[DomainMdev, ...]
     functions: tuple[DomainFunction, ...] = ()
+    uuid: str = ""
+    command_line: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,50 +88,68 @@ class Remapped:
     unused: tuple[str, ...]
 
 
-def guest_file_name(name: str, suffix: str) -> str:
-    """A guest's name as that of a file. libvirt allows no '/' in names (virXMLCheckIllegalChars)."""
-    if not name or "/" in name or "\0" in name or name.startswith("."):
-        raise InvalidInput(f"'{name}' can't name a guest", guest=name)
-    return name + suffix
-
-
 def parse_domain(text: str) -> Domain:
     """The guest in a <domain> document."""
-    found = _read(text)
+    reading = _read(text)
+    uuid = reading.texts["uuid"].strip()
     return Domain(
-        found.name.strip(),
-        tuple(one.mdev for one in found.hostdevs if one.type == _MDEV),
-        tuple(DomainFunction(one.id, one.alias, one.address) for one in found.hostdevs if one.type == _PCI),
+        reading.texts["name"].strip(),
+        tuple(hostdev.mdev for hostdev in reading.hostdevs if hostdev.type == _MDEV),
+        tuple(
+            DomainFunction(hostdev.id, hostdev.alias, hostdev.address)
+            for hostdev in reading.hostdevs
+            if hostdev.type == _PCI
+        ),
+        uuid=parse_uuid(uuid) if uuid else "",
+        command_line=tuple(dict.fromkeys(reading.command_line)),
     )
 
 
 def remap_domain(text: str, devices: Mapping[str, str]) -> Remapped:
-    """The XML with each device replaced by what the map has for it, all at once, so that two may be swapped.
+    """The XML with each device replaced by the map's entry for it, all at once, so that two devices can be swapped.
 
-    All mediated devices of the XML must be in the map. PCI functions that are not stay. No two may become the same.
+    All mediated devices of the XML must be in the map. PCI functions that are not in the map stay. No two devices may
+    become the same one.
     """
     targets = checked_device_map(devices)
-    hostdevs = _read(text).hostdevs
-    unmapped = sorted({one.id for one in hostdevs if one.type == _MDEV} - set(targets))
+    reading = _read(text)
+    hostdevs = reading.hostdevs
+    _refuse_command_line(reading.command_line, targets)
+    unmapped = sorted({hostdev.id for hostdev in hostdevs if hostdev.type == _MDEV} - set(targets))
     if unmapped:
         raise InvalidInput(
-            f"the map has no UUID for {', '.join(unmapped)}, which the guest's XML has. Nothing was replaced: "
-            "map each UUID, those that stay to themselves",
+            f"the map has no UUID for {', '.join(unmapped)}, which the guest's XML has. Nothing was replaced. "
+            "Map each UUID, and map a UUID that should stay to itself",
             unmapped=unmapped,
         )
-    _refuse_same({one.id: targets.get(one.id, one.id) for one in hostdevs})
+    _refuse_same({hostdev.id: targets.get(hostdev.id, hostdev.id) for hostdev in hostdevs})
     data = text.encode("utf-8")
-    for edit in reversed([edit for one in hostdevs for edit in one.edits(targets.get(one.id, one.id))]):
+    edits = [edit for hostdev in hostdevs for edit in hostdev.edits(targets.get(hostdev.id, hostdev.id))]
+    for edit in reversed(edits):
         data = data[: edit.start] + edit.text.encode("ascii") + data[edit.end :]
-    used = {one.id for one in hostdevs}
-    return Remapped(data.decode("utf-8"), tuple(one for one in targets if one not in used))
+    used = {hostdev.id for hostdev in hostdevs} | set(reading.command_line)
+    return Remapped(data.decode("utf-8"), tuple(source for source in targets if source not in used))
+
+
+def command_line_problem(devices: Iterable[str]) -> str:
+    """Why a guest with these devices on QEMU's command line can't get others."""
+    return (
+        f"{', '.join(devices)} is on QEMU's command line (<qemu:commandline>), where libvirt does not manage it and "
+        "it can't be replaced. Write it as a <hostdev> instead"
+    )
+
+
+def _refuse_command_line(devices: list[str], targets: Mapping[str, str]) -> None:
+    changing = list(dict.fromkeys(device for device in devices if targets.get(device) != device))
+    if changing:
+        raise InvalidInput(f"{command_line_problem(changing)}. Nothing was replaced", command_line=changing)
 
 
 def checked_device_map(devices: Mapping[str, str]) -> dict[str, str]:
-    """UUIDs in lower case, PCI addresses as sysfs writes them. Each has one target, and no two the same."""
+    """UUIDs in lower case, PCI addresses as sysfs writes them. Each has one target, and no two have the same one."""
     targets: dict[str, str] = {}
-    for given, wanted in devices.items():
-        source, target = device_id(given), device_id(wanted)
+    for old, new in devices.items():
+        source, target = device_id(old), device_id(new)
         if (pci_address(source) is None) != (pci_address(target) is None):
             raise InvalidInput(
                 f"{source} is mapped to {target}: a UUID can only become a UUID, and a PCI address a PCI address",
@@ -130,7 +162,7 @@ def checked_device_map(devices: Mapping[str, str]) -> dict[str, str]:
 
 
 def device_id(text: str) -> str:
-    """What a guest's XML calls a device, a UUID or a PCI address, in the form that sysfs has."""
+    """The UUID or PCI address of a device in a guest's XML, in the form of sysfs."""
     return pci_address(text.strip()) or parse_uuid(text)
 
 
@@ -143,14 +175,14 @@ def _refuse_same(targets: Mapping[str, str]) -> None:
     for source, target in targets.items():
         if sources.setdefault(target, source) != source:
             raise InvalidInput(
-                f"{_called(sources[target])} and {source} are both mapped to {target}: one device can't be two",
+                f"{_called(sources[target])} and {source} are both mapped to {target}: two devices can't become one",
                 uuid=target,
             )
 
 
 @dataclass(frozen=True)
 class _Edit:
-    """Bytes from start to end that become this text."""
+    """Replaces the bytes from start to end with this text."""
 
     start: int
     end: int
@@ -159,9 +191,10 @@ class _Edit:
 
 @dataclass
 class _Hostdev:
-    """A <hostdev> while it is read. places: where each attribute of its source address is, in bytes, with its value.
+    """A <hostdev> while it is being read.
 
-    tag_end: where an attribute can be added to the source address
+    places:  the byte positions of the attributes of its source address, with their values
+    tag_end: the byte position at which an attribute can be added to the source address
     """
 
     type: str
@@ -176,8 +209,23 @@ class _Hostdev:
         """The device's UUID or PCI address."""
         if self.type == _MDEV:
             return parse_uuid(self._value("uuid"))
-        numbers = [_number(self._value(name)) for name in _PCI_NAMES[1:]]
-        return _PCI_FORM.format(_number(self.places.get("domain", (0, 0, "0"))[2]), *numbers)
+        values = {"domain": self.places.get("domain", (0, 0, "0"))[2]}
+        values.update({name: self._value(name) for name in _PCI_NAMES[1:]})
+        return _PCI_FORM.format(*(self._pci_number(name, text) for name, text in values.items()))
+
+    @staticmethod
+    def _pci_number(name: str, text: str) -> int:
+        try:
+            number = _number(text)
+        except ValueError as error:
+            raise _GUARD.invalid(
+                f"the source address of a <hostdev type='pci'> has no number as {name}: {error}"
+            ) from error
+        if number > _PCI_LIMITS[name]:
+            raise _GUARD.invalid(
+                f"the source address of a <hostdev type='pci'> has {name} '{text}', which is too large"
+            )
+        return number
 
     @property
     def mdev(self) -> DomainMdev:
@@ -185,19 +233,19 @@ class _Hostdev:
 
     def _value(self, name: str) -> str:
         if name not in self.places:
-            raise _invalid(
+            raise _GUARD.invalid(
                 f"a <hostdev type='{self.type}'> has no <source><address {name}='…'/></source>: libvirt requires it"
             )
         return self.places[name][2]
 
-    def edits(self, wanted: str) -> list[_Edit]:
-        """What makes it another device, in order. Nothing where it is the same, however it is written."""
-        if wanted == self.id:
+    def edits(self, target: str) -> list[_Edit]:
+        """The edits that make it another device, in order. None if it is the same device, however it is written."""
+        if target == self.id:
             return []
         if self.type == _MDEV:
-            return [self._edit("uuid", wanted)]
-        edits = [self._edit(name, f"0x{digits}") for name, digits in zip(_PCI_NAMES, re.split("[:.]", wanted))]
-        return sorted(edits, key=lambda one: one.start)
+            return [self._edit("uuid", target)]
+        edits = [self._edit(name, f"0x{digits}") for name, digits in zip(_PCI_NAMES, re.split("[:.]", target))]
+        return sorted(edits, key=lambda edit: edit.start)
 
     def _edit(self, name: str, text: str) -> _Edit:
         if name not in self.places:
@@ -208,23 +256,25 @@ class _Hostdev:
 
 @dataclass
 class _Reading:
-    """What the parser's events add up to."""
+    """The result of the parser's events."""
 
     data: bytes
     parser: xml.parsers.expat.XMLParserType
     path: list[str] = field(default_factory=list)
-    name: str = ""
+    texts: dict[str, str] = field(default_factory=lambda: {"name": "", "uuid": ""})
     hostdevs: list[_Hostdev] = field(default_factory=list)
+    command_line: list[str] = field(default_factory=list)
     inside: Optional[_Hostdev] = None
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self.path.append(tag)
-        if len(self.path) > _MOST_DEPTH:
-            raise _invalid(f"elements are nested more than {_MOST_DEPTH} deep")
+        _GUARD.check_depth(len(self.path))
         path = tuple(self.path)
         if len(path) == 1 and path != _DOMAIN:
-            raise _invalid(f"the root element is <{tag}>, <domain> is wanted")
-        if path == _HOSTDEV and attributes.get("type") in (_MDEV, _PCI):
+            raise _GUARD.invalid(f"the root element is <{tag}>, it must be <domain>")
+        if path == _QEMU_ARGUMENT:
+            self.command_line.extend(_devices_in_argument(attributes.get("value", "")))
+        elif path == _HOSTDEV and attributes.get("type") in (_MDEV, _PCI):
             self.inside = _Hostdev(attributes["type"], attributes.get("model"))
         elif self.inside is not None:
             self._inside(self.inside, path[len(_HOSTDEV) :], attributes)
@@ -232,7 +282,7 @@ class _Reading:
     def _inside(self, hostdev: _Hostdev, path: tuple[str, ...], attributes: dict[str, str]) -> None:
         if path == ("source", "address"):
             if hostdev.places:
-                raise _invalid(f"a <hostdev type='{hostdev.type}'> has two source addresses")
+                raise _GUARD.invalid(f"a <hostdev type='{hostdev.type}'> has two source addresses")
             self._note_places(hostdev, attributes)
         elif path == ("alias",):
             hostdev.alias = attributes.get("name")
@@ -240,48 +290,42 @@ class _Reading:
             hostdev.address = _guest_address(attributes)
 
     def _note_places(self, hostdev: _Hostdev, attributes: dict[str, str]) -> None:
-        """Where the values of the element's attributes are, without their quotes."""
+        """Notes the positions of the values of the element's attributes, without their quotes."""
         tag = _TAG_NAME.match(self.data, self.parser.CurrentByteIndex)
-        found = _ATTRIBUTE.match(self.data, tag.end()) if tag else None
+        match = _ATTRIBUTE.match(self.data, tag.end()) if tag else None
         hostdev.tag_end = tag.end() if tag else 0
-        while found is not None:
-            name = found.group(1).decode("utf-8")
-            hostdev.places[name] = (found.start(2) + 1, found.end(2) - 1, attributes.get(name, ""))
-            found = _ATTRIBUTE.match(self.data, found.end())
+        while match is not None:
+            name = match.group(1).decode("utf-8")
+            hostdev.places[name] = (match.start(2) + 1, match.end(2) - 1, attributes.get(name, ""))
+            match = _ATTRIBUTE.match(self.data, match.end())
 
     def end(self, _tag: str) -> None:
         if tuple(self.path) == _HOSTDEV and self.inside is not None:
-            # libvirt would refuse a PCI function without an address. It is none that can be meant here.
+            # libvirt would refuse a PCI function without an address, and no map can refer to it.
             if self.inside.type == _MDEV or frozenset(_PCI_NAMES[1:]) <= frozenset(self.inside.places):
                 self.hostdevs.append(self.inside)
             self.inside = None
         self.path.pop()
 
     def text(self, data: str) -> None:
-        if self.path == ["domain", "name"]:
-            self.name += data
+        if len(self.path) == 2 and self.path[1] in self.texts:
+            self.texts[self.path[1]] += data
 
 
 def _read(text: str) -> _Reading:
-    data = text.encode("utf-8")
-    if len(data) > _MOST_BYTES:
-        raise _invalid(f"it has {len(data)} bytes, more than {_MOST_BYTES}: a guest's XML is far smaller")
-    # Elements of other namespaces get the namespace before their name, and so are none of libvirt's.
+    data = _GUARD.encoded(text)
+    # expat puts the namespace before the names of elements in other namespaces, so that they differ from libvirt's.
     parser = xml.parsers.expat.ParserCreate("utf-8", " ")
     reading = _Reading(data, parser)
     parser.StartElementHandler = reading.start
     parser.EndElementHandler = reading.end
     parser.CharacterDataHandler = reading.text
-    parser.StartDoctypeDeclHandler = _refuse_doctype
+    parser.StartDoctypeDeclHandler = _GUARD.refuse_dtd
     try:
         parser.Parse(data, True)
     except xml.parsers.expat.ExpatError as error:
-        raise _invalid(f"it is not well-formed: {error}") from error
+        raise _GUARD.invalid(f"it is not well-formed: {error}") from error
     return reading
-
-
-def _refuse_doctype(*_arguments: object) -> None:
-    raise _invalid("it has a document type declaration (DTD), which a guest's XML never has; entities are refused")
 
 
 def _guest_address(attributes: dict[str, str]) -> Optional[str]:
@@ -292,18 +336,28 @@ def _guest_address(attributes: dict[str, str]) -> Optional[str]:
     try:
         return form.format(*(_number(attributes.get(name, "0")) for name in names))
     except ValueError as error:
-        raise _invalid(f"the address of a <hostdev type='mdev'> has no numbers: {error}") from error
+        raise _GUARD.invalid(f"the address of a <hostdev type='mdev'> has no numbers: {error}") from error
+
+
+def _devices_in_argument(value: str) -> Iterator[str]:
+    """The host's devices in one argument of QEMU."""
+    if not _QEMU_VFIO.search(value):
+        return
+    for match in _QEMU_DEVICE.finditer(value):
+        name = match.group(1).rstrip("/").rpartition("/")[2]
+        yield pci_address(name) or name.lower()
 
 
 def _number(text: str) -> int:
-    return int(text, 16 if text.lower().startswith("0x") else 10)
+    """A number as libvirt reads it. Raises ValueError."""
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        raise ValueError(f"'{text}' is not a number")
+    hexadecimal, octal, decimal = match.groups()
+    return int(hexadecimal, 16) if hexadecimal else int(octal, 8) if octal else int(decimal)
 
 
 _ADDRESS_FIELDS = {
     "pci": (_PCI_NAMES, _PCI_FORM),
     "ccw": (("cssid", "ssid", "devno"), "{:x}.{:x}.{:04x}"),
 }
-
-
-def _invalid(reason: str) -> InvalidInput:
-    return InvalidInput(f"the guest's XML was refused: {reason}", xml_problem=reason)

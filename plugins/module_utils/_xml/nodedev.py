@@ -4,8 +4,8 @@
 
 """libvirt's node device XML: read as a request for a device, written from devices and parents.
 
-Source: libvirt's nodedev.rng and formatnode.html. What is read is untrusted: no DTD, no entities, nothing from outside,
-a limit on size and depth. lxml is imported only when XML is asked for.
+Source: libvirt's nodedev.rng and formatnode.html. Input is untrusted: see guard.py.
+lxml is imported only if XML is requested.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from .._model.errors import InvalidInput, MissingLibrary
 from .._model.framework import HOSTDEV_MDEV
 from .._model.inventory import Attribute, Parent, PciIds, Type
 from .._model.request import DeviceRequest, checked_attributes, checked_parents
+from .guard import XmlGuard
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
 
-_MOST_BYTES = 65536
-_MOST_DEPTH = 16
+_GUARD = XmlGuard("the node device XML", max_bytes=65536, max_depth=16)
 _PCI_PARTS = ("domain", "bus", "slot", "function")
 
 # XML 1.0 has no way to write these, whatever a driver puts into a name.
@@ -35,18 +35,18 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 def parse_device_xml(text: str, base: DeviceRequest) -> DeviceRequest:
-    """What a <device> document requests, as libvirt reads it, on top of what else is requested.
+    """The request in a <device> document, as libvirt reads it. The rest of the request comes from base.
 
     Unknown elements are ignored, as libvirt does. attributes stays None if the document has none.
     """
     root = _safe_root(text)
     if root.tag != "device":
-        raise _invalid(f"the root element is <{root.tag}>, it must be <device>")
+        raise _GUARD.invalid(f"the root element is <{root.tag}>, it must be <device>")
     capability = _only_mdev_capability(root)
     type_element = _at_most_one(capability, "type")
     type_id = "" if type_element is None else (type_element.get("id") or "").strip()
     if not type_id:
-        raise _invalid("<capability type='mdev'> has no <type id='…'/>: libvirt requires it, and so does this")
+        raise _GUARD.invalid("<capability type='mdev'> has no <type id='…'/>: libvirt and this collection require it")
     uuid, parent = _text(capability, "uuid"), _text(root, "parent")
     if uuid is not None and base.name is not None:
         raise InvalidInput("the XML has a <uuid>, so name has nothing to derive: leave one of them out", name=base.name)
@@ -60,7 +60,7 @@ def parse_device_xml(text: str, base: DeviceRequest) -> DeviceRequest:
 
 
 def device_xml(state: State, parent: Parent) -> str:
-    """The device as libvirt shows it, active or defined. A half removed one has no type and can't be described."""
+    """The device as libvirt shows it, active or defined. A half removed device has no type and can't be described."""
     if state.framework.parent_is_device:
         return parent_xml(parent)
     device = state.device
@@ -98,7 +98,7 @@ def hostdev_xml(state: State, device_api: Optional[str]) -> str:
 
 
 def request_xml(uuid: str, parent_nodedev: str, type_id: str, attributes: tuple[Attribute, ...]) -> str:
-    """What libvirt's API takes to create or define a device."""
+    """The document from which libvirt's API creates or defines a device."""
     root = _element("device")
     _child(root, "parent", parent_nodedev)
     capability = _child(root, "capability", type="mdev")
@@ -110,10 +110,10 @@ def request_xml(uuid: str, parent_nodedev: str, type_id: str, attributes: tuple[
 
 
 def parent_xml(parent: Parent) -> str:
-    """The parent as libvirt shows it, reduced to what identifies it and what it offers.
+    """The parent as libvirt shows it, reduced to its identity and its types.
 
     The schema has a place for types below PCI, CSS and AP matrix devices only. For a parent on another bus (the
-    kernel's sample drivers) libvirt writes them in a way that its own schema refuses; here they are left out.
+    kernel's sample drivers) libvirt writes them in a form that its own schema refuses. They are left out here.
     """
     root = _element("device")
     _child(root, "name", parent.nodedev)
@@ -152,40 +152,40 @@ def _pci_capability(root: _Element, address: str, ids: PciIds) -> _Element:
 
 def _css_capability(root: _Element, address: str) -> _Element:
     capability = _child(root, "capability", type="css")
-    cssid, ssid, number = address.split(".")
+    cssid, ssid, devno = address.split(".")
     _child(capability, "cssid", f"0x{cssid}")
     _child(capability, "ssid", f"0x{ssid}")
-    _child(capability, "devno", f"0x{number}")
+    _child(capability, "devno", f"0x{devno}")
     return capability
 
 
 def _add_types(element: _Element, types: tuple[Type, ...]) -> None:
     """The types that libvirt can describe: those with a device API and a known number of instances."""
-    complete = [one for one in types if one.device_api and one.available_instances is not None]
+    complete = [mdev_type for mdev_type in types if mdev_type.device_api and mdev_type.available_instances is not None]
     if not complete:
         return
     capability = _child(element, "capability", type="mdev_types")
-    for one in complete:
-        described = _child(capability, "type", id=one.id)
-        if one.name:
-            _child(described, "name", one.name)
-        _child(described, "deviceAPI", one.device_api)
-        _child(described, "availableInstances", str(one.available_instances))
+    for mdev_type in complete:
+        described = _child(capability, "type", id=mdev_type.id)
+        if mdev_type.name:
+            _child(described, "name", mdev_type.name)
+        _child(described, "deviceAPI", mdev_type.device_api)
+        _child(described, "availableInstances", str(mdev_type.available_instances))
 
 
 def require_lxml() -> None:
-    """Says which package is missing, before anything else is done."""
+    """Raises MissingLibrary, which names the package, before anything else is done."""
     _etree()
 
 
 def _etree() -> ModuleType:
-    """lxml, imported where it is used: a host without it does all but XML, and one with it starts faster."""
+    """lxml, imported on first use: a host without it can do everything but XML, and one with it starts faster."""
     try:
         from lxml import etree
     except ImportError as error:
         raise MissingLibrary(
             "node device XML needs the Python library lxml on the host, which could not be imported "
-            f"({error}). Install python3-lxml there, or leave XML out: all else works without it",
+            f"({error}). Install python3-lxml there, or leave XML out: everything else works without it",
             library="lxml",
         ) from error
     return etree
@@ -193,9 +193,7 @@ def _etree() -> ModuleType:
 
 def _safe_root(text: str) -> _Element:
     etree = _etree()
-    data = text.strip().encode("utf-8")
-    if len(data) > _MOST_BYTES:
-        raise _invalid(f"it has {len(data)} bytes, more than {_MOST_BYTES}: a node device is far smaller")
+    data = _GUARD.encoded(text.strip())
     parser = etree.XMLParser(
         encoding="utf-8",
         resolve_entities=False,
@@ -209,63 +207,51 @@ def _safe_root(text: str) -> _Element:
     try:
         root: _Element = etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
-        raise _invalid(f"it is not well-formed: {error}") from error
+        raise _GUARD.invalid(f"it is not well-formed: {error}") from error
     if root.getroottree().docinfo.internalDTD is not None:
-        raise _invalid(
-            "it has a document type declaration (DTD), which node device XML never has; entities are refused"
-        )
-    _refuse_depth(root)
+        _GUARD.refuse_dtd()
+    level, depth = [root], 1
+    while level:
+        _GUARD.check_depth(depth)
+        level, depth = [child for element in level for child in element], depth + 1
     return root
 
 
-def _refuse_depth(root: _Element) -> None:
-    level = [root]
-    for _depth in range(_MOST_DEPTH):
-        level = [child for one in level for child in one]
-        if not level:
-            return
-    raise _invalid(f"elements are nested more than {_MOST_DEPTH} deep")
-
-
 def _only_mdev_capability(root: _Element) -> _Element:
-    found = root.findall("capability")
-    if len(found) != 1:
-        raise _invalid(
-            f"it has {len(found)} <capability> elements below <device>, exactly one of type 'mdev' is wanted"
+    capabilities = root.findall("capability")
+    if len(capabilities) != 1:
+        raise _GUARD.invalid(
+            f"it has {len(capabilities)} <capability> elements below <device>, there must be exactly one of type 'mdev'"
         )
-    kind = found[0].get("type")
-    if kind != "mdev":
-        raise _invalid(f"the capability is of type '{kind}', 'mdev' is wanted")
-    return found[0]
+    capability_type = capabilities[0].get("type")
+    if capability_type != "mdev":
+        raise _GUARD.invalid(f"the capability is of type '{capability_type}', it must be 'mdev'")
+    return capabilities[0]
 
 
 def _at_most_one(element: _Element, tag: str) -> Optional[_Element]:
-    found = element.findall(tag)
-    if len(found) > 1:
-        raise _invalid(f"<{element.tag}> has {len(found)} <{tag}> elements, at most one is wanted")
-    return found[0] if found else None
+    children = element.findall(tag)
+    if len(children) > 1:
+        raise _GUARD.invalid(f"<{element.tag}> has {len(children)} <{tag}> elements, at most one is allowed")
+    return children[0] if children else None
 
 
 def _text(element: _Element, tag: str) -> Optional[str]:
-    """The element's text; None where the element is missing. An empty element is an error: it says nothing."""
-    found = _at_most_one(element, tag)
-    if found is None:
+    """The text of the child with this tag. None if there is no such child; an empty one is an error."""
+    child = _at_most_one(element, tag)
+    if child is None:
         return None
-    text = (found.text or "").strip()
+    text = (child.text or "").strip()
     if not text:
-        raise _invalid(f"<{tag}> is empty: fill it in or leave it out")
+        raise _GUARD.invalid(f"<{tag}> is empty: fill it in or leave it out")
     return text
 
 
 def _attribute(element: _Element) -> tuple[str, str]:
     name, value = element.get("name"), element.get("value")
     if name is None or value is None:
-        raise _invalid("each <attr> needs a name and a value: <attr name='…' value='…'/>")
+        raise _GUARD.invalid("each <attr> needs a name and a value: <attr name='…' value='…'/>")
     return name, value
-
-
-def _invalid(reason: str) -> InvalidInput:
-    return InvalidInput(f"the node device XML was refused: {reason}", xml_problem=reason)
 
 
 def _element(tag: str, **attributes: str) -> _Element:

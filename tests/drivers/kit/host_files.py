@@ -49,6 +49,8 @@ class HostFiles(mfusepy.Operations):  # type: ignore[misc]
         self.drivers = drivers
         self.kernel = Kernel(self._changed)
         self.writes: list[tuple[str, str]] = []
+        # Times that somebody gave to files. The kernel keeps them (kernfs_iop_setattr), and writes don't change them.
+        self.times: dict[str, int] = {}
         for driver in drivers:
             driver.plug(self.kernel)
         self._changed()
@@ -56,6 +58,11 @@ class HostFiles(mfusepy.Operations):  # type: ignore[misc]
     @property
     def sys(self) -> Path:
         return self.root / "sys"
+
+    @property
+    def run(self) -> Path:
+        """The folder behind /run, which holds files of its own."""
+        return self.root.with_name(f"{self.root.name}-run")
 
     def devices(self) -> dict[str, str]:
         """The mediated devices in the kernel: UUID and type."""
@@ -77,6 +84,8 @@ class HostFiles(mfusepy.Operations):  # type: ignore[misc]
 
     def _build(self) -> Nodes:
         nodes: Nodes = dict.fromkeys(_ALWAYS, FOLDER)
+        # For the lock. A module whose /sys is not here has its own.
+        nodes["run"] = Node(target=str(self.run))
         nodes["etc/machine-id"] = Node(read=lambda: f"{MACHINE_ID}\n")
         # Only this process: other processes of the tester's machine are not part of this host.
         nodes[f"proc/{os.getpid()}"] = Node(target=f"/proc/{os.getpid()}")
@@ -96,7 +105,12 @@ class HostFiles(mfusepy.Operations):  # type: ignore[misc]
         node = self._node(path)
         if node.on_lookup is not None:
             node.on_lookup()
-        return {"st_mode": node.mode(), "st_nlink": 1, "st_size": 4096, "st_mtime": time.time_ns()}
+        return {
+            "st_mode": node.mode(),
+            "st_nlink": 1,
+            "st_size": 4096,
+            "st_mtime": self.times.get(path, time.time_ns()),
+        }
 
     def readdir(self, path: str, fh: int) -> Iterator[str]:
         self._node(path)
@@ -109,6 +123,8 @@ class HostFiles(mfusepy.Operations):  # type: ignore[misc]
         node = self._node(path)
         if node.on_open is not None:
             node.on_open()
+        if flags & os.O_TRUNC:
+            self.truncate(path, 0)
         handle = next(self._handles)
         self._opened[handle] = node
         return handle
@@ -135,4 +151,10 @@ class HostFiles(mfusepy.Operations):  # type: ignore[misc]
         return len(data)
 
     def truncate(self, path: str, length: int, fh: int | None = None) -> None:
+        """Also called for O_TRUNC, as a shell's > opens files: this sets the time."""
         self._node(path)
+        self.times[path] = time.time_ns()
+
+    def utimens(self, path: str, times: tuple[int, int] | None = None) -> None:
+        self._node(path)
+        self.times[path] = times[1] if times else time.time_ns()

@@ -38,9 +38,16 @@ class IsolatedHost(StandInHost):
         (etc / "udev/rules.d").mkdir(parents=True)
         (etc / "udev/rules.d/60-mdevctl.rules").write_text('RUN+="/etc/programs/mdevctl start-parent-mdevs %k"\n')
 
-    def add_guest(self, name: str, xml: str) -> None:
-        """Let virsh report a running guest."""
+    def add_guest(self, name: str, xml: str, state: str = "running") -> None:
+        """Let virsh report a guest in this state."""
         (self._namespace.etc / "guests" / name).write_text(xml)
+        (self._namespace.etc / "guest-states").mkdir(exist_ok=True)
+        (self._namespace.etc / "guest-states" / name).write_text(f"{state}\n")
+
+    def number_guests(self, ids: dict[str, str]) -> None:
+        """Give running guests ids, by name."""
+        lines = "".join(f"{guest_id} {name}\n" for name, guest_id in ids.items())
+        (self._namespace.etc / "guest-ids").write_text(lines)
 
     def remove_guest(self, name: str) -> None:
         (self._namespace.etc / "guests" / name).unlink()
@@ -53,6 +60,19 @@ class IsolatedHost(StandInHost):
 
     def migration(self, **arguments: Any) -> dict[str, Any]:
         return self._run("mdev_migration", **{"source": "gpu-1", "records_path": "/etc/migrations", **arguments})
+
+    def guest_info(self, *guest_names: str) -> list[dict[str, Any]]:
+        """What mdev_guest_info reports about these guests, or about all guests."""
+        guests: list[dict[str, Any]] = self._run("mdev_guest_info", guest_names=guest_names)["guests"]
+        return guests
+
+    def guest_xml(self, **arguments: Any) -> dict[str, Any]:
+        return self._run("mdev_guest_xml", **{"xml_path": "/etc/outgoing", **arguments})
+
+    @property
+    def etc(self) -> Path:
+        """The host's /etc."""
+        return self._namespace.etc
 
     def stop_guests(self) -> None:
         self._namespace.release_all()

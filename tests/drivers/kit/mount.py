@@ -25,6 +25,7 @@ _OPTIONS = {"foreground": True, "attr_timeout": 0, "entry_timeout": 0, "negative
 def mounted(root: Path, *drivers: Driver) -> Iterator[HostFiles]:
     """The files of a host with these drivers: /sys and /dev/vfio below this folder."""
     files = HostFiles(root)
+    files.run.mkdir(exist_ok=True)
     files.boot(*drivers)
     server = threading.Thread(target=mfusepy.FUSE, args=(files, str(root)), kwargs=_OPTIONS, daemon=True)
     server.start()

@@ -15,12 +15,12 @@ import os
 from dataclasses import dataclass
 from typing import Optional
 
-from ..._host.reader import Reader, errno_text
-from ..._host.sysfs_writer import wait_until, write
+from ..._host.reader import Reader
+from ..._host.sysfs_writer import wait_until
 from ..._host.users import exclusive_use
-from ..._model.errors import KernelRefused
+from ..._model.errors import KernelRefused, MdevError
 from ..._model.inventory import Device, Parent
-from ..device_files import APPEAR_SECONDS, READ_ONLY_SYSFS, SEE_LOG, DeviceFiles
+from ..device_files import APPEAR_SECONDS, READ_ONLY_SYSFS, DeviceFiles, NoAnswer, answer_text, may_come
 from .reader import read_mdev
 
 _CREATE_MEANS = {
@@ -58,7 +58,7 @@ class MdevKernel:
         """Creates the device and waits until its links are there."""
         path = os.path.join(parent.path, "mdev_supported_types", type_id, "create")
         try:
-            write(path, uuid)
+            self.device_files.write(path, uuid)
         except OSError as error:
             raise self._create_error(error, parent, type_id, uuid) from error
         return self.appeared(parent, type_id, uuid)
@@ -95,16 +95,20 @@ class MdevKernel:
             )
         return device
 
-    def _create_error(self, error: OSError, parent: Parent, type_id: str, uuid: str) -> KernelRefused:
-        left = self.available_instances(parent, type_id)
-        meaning = _CREATE_MEANS.get(error.errno or 0, SEE_LOG)
-        return KernelRefused(
-            f"creating device {uuid} of type {type_id} on parent {parent.address} failed: the kernel answered "
-            f"{errno_text(error)}, {meaning}. "
-            f"The parent has {'an unknown number' if left is None else left} of this type left",
+    def _create_error(self, error: OSError, parent: Parent, type_id: str, uuid: str) -> MdevError:
+        silent = isinstance(error, NoAnswer)
+        left = None if silent else self.available_instances(parent, type_id)
+        refused = KernelRefused(
+            f"creating device {uuid} of type {type_id} on parent {parent.address} failed: "
+            f"{answer_text(error, _CREATE_MEANS)}",
             errno=error.errno,
             uuid=uuid,
             parent=parent.address,
             type=type_id,
             available_instances=left,
+        )
+        if silent:
+            return may_come(refused, "the device", "If it appears, remove it with state: absent, or run this again")
+        return refused.extended(
+            after=f". The parent has {'an unknown number' if left is None else left} of this type left"
         )

@@ -10,11 +10,12 @@ changes from udev, so it may not know yet about a device that others created a m
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Optional
+from dataclasses import dataclass, field
+from typing import Any, Callable, Optional
 
 from ..._host.definitions import DefinitionFiles
 from ..._host.reader import Reader
@@ -29,9 +30,47 @@ from .framework import MDEV
 from .kernel import MdevKernel
 
 _LOOKUP_SECONDS = 5.0
+# libvirt itself waits without a limit for a daemon that does not answer, and the daemon for mdevctl.
+_ANSWER_SECONDS = 60.0
 _POLL_SECONDS = 0.1
 # mdevctl's error if a definition already exists, as libvirt passes it on.
 _OVERWRITE = "overwrite existing config"
+
+
+class _NoAnswer(Exception):
+    """libvirt did not return in time. What it was asked for may still happen."""
+
+
+@dataclass
+class _Calls:
+    """Calls with a deadline, each in a thread that can be abandoned: libvirt-python releases Python's lock meanwhile.
+
+    hangs: whether a call has not returned. Further ones would wait for it.
+    """
+
+    hangs: bool = False
+
+    def __call__(self, function: Callable[..., Any], *arguments: object) -> Any:
+        if self.hangs:
+            raise _NoAnswer("it has not answered an earlier call")
+        results: list[Any] = []
+        errors: list[BaseException] = []
+
+        def call() -> None:
+            try:
+                results.append(function(*arguments))
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=call, daemon=True)
+        thread.start()
+        thread.join(_ANSWER_SECONDS)
+        if errors:
+            raise errors[0]
+        if not results:
+            self.hangs = True
+            raise _NoAnswer(f"no answer within {_ANSWER_SECONDS:g} s")
+        return results[0]
 
 
 @dataclass(frozen=True)
@@ -43,6 +82,7 @@ class LibvirtBackend(Backend):
 
     library: Any
     connection: Any
+    call: _Calls = field(default_factory=_Calls)
 
     @property
     def kernel(self) -> MdevKernel:
@@ -57,7 +97,7 @@ class LibvirtBackend(Backend):
         """virNodeDeviceCreateXML. libvirt runs mdevctl, which removes the device again when an attribute fails."""
         text = request_xml(key, parent.nodedev, type_id, attributes)
         with self._errors_of(f"creating device {key} of type {type_id} on {parent.address}"):
-            self.connection.nodeDeviceCreateXML(text, 0)
+            self.call(self.connection.nodeDeviceCreateXML, text, 0)
         return self.kernel.appeared(parent, type_id, key)
 
     def remove(self, device: Device) -> None:
@@ -65,7 +105,7 @@ class LibvirtBackend(Backend):
         with exclusive_use(self.device_files.host, device):
             pass
         with self._errors_of(f"destroying device {device.id} on {device.parent}"):
-            self._lookup(device.id, device.parent).destroy()
+            self.call(self._lookup(device.id, device.parent).destroy)
 
     def define(self, definition: Definition, before: Optional[Definition]) -> None:
         """virNodeDeviceDefineXML and virNodeDeviceSetAutostart."""
@@ -81,7 +121,8 @@ class LibvirtBackend(Backend):
         parent = self._parent_nodedev(definition.parent)
         text = request_xml(definition.id, parent, definition.type_id, definition.attributes)
         with self._errors_of(f"defining device {definition.id} on {definition.parent}"):
-            self.connection.nodeDeviceDefineXML(text, 0).setAutostart(int(definition.autostart))
+            defined = self.call(self.connection.nodeDeviceDefineXML, text, 0)
+            self.call(defined.setAutostart, int(definition.autostart))
 
     def _define_again(self, definition: Definition, before: Definition) -> None:
         self.undefine(before)
@@ -94,7 +135,7 @@ class LibvirtBackend(Backend):
     def undefine(self, definition: Definition) -> None:
         """virNodeDeviceUndefine."""
         with self._errors_of(f"undefining device {definition.id} on {definition.parent}"):
-            self._lookup(definition.id, definition.parent).undefine()
+            self.call(self._lookup(definition.id, definition.parent).undefine)
 
     def _parent_nodedev(self, address: str) -> str:
         """libvirt's name for a parent, which is the only one it knows."""
@@ -107,7 +148,7 @@ class LibvirtBackend(Backend):
         while True:
             for name in names:
                 try:
-                    return self.connection.nodeDeviceLookupByName(name)
+                    return self.call(self.connection.nodeDeviceLookupByName, name)
                 except self.library.libvirtError:
                     if name == names[-1] and time.monotonic() > end:
                         raise
@@ -123,6 +164,15 @@ class LibvirtBackend(Backend):
             raise BackendFailed(
                 f"{action} failed: libvirt answered '{answer}'", backend="libvirt", answer=answer
             ) from error
+        except _NoAnswer as error:
+            late = BackendFailed(
+                f"{action} failed: libvirt gave no result, {error}. Check its daemon and the kernel log",
+                backend="libvirt",
+            )
+            raise late.extended(
+                after=". NOT rolled back: libvirt may still do it. See what it left with virsh nodedev-list --all",
+                rolled_back=False,
+            ) from error
 
 
 def libvirt_backend(device_files: DeviceFiles, definitions: DefinitionFiles, uri: str) -> LibvirtBackend:
@@ -137,14 +187,16 @@ def libvirt_backend(device_files: DeviceFiles, definitions: DefinitionFiles, uri
         ) from error
     # Errors are also raised. If they were printed too, the module's output would not be valid JSON.
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    call = _Calls()
     try:
-        connection = libvirt.open(uri)
-    except libvirt.libvirtError as error:
-        answer = str(error.get_error_message() or error).strip()
+        connection = call(libvirt.open, uri)
+    except (libvirt.libvirtError, _NoAnswer) as error:
+        answer = "" if isinstance(error, _NoAnswer) else str(error.get_error_message() or error).strip()
+        reason = f"it answered '{answer}'" if answer else str(error)
         raise BackendFailed(
-            f"connecting to libvirt at {uri} failed: it answered '{answer}'. Check that its daemon is "
+            f"connecting to libvirt at {uri} failed: {reason}. Check that its daemon is "
             "running, or use backend: sysfs, which needs no daemon",
             backend="libvirt",
             answer=answer,
         ) from error
-    return LibvirtBackend(device_files, definitions, libvirt, connection)
+    return LibvirtBackend(device_files, definitions, libvirt, connection, call)

@@ -11,26 +11,26 @@ mdevctl itself would block in the kernel until the user closes the device.
 from __future__ import annotations
 
 import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Optional
 
 from ..._host.definitions import DefinitionFiles
+from ..._host.reader import errno_text
 from ..._host.users import exclusive_use
 from ..._model.definition_text import definition_text
 from ..._model.errors import BackendFailed, InvalidInput
 from ..._model.inventory import Attribute, Definition, Device, Parent
 from ..backend import Backend
 from ..device_files import REMOVE_SECONDS, DeviceFiles
+from ..tool import run_tool
 from .framework import MDEV
 from .kernel import MdevKernel
 
 _SECONDS = 120.0
 # mdevctl's exit code for unknown arguments.
 _USAGE = 2
+# mdevctl reads the definition as libvirt gives it: see nodeDeviceGetMdevctlCommand() in libvirt's node_device_driver.c.
+_FROM_INPUT = ("--jsonfile", "/dev/stdin")
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,7 @@ class MdevctlBackend(Backend):
         """Starts a device without defining it. mdevctl removes it again itself when an attribute fails."""
         definition = Definition(key, parent.address, type_id, MDEV, attributes=attributes)
         action = f"starting device {key} of type {type_id} on {parent.address}"
-        with _definition_file(definition) as path:
-            self._run(action, "start", "-u", key, "-p", parent.address, "--jsonfile", path)
+        self._run(action, "start", "-u", key, "-p", parent.address, *_FROM_INPUT, text=definition_text(definition))
         return self.kernel.appeared(parent, type_id, key)
 
     def remove(self, device: Device) -> None:
@@ -71,8 +70,7 @@ class MdevctlBackend(Backend):
         verb, action = ("define", "defining") if before is None else ("modify", "modifying the definition of")
         action = f"{action} device {definition.id} on {definition.parent}"
         try:
-            with _definition_file(definition) as path:
-                self._run(action, verb, *_where(definition), "--jsonfile", path)
+            self._run(action, verb, *_where(definition), *_FROM_INPUT, text=definition_text(definition))
         except BackendFailed as error:
             # mdevctl before 1.3 has no "modify --jsonfile".
             if before is None or error.exit_code != _USAGE:
@@ -99,34 +97,21 @@ class MdevctlBackend(Backend):
         action = f"undefining device {definition.id} on {definition.parent}"
         self._run(action, "undefine", *_where(definition))
 
-    def _run(self, action: str, *argv: str, seconds: float = _SECONDS) -> None:
-        # In its own session: a blocked mdevctl must not keep Ansible's connection open.
-        process = subprocess.Popen(
-            [self.command, *argv],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            text=True,
-            errors="backslashreplace",
-        )
+    def _run(self, action: str, *argv: str, seconds: float = _SECONDS, text: str = "") -> None:
         try:
-            output, _none = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise _failed(action, argv, f"no answer in {seconds:.0f} s", None) from None
-        if process.returncode != 0:
-            answer = f"exit code {process.returncode}, '{' '.join(output.split())}'"
-            raise _failed(action, argv, answer, process.returncode)
-
-
-@contextmanager
-def _definition_file(definition: Definition) -> Iterator[str]:
-    """A file with the definition, for mdevctl."""
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="mdev-", suffix=".json") as file:
-        file.write(definition_text(definition))
-        file.flush()
-        yield file.name
+            code, output = run_tool([self.command, *argv], seconds, text)
+        except OSError as error:
+            raise BackendFailed(
+                f"{action} failed: {self.command} can't be run: {errno_text(error)}. Nothing was changed",
+                backend="mdevctl",
+                command=" ".join(argv),
+            ) from error
+        if code is None:
+            late = _failed(action, argv, f"no answer in {seconds:.0f} s, and was killed with its children", None)
+            # What it wrote to the kernel may still be done.
+            raise late.extended(after=". NOT rolled back: see what it left with mdevctl list", rolled_back=False)
+        if code != 0:
+            raise _failed(action, argv, f"exit code {code}, '{output}'", code)
 
 
 def _where(definition: Definition) -> tuple[str, ...]:

@@ -5,8 +5,8 @@
 """Acting in NVIDIA's vendor VFIO framework: sets a vGPU type on a virtual function, and clears it. No tool does this.
 
 Source: NVIDIA vGPU User Guide: writing the type's id to nvidia/current_vgpu_type sets it, writing 0 clears it. Each
-vGPU that this collection sets is noted, so that it is found again, and so that a vGPU set by others since is not
-cleared.
+vGPU that this collection sets is noted, so that it is found again. The file of its type gets a mark, so that a vGPU set
+by others since is not taken for it.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..._host.definitions import DefinitionFiles
-from ..._host.reader import Reader, errno_text
-from ..._host.sysfs_writer import wait_until, write
+from ..._host.reader import Reader
+from ..._host.sysfs_writer import wait_until
 from ..._host.users import exclusive_use
-from ..._model.errors import KernelRefused, Mismatch
+from ..._model.errors import KernelRefused, MdevError, Mismatch
 from ..._model.inventory import Attribute, Definition, Device, Parent
 from ..backend import Backend
-from ..device_files import APPEAR_SECONDS, READ_ONLY_SYSFS, SEE_LOG, DeviceFiles
+from ..device_files import APPEAR_SECONDS, READ_ONLY_SYSFS, DeviceFiles, NoAnswer, answer_text, may_come
 from ..sysfs_devices import read_device
 from .framework import VENDOR_VFIO
-from .reader import CURRENT, VendorVfioReader, current_type, definition_files, note_files
-from .rules import NO_TYPE, with_type_name
+from .reader import CURRENT, VendorVfioReader, current_type, definition_files, mark_on, note_files
+from .rules import NO_TYPE, mark_of, with_mark, with_type_name
 
 # NVIDIA's driver as shipped answers EIO for everything that the card can't take. Its kernel patches are more specific.
 _SET_MEANS = {
@@ -64,19 +64,31 @@ class VendorVfioBackend(Backend):
         """Sets the type and writes attributes in order. When one fails, the type is cleared again."""
         if current_type(parent.path) is None:
             raise self._not_set(parent, type_id, f"{CURRENT} can't be read, so its current type is unknown", None)
-        note = Definition(parent.address, parent.address, type_id, VENDOR_VFIO, key=key, attributes=attributes)
         mdev_type = parent.type(type_id)
+        note = with_type_name(
+            Definition(parent.address, parent.address, type_id, VENDOR_VFIO, key=key, attributes=attributes),
+            mdev_type.name if mdev_type is not None else None,
+        )
+        if _mark(parent.path, key):
+            note = with_mark(note)
         # Written before the type is set: a run that is killed in between leaves no vGPU without an owner.
         self._forget_notes(parent.address)
-        self.notes.write(with_type_name(note, mdev_type.name if mdev_type is not None else None))
+        self.notes.write(note)
         try:
             self._set(parent, type_id)
-        except KernelRefused:
-            self.notes.remove(note)
+        except Exception as error:
+            # A vGPU that may still come is ours.
+            if not isinstance(error, MdevError) or error.rolled_back is None:
+                self.notes.remove(note)
             raise
         device = read_device(Reader(), parent, key, type_id)
         self.set_attributes(device, attributes)
         return device
+
+    def noted_attributes(self, device: Device) -> tuple[Attribute, ...]:
+        """Those of its note."""
+        notes = self.notes.read(Reader())[0] if device.proven else ()
+        return next((note.attributes for note in notes if (note.parent, note.key) == (device.parent, device.key)), ())
 
     def remove(self, device: Device) -> None:
         """Clears the type of an unused function, if it is still the device's type."""
@@ -89,17 +101,33 @@ class VendorVfioBackend(Backend):
                     parent=device.parent,
                     type=now,
                 )
-            self.device_files.take_away(device, CURRENT, NO_TYPE, _CLEAR_MEANS)
+            # A note that outlived its vGPU would make the next one on this function ours.
+            forgotten = self._forget_notes(device.parent)
+            try:
+                self.device_files.take_away(device, CURRENT, NO_TYPE, _CLEAR_MEANS)
+            except KernelRefused as error:
+                raise self._kept(device, forgotten, error) from error
         if not wait_until(lambda: current_type(device.path) == NO_TYPE, APPEAR_SECONDS):
             raise self.device_files.half_removed(device, "the driver accepted the removal, but the type is still set")
-        self._forget_notes(device.parent)
+        _unmark(device.path)
+
+    def _kept(self, device: Device, forgotten: list[Definition], error: MdevError) -> MdevError:
+        """The error for a vGPU that could not be cleared. It stays ours."""
+        try:
+            for note in forgotten if current_type(device.path) == device.type_id else ():
+                self.notes.write(note)
+        except MdevError as problem:
+            return error.extended(after=f". It no longer counts as created by this collection: {problem}")
+        return error
 
     def _set(self, parent: Parent, type_id: str) -> None:
         try:
-            write(os.path.join(parent.path, CURRENT), type_id)
+            self.device_files.write(os.path.join(parent.path, CURRENT), type_id)
         except OSError as error:
-            answer = f"the kernel answered {errno_text(error)}, {_SET_MEANS.get(error.errno or 0, SEE_LOG)}"
-            raise self._not_set(parent, type_id, answer, error.errno) from error
+            refused = self._not_set(parent, type_id, answer_text(error, _SET_MEANS), error.errno)
+            if isinstance(error, NoAnswer):
+                raise may_come(refused, "the vGPU", "If it appears, run this again, or clear it") from error
+            raise refused from error
         if not wait_until(lambda: current_type(parent.path) == type_id, APPEAR_SECONDS):
             answer = f"the driver accepted the write, but the function has type {current_type(parent.path)}"
             raise self._not_set(parent, type_id, answer, None)
@@ -115,13 +143,32 @@ class VendorVfioBackend(Backend):
             available_instances=int(type_id in offered),
         )
 
-    def _forget_notes(self, address: str) -> None:
-        for note in self.notes.read(Reader())[0]:
-            if note.parent == address:
-                self.notes.remove(note)
+    def _forget_notes(self, address: str) -> list[Definition]:
+        """Removes the notes about a function. Returns them."""
+        notes = [note for note in self.notes.read(Reader())[0] if note.parent == address]
+        for note in notes:
+            self.notes.remove(note)
+        return notes
 
     def _reader(self) -> VendorVfioReader:
         return VendorVfioReader(self.device_files.host, Reader(), VENDOR_VFIO)
+
+
+def _mark(parent_path: str, key: str) -> bool:
+    """Marks a function for the vGPU that it will get. Returns whether sysfs keeps the mark."""
+    mark = mark_of(key, os.path.basename(parent_path))
+    try:
+        os.utime(os.path.join(parent_path, CURRENT), ns=(mark, mark))
+    except OSError:
+        return False
+    return mark_on(parent_path) == mark
+
+
+def _unmark(parent_path: str) -> None:
+    try:
+        os.utime(os.path.join(parent_path, CURRENT))
+    except OSError:
+        return
 
 
 def choose_vendor_vfio_backend(_choice: str, device_files: DeviceFiles, _uri: str) -> VendorVfioBackend:

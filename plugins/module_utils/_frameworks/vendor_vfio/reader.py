@@ -47,7 +47,7 @@ class VendorVfioReader:
 
     def inventory(self) -> Inventory:
         """The functions as parents, the vGPUs on them as devices, and the definitions."""
-        parents = [self._parent(folder) for folder in self._folders()]
+        parents = [self._parent(folder) for folder in self.folders()]
         definitions, broken = definition_files(self.host, self.framework).read(self.reader)
         if not parents:
             return Inventory(definitions=definitions, broken=broken)
@@ -69,7 +69,12 @@ class VendorVfioReader:
         entries = self.reader.names(folder)
         return read_parent(self.reader, os.path.basename(folder), folder, entries, (), self.framework)
 
-    def _folders(self) -> list[str]:
+    def marked_function(self, folder: str) -> Function:
+        """The function with this folder, with its current type and its mark only."""
+        return Function(os.path.basename(folder), None, current_type(folder), {}, mark_on(folder))
+
+    def folders(self) -> list[str]:
+        """The folders of all functions."""
         bus = os.path.join(self.host.sys, "bus", "pci", "devices")
         names = (
             name for name in self.reader.names(bus, optional=True) if os.path.exists(os.path.join(bus, name, CURRENT))
@@ -90,9 +95,34 @@ class VendorVfioReader:
         for parent, function in zip(parents, functions):
             described.append(replace(parent, types=types_of(function, functions, names)))
             if function.is_set:
-                key = key_of(function, (*notes, *definitions))
-                devices.append(read_device(self.reader, described[-1], key, function.current))
+                function = replace(function, mark=mark_on(parent.path))
+                own = [note for note in notes if function.is_of(note)]
+                key = key_of(function, (*own, *definitions))
+                device = read_device(self.reader, described[-1], key, function.current)
+                devices.append(replace(device, proven=bool(own) or function.has_mark_of(key)))
         return Inventory(tuple(described), tuple(devices), tuple(definitions), broken)
+
+
+def forget_stale_notes(host: Host, framework: Framework) -> None:
+    """Removes the notes of vGPUs that are gone: of functions that certainly have none, or one of somebody else."""
+    files = note_files(host, framework)
+    notes = files.read(Reader())[0] if os.path.isdir(files.folder) else ()
+    if not notes:
+        return
+    reader = VendorVfioReader(host, Reader(), framework)
+    functions = {os.path.basename(folder): reader.marked_function(folder) for folder in reader.folders()}
+    for note in notes:
+        function = functions.get(note.parent)
+        if functions and (function is None or (function.current is not None and not function.is_of(note))):
+            files.remove(note)
+
+
+def mark_on(parent_path: str) -> Optional[int]:
+    """When the file of a function's current type was last changed, in nanoseconds. None if this is unknown."""
+    try:
+        return os.stat(os.path.join(parent_path, CURRENT)).st_mtime_ns
+    except OSError:
+        return None
 
 
 def current_type(parent_path: str) -> Optional[str]:

@@ -32,8 +32,9 @@ _TYPE_LINE = re.compile(r"\s*(\d+)\s*:\s*(.*\S)\s*")
 _DEVICE_API = "vfio-pci"
 # No set can have this name, so no set considers a vGPU of others its own.
 _OWNER_NAME = "\0vendor_vfio"
-# A definition's field that mdevctl does not have: the type's name when it was set.
+# Fields of notes that mdevctl does not have: the type's name when it was set, and that the function has the mark.
 _NAME_FIELD = "type_name"
+_MARK_FIELD = "marked"
 
 TypeNames = dict[str, str]
 
@@ -44,17 +45,31 @@ class Function:
 
     current:   the id of the type that is set, NO_TYPE if none is; None if it can't be read
     creatable: names of the types that it can get now, by id
+    mark:      when the file of its current type was last changed, in nanoseconds; see mark_of()
     """
 
     address: str
     pci: Optional[PciIds]
     current: Optional[str]
     creatable: Mapping[str, str]
+    mark: Optional[int] = None
 
     @property
     def is_set(self) -> bool:
         """Whether there is certainly a vGPU."""
         return self.current not in (None, NO_TYPE)
+
+    def has_mark_of(self, key: str) -> bool:
+        """Whether the vGPU is certainly the one that this collection set with this key."""
+        return self.mark == mark_of(key, self.address)
+
+    def is_of(self, note: Definition) -> bool:
+        """Whether the note is about the vGPU that is set now, as far as this can be proven.
+
+        A vGPU with the same type that somebody set later has no mark. Where sysfs takes none, the type must do.
+        """
+        same = (note.parent, note.type_id) == (self.address, self.current)
+        return same and (_MARK_FIELD not in dict(note.other) or self.has_mark_of(note.key))
 
     def available_instances(self, type_id: str) -> Optional[int]:
         """1 if the function can get this type now, else 0. None if this is unknown, which does not count as free."""
@@ -92,15 +107,35 @@ def types_of(function: Function, functions: Iterable[Function], remembered: Mapp
 def key_of(function: Function, known: Iterable[Definition]) -> str:
     """The key that requests find the vGPU by: noted when this collection set it, else derived from the function.
 
-    known: the notes and the definitions. A note with another type belongs to a vGPU that is gone.
+    known: the notes of this vGPU, and the definitions. One with another type belongs to a vGPU that is gone.
     """
     noted_keys = (note.key for note in known if (note.parent, note.type_id) == (function.address, function.current))
     return next(noted_keys, derived_uuid("", _OWNER_NAME, (function.address,)))
 
 
+def mark_of(key: str, address: str) -> int:
+    """The mark of a vGPU: a time in 1970-1972, in nanoseconds, which the file of its function's current type gets.
+
+    The kernel keeps the time that somebody gives to a file in sysfs, also when a program writes to the file. It changes
+    when a shell writes (echo > FILE truncates, which sets it), and when the driver is loaded or the function is
+    created again. So a vGPU that was cleared and set again by hand loses the mark.
+    Source: kernfs_iop_setattr() in fs/kernfs/inode.c; observed on Linux 6.18.
+    """
+    return int(derived_uuid("", _OWNER_NAME, (key, address)).replace("-", "")[-14:], 16)
+
+
 def with_type_name(definition: Definition, name: Optional[str]) -> Definition:
     """The definition with its type's name, which the driver hides when the card is full."""
-    return replace(definition, other=((_NAME_FIELD, json.dumps(name)),)) if name else definition
+    return _with_field(definition, _NAME_FIELD, name) if name else definition
+
+
+def with_mark(definition: Definition) -> Definition:
+    """The note of a vGPU whose function has the mark."""
+    return _with_field(definition, _MARK_FIELD, True)
+
+
+def _with_field(definition: Definition, name: str, value: object) -> Definition:
+    return replace(definition, other=(*definition.other, (name, json.dumps(value))))
 
 
 def remembered_names(known: Iterable[Definition]) -> TypeNames:

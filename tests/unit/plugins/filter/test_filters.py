@@ -13,6 +13,10 @@ from ansible_collections.vfio.mdev.plugins.filter import domain_mdevs, remap_dom
 
 A, B, C = (f"{digit * 8}-1111-2222-3333-444444444444" for digit in "abc")
 XML = f"<domain><devices><hostdev type='mdev'><source><address uuid='{A}'/></source></hostdev></devices></domain>"
+COMMAND_LINE = (
+    "<domain xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><qemu:commandline>"
+    f"<qemu:arg value='vfio-pci,sysfsdev=/sys/bus/mdev/devices/{A}'/></qemu:commandline></domain>"
+)
 
 DOMAIN_MDEVS = domain_mdevs.FilterModule().filters()["domain_mdevs"]
 REMAP_DOMAIN_MDEVS = remap_domain_mdevs.FilterModule().filters()["remap_domain_mdevs"]
@@ -36,8 +40,9 @@ def test_unused_entries_cause_a_warning(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: DOMAIN_MDEVS("<device/>"), "domain_mdevs: .*<domain> is wanted"),
+        (lambda: DOMAIN_MDEVS("<device/>"), "domain_mdevs: .*it must be <domain>"),
         (lambda: REMAP_DOMAIN_MDEVS(XML, {}), f"remap_domain_mdevs: .*{A}"),
+        (lambda: REMAP_DOMAIN_MDEVS(COMMAND_LINE, {A: B}), f"{A} is on QEMU's command line"),
         (lambda: REMAP_DOMAIN_MDEVS(XML, [A, B]), "expected a dictionary of UUIDs, got list"),
     ],
 )

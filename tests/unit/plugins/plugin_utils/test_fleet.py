@@ -247,3 +247,12 @@ def test_the_filter_returns_plain_dictionaries() -> None:
 def test_the_filter_requires_a_dictionary() -> None:
     with pytest.raises(AnsibleFilterError, match=r"fleet_report: expected a dictionary .*, got list"):
         fleet_report.FilterModule().filters()["fleet_report"]([])
+
+
+@pytest.mark.parametrize("odd", [{"types": [None]}, {"devices": [{}]}, {"parents": "x"}, {"hints": 3}, {"unread": 7}])
+def test_an_answer_that_cannot_be_read_costs_only_its_host(odd: dict[str, Any]) -> None:
+    good = answer(parent("a", mdev_type("t-1", 2)))
+    fleet = fleet_of({"gpu-1": good, "gpu-2": {**good, **odd}})
+    assert [(host.name, host.state) for host in fleet.hosts] == [("gpu-1", "answered"), ("gpu-2", "failed")]
+    [note] = notes_of(fleet)
+    assert (note[0], "can't be read" in note[2]) == ("gpu-2", True)

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.vfio.mdev.plugins.module_utils._boot.install import apply_changes, plan_boot
+from ansible_collections.vfio.mdev.plugins.module_utils._boot import install as installation
+from ansible_collections.vfio.mdev.plugins.module_utils._boot.install import apply_files, plan_boot
+from ansible_collections.vfio.mdev.plugins.module_utils._boot.package import LIST, file_list
 from ansible_collections.vfio.mdev.plugins.module_utils._boot.units import Program, UnitFile, devices_unit, vfs_unit
 from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
 from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import FileError, InvalidInput
@@ -24,6 +26,15 @@ CARDS = [VfsRequest("0000:41:00.0"), VfsRequest("0000:81:00.0", 4)]
 VFS = vfs_unit(PROGRAM, CARDS, "auto", ["nvidia-vgpud.service"], ["gpu-mig.service"])
 
 
+SOURCES = installation._sources
+PACKAGE_PATH = "usr/local/lib/vfio-mdev/vfio_mdev"
+
+
+def with_list(contents: dict[str, bytes]) -> dict[str, bytes]:
+    """The contents of a version, with the list of its files."""
+    return {**contents, LIST: file_list(name for name in contents if name != LIST)}
+
+
 @pytest.fixture
 def paths(tmp_path: Path) -> Host:
     (tmp_path / "sys").mkdir()
@@ -33,7 +44,7 @@ def paths(tmp_path: Path) -> Host:
 
 def install(paths: Host, *units: UnitFile, program: Program = PROGRAM) -> list[str]:
     plan = plan_boot(paths, program, units)
-    apply_changes(paths, program.path, plan.files)
+    apply_files(plan)
     return [file.path for file in plan.files]
 
 
@@ -108,9 +119,13 @@ def test_only_changed_files_are_written(paths: Host) -> None:
     install(paths, DEVICES)
     longer = devices_unit(replace(PROGRAM, wait_timeout=300))
     assert install(paths, longer) == [f"{paths.root}/etc/systemd/system/vfio-mdev.service"]
-    old = Path(paths.root, "usr/local/lib/vfio-mdev/vfio_mdev/_of_an_older_version.py")
-    old.write_text("")
-    assert install(paths, longer) == [str(old)]
+    older = {"_of_an_older_version.py": b""}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(installation, "_sources", lambda: with_list({**SOURCES(), **older}))
+        install(paths, longer)
+    old = Path(paths.root, PACKAGE_PATH, "_of_an_older_version.py")
+    assert old.exists()
+    assert str(old) in install(paths, longer)
     assert not old.exists()
 
 
@@ -142,6 +157,6 @@ def test_a_full_disk_is_reported(paths: Host, monkeypatch: pytest.MonkeyPatch) -
 
     plan = plan_boot(paths, PROGRAM, [DEVICES])
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(FileError, match=r"writing .*__init__.py failed: ENOSPC"):
-        apply_changes(paths, PROGRAM.path, plan.files)
+    with pytest.raises(FileError, match=r"writing the program in .*lib/vfio-mdev failed: ENOSPC"):
+        apply_files(plan)
     assert not list(Path(paths.root).rglob("*.new"))

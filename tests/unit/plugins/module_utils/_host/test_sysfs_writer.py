@@ -9,7 +9,10 @@ import errno
 import os
 from pathlib import Path
 
+import pytest
+
 from ansible_collections.vfio.mdev.plugins.module_utils._host.sysfs_writer import SysfsWriter
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import Unexpected
 
 
 def children() -> set[str]:
@@ -54,3 +57,30 @@ def test_a_process_that_dies_is_an_error(tmp_path: Path) -> None:
     os.kill(int(child), 9)
     assert writer.write(str(file), 5) == errno.ECHILD
     assert writer.write(str(file), 5) == 0
+
+
+def test_texts_of_any_kind_arrive_whole(tmp_path: Path) -> None:
+    file = tmp_path / "attribute"
+    file.touch()
+    writer = SysfsWriter()
+    for text in ("a\0b", "ü\n", "x" * 200_000):
+        file.write_text("")
+        assert writer.write(str(file), 5, text) == 0
+        assert file.read_text() == text
+    assert writer.write(f"{tmp_path}/a\0b", 5) == errno.ENOENT
+    assert writer.write(str(file), 5) == 0
+
+
+@pytest.mark.parametrize(("function", "number"), [("fork", errno.EAGAIN), ("pipe", errno.EMFILE)])
+def test_a_process_that_cannot_start_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, number: int
+) -> None:
+    def refuse() -> None:
+        raise OSError(number, "refused")
+
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patch, pytest.raises(Unexpected, match="starting the process that writes") as caught:
+        patch.setattr(os, function, refuse)
+        SysfsWriter().write(str(tmp_path), 5)
+    assert os.strerror(number) in caught.value.message
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Optional
 
 import pytest
@@ -14,6 +15,7 @@ from builders import GUEST, define, device, inventory, mdev_type, parent
 from ansible_collections.vfio.mdev.plugins.module_utils._migration.assess import Assessment, assess, restored
 from ansible_collections.vfio.mdev.plugins.module_utils._migration.record import (
     MigrationRecord,
+    MigrationRecords,
     RecordedDevice,
     parse_record,
     record_text,
@@ -37,6 +39,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._planning.planner import
 from ansible_collections.vfio.mdev.plugins.module_utils._planning.steps import CreateDevice, RemoveDevice
 
 A, B, C = (f"{digit * 8}-1111-2222-3333-444444444444" for digit in "abc")
+WEB, DB = (f"{digit * 8}-5555-4666-8777-888888888888" for digit in "12")
 VF = "0000:41:00.4"
 GOOD = Versions("6.12.1", "11.3.0", "10.0.3", {"nvidia": "580"})
 
@@ -44,12 +47,15 @@ GOOD = Versions("6.12.1", "11.3.0", "10.0.3", {"nvidia": "580"})
 ROOMY = inventory(parent(VF, mdev_type("t-1", 2), mdev_type("t-2", 1)))
 
 
+GUEST_WEB = Guest("web", True, (), WEB)
+
+
 @dataclass(frozen=True)
 class Case:
     """A migration; tests change the fields that matter to them."""
 
     devices: tuple[GuestDevice, ...] = (GuestDevice(A, "t-1", "Name of t-1", "vfio-pci", "nvidia"),)
-    running: bool = True
+    live_migration: bool = True
     other_guests: tuple[Guest, ...] = ()
     uuid_policy: str = "same"
     uuid_map: dict[str, str] = field(default_factory=dict)
@@ -58,7 +64,12 @@ class Case:
     destination_versions: Versions = GOOD
     match: bool = True
     inventory: Inventory = ROOMY
-    guests: frozenset[str] = frozenset()
+    guests: dict[str, str] = field(default_factory=dict)
+    running: frozenset[str] = frozenset()
+    guest: Guest = GUEST_WEB
+    unreadable: tuple[str, ...] = ()
+    current: tuple[Attribute, ...] = ()
+    definitions: dict[str, str] = field(default_factory=dict)
     record: Optional[MigrationRecord] = None
     log: str = "log 1"
     live: tuple[LiveAttribute, ...] = ()
@@ -66,7 +77,7 @@ class Case:
     def assess(self) -> Assessment:
         request = MigrationRequest(
             source="gpu-1",
-            guests=(Guest("web", self.running, self.devices), *self.other_guests),
+            guests=(replace(self.guest, running=self.live_migration, devices=self.devices), *self.other_guests),
             versions=self.source_versions,
             uuid_policy=self.uuid_policy,
             uuid_map=self.uuid_map,
@@ -80,9 +91,13 @@ class Case:
             inventory=self.inventory,
             versions=self.destination_versions,
             guests=self.guests,
-            records={"web": self.record} if self.record else {},
+            running=self.running,
+            records={self.record.uuid: self.record} if self.record else {},
+            unreadable=self.unreadable,
             fingerprints={"web": self.log},
+            definitions=self.definitions,
             live=lambda _uuid, _names: self.live,
+            current=lambda _uuid, _names: self.current,
         )
         return assess(request, destination)
 
@@ -103,7 +118,7 @@ def warned(assessment: Assessment) -> list[str]:
 
 GUEST_DEVICE = GuestDevice(A, "t-1", "Name of t-1", "vfio-pci", "nvidia")
 EXISTING = device(A, VF)
-RECORD = MigrationRecord("web", "gpu-1", True, "boot 1", "log 1", (RecordedDevice(A, A, "t-1", "", False),))
+RECORD = MigrationRecord("web", WEB, "gpu-1", True, "boot 1", "log 1", (RecordedDevice(A, A, "t-1", "", False),))
 
 
 def test_a_device_is_prepared() -> None:
@@ -217,11 +232,26 @@ REFUSED = {
         "no room for 1 of the 2",
     ),
     "no room for the second guest": (
-        Case(other_guests=(Guest("db", True, (replace(GUEST_DEVICE, id=B),)),), inventory=FULL),
+        Case(other_guests=(Guest("db", True, (replace(GUEST_DEVICE, id=B),), DB),), inventory=FULL),
         "room",
         "no room for 1 of the 2",
     ),
-    "a guest of this name here": (Case(guests=frozenset({"web"})), "guest", "already runs here"),
+    "the guest runs here": (Case(guests={WEB: "web"}, running=frozenset({WEB})), "guest", "already runs here"),
+    "another guest with this name here": (Case(guests={DB: "web"}), "guest", f"another guest with this name, {DB}"),
+    "its UUID is another guest here": (Case(guests={WEB: "db"}), "guest", "is called 'db' here"),
+    "a guest without UUID": (Case(guest=Guest("web", True, ())), "guest", "its UUID is unknown"),
+    "a guest whose devices are unknown": (
+        Case(guest=Guest("web", True, (), WEB, error="no XML"), devices=()),
+        "devices",
+        "its devices are unknown: no XML",
+    ),
+    "a device on QEMU's command line": (
+        Case(guest=Guest("web", True, (), WEB, command_line=(B,))),
+        "devices",
+        f"{B} is on QEMU's command line",
+    ),
+    "another guest with this name is prepared": (Case(record=replace(RECORD, uuid=DB)), "record", f"{DB}, is already"),
+    "records that can't be read": (Case(unreadable=("x.json is broken",)), "record", "x.json is broken"),
     "prepared from elsewhere": (Case(record=replace(RECORD, source="gpu-9")), "record", "gpu-9"),
     "QEMU too old": (
         Case(destination_versions=replace(GOOD, qemu="7.2.0")),
@@ -263,14 +293,15 @@ def test_all_problems_are_reported_together() -> None:
     case = Case(
         devices=(replace(GUEST_DEVICE, type_id="x", type_name="X"), replace(GUEST_DEVICE, id=B, device_api="vfio-ap")),
         destination_versions=replace(GOOD, qemu="7.2"),
-        guests=frozenset({"web"}),
+        guests={WEB: "web"},
+        running=frozenset({WEB}),
     )
     assert [check["check"] for check in refused(case)] == ["qemu", "guest", "type", "device_api"]
 
 
 ALLOWED = {
     "old versions, the guest is shut off": (
-        Case(running=False, destination_versions=Versions("5.4", "7.0", "6.0")),
+        Case(live_migration=False, destination_versions=Versions("5.4", "7.0", "6.0")),
         [],
     ),
     "old versions, the guest has no devices": (
@@ -295,7 +326,7 @@ def test_warnings(case: Case, warnings: list[str]) -> None:
     ("uuid_map", "words"),
     [
         ({C: C}, f"no entry for {A}"),
-        ({A: C, B: C}, "can't be two"),
+        ({A: C, B: C}, "can't become one"),
         ({A: "x"}, "not a UUID"),
     ],
 )
@@ -344,11 +375,61 @@ def test_rollback(recorded: RecordedDevice, inventory_: Inventory, attempted: bo
     assert [type(step).__name__ for step in plan_devices(requests, inventory_).steps] == steps
 
 
+def test_the_attributes_of_a_recreated_device_are_recorded_and_restored() -> None:
+    """The source's attributes replace them. Nothing else knows the values that the device had."""
+    values = (Attribute("nvidia/vgpu_params", "frl=30"),)
+    existing = inventory(parent(VF, mdev_type("t-1", 0)), devices=(EXISTING,))
+    [record] = Case(devices=(SETTING,), inventory=existing, current=values).assess().records
+    assert record.devices[0].attributes == values
+    [request] = restored(record, existing, was_attempted=True)
+    assert (request.attributes, request.recreate_active) == (values, True)
+    # A second run must not record the values of the device that the first run created.
+    [again] = Case(devices=(SETTING,), inventory=existing, record=record).assess().records
+    assert again.devices[0].attributes == values
+
+
+def test_the_attributes_of_a_defined_device_are_in_its_definition() -> None:
+    values = (Attribute("nvidia/vgpu_params", "frl=30"),)
+    recorded = replace(WAS_ACTIVE, was_defined=True, attributes=values)
+    [request] = restored(replace(RECORD, devices=(recorded,)), BOTH, was_attempted=True)
+    assert request.attributes is None
+
+
+def test_the_configuration_before_the_first_run_is_recorded() -> None:
+    [first] = Case(definitions={WEB: "old"}).assess().records
+    [again] = Case(definitions={WEB: "new"}, record=replace(first, boot_id="boot 0")).assess().records
+    assert (first.definition, again.definition) == ("old", "old")
+
+
 def test_a_record_survives_a_round_trip() -> None:
-    assert parse_record(record_text(RECORD), "web.json") == RECORD
+    recorded = replace(WAS_ACTIVE, attributes=(Attribute("a", "1"),))
+    for record in (RECORD, replace(RECORD, definition="hash", devices=(recorded,))):
+        assert parse_record(record_text(record), f"/x/{WEB}.json") == record
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', record_text(RECORD).replace('"key"', '"uid"')])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "[" * 60_000,
+        '{"format": 2}',
+        record_text(RECORD).replace('"key"', '"uid"'),
+        record_text(RECORD).replace(WEB, DB),
+    ],
+)
 def test_a_broken_record_is_an_error(text: str) -> None:
-    with pytest.raises(FileError, match=r"web\.json can't be read"):
-        parse_record(text, "web.json")
+    with pytest.raises(FileError, match=rf"{WEB}\.json can't be read"):
+        parse_record(text, f"{WEB}.json")
+
+
+def test_a_broken_record_does_not_hide_the_others(tmp_path: Path) -> None:
+    records = MigrationRecords(str(tmp_path))
+    records.put([RECORD])
+    (tmp_path / f"{DB}.json").write_text("{")
+    readable, [problem] = records.scan()
+    assert readable == {WEB: RECORD}
+    assert f"{DB}.json" in problem.message
+    with pytest.raises(FileError, match=DB):
+        records.read()

@@ -42,7 +42,7 @@ def test_canonical_parent(written: str, address: str) -> None:
 
 @pytest.mark.parametrize("bad", ["", " ", ".", "..", "../mtty", "/sys/class/mdev_bus/mtty"])
 def test_invalid_names_of_a_parent(bad: str) -> None:
-    with pytest.raises(InvalidInput, match="can't name a parent"):
+    with pytest.raises(InvalidInput, match="is not a valid parent name"):
         addresses.canonical_parent(bad)
 
 
@@ -80,12 +80,15 @@ def test_uuid_in_any_case() -> None:
         "{11111111-2222-3333-4444-555555555555}",
         "g1111111-2222-3333-4444-555555555555",
         "1111111-12222-3333-4444-555555555555",
-        "00000000-0000-0000-0000-000000000000",
     ],
 )
 def test_invalid_uuids(bad: str) -> None:
     with pytest.raises(InvalidInput):
         addresses.parse_uuid(bad)
+
+
+def test_the_nil_uuid_identifies_what_exists() -> None:
+    assert addresses.parse_uuid(addresses.NIL_UUID) == addresses.NIL_UUID
 
 
 def test_addresses_sort_by_number() -> None:

@@ -106,6 +106,30 @@ def test_purge(purge: str, removed: list[str]) -> None:
     assert (stay, purged) == ([OTHER, uuid(0, DB)], sorted(removed))
 
 
+def test_devices_of_an_open_migration_are_neither_purged_nor_surplus() -> None:
+    inventory = host(uuid(0), uuid(1), uuid(2), FOREIGN)
+    request = SetRequest(NAMESPACE, (web(1),), "all", protected=frozenset({uuid(2), FOREIGN}))
+    assert outcome(request, inventory) == ([uuid(0)], [uuid(1)])
+
+
+def test_a_removed_member_may_have_another_type_than_its_entry_by_now() -> None:
+    """Its UUID shows that it belongs to the set. An absent entry still names what it removes."""
+    inventory = host(uuid(0), uuid(1))
+    shrunk = expand_set(SetRequest(NAMESPACE, (web(1, recreate=True),)), inventory)
+    assert [(request.present, request.type, request.parents) for request in shrunk] == [
+        (True, "mtty-1", ()),
+        (False, None, ()),
+    ]
+    absent = expand_set(SetRequest(NAMESPACE, (web(1, active=False),)), inventory)
+    assert [(request.present, request.type) for request in absent] == [(False, "mtty-1")] * 2
+
+
+def test_unknown_use_does_not_make_a_device_the_first_to_go() -> None:
+    unknown = device(uuid(1), ON, "mtty-1", users=None)
+    inventory = replace(host(uuid(0)), devices=(*host(uuid(0)).devices, unknown))
+    assert outcome(SetRequest(NAMESPACE, (web(1),)), inventory) == ([uuid(1)], [uuid(0)])
+
+
 def test_devices_in_use_may_stay_if_requested() -> None:
     inventory = host(uuid(0), uuid(1), OTHER)
     request = SetRequest(NAMESPACE, (web(1),), "all", skip_in_use=True)

@@ -14,7 +14,6 @@ from ansible_collections.vfio.mdev.plugins.module_utils._xml.domain import (
     DomainFunction,
     DomainMdev,
     checked_device_map,
-    guest_file_name,
     parse_domain,
     remap_domain,
 )
@@ -151,8 +150,8 @@ REFUSED = {
     "a target that is not a UUID": (GUEST_WITH_MDEV, {A: "web"}, "'web' is not a UUID"),
     "not XML": ("<domain>", {}, "not well-formed"),
     "nothing": ("", {}, "not well-formed"),
-    "not a guest": ("<device/>", {}, "<domain> is wanted"),
-    "a namespace of its own": ('<domain xmlns="urn:x"/>', {}, "<domain> is wanted"),
+    "not a guest": ("<device/>", {}, "it must be <domain>"),
+    "a namespace of its own": ('<domain xmlns="urn:x"/>', {}, "it must be <domain>"),
     "a DTD": (f"<!DOCTYPE domain [<!ENTITY a 'b'>]>{GUEST_WITH_MDEV}", {}, "DTD"),
     "an outer DTD": (f"<!DOCTYPE domain SYSTEM 'file:///etc/passwd'>{GUEST_WITH_MDEV}", {}, "DTD"),
     "an entity": (GUEST_WITH_MDEV.replace(A, "&a;"), {}, "not well-formed"),
@@ -184,11 +183,55 @@ def test_a_map_is_converted_to_lower_case() -> None:
     assert checked_device_map({A.upper(): B.upper()}) == {A: B}
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "../a", ".a", "a\0b"])
-def test_names_that_cannot_be_a_file(name: str) -> None:
-    with pytest.raises(InvalidInput):
-        guest_file_name(name, ".json")
+def test_the_uuid_of_a_guest() -> None:
+    assert parse_domain(f"<domain><name>web</name><uuid> {A.upper()} </uuid></domain>").uuid == A
+    assert parse_domain("<domain><metadata><uuid>x</uuid></metadata></domain>").uuid == ""
 
 
-def test_a_name_may_have_spaces() -> None:
-    assert guest_file_name("web 1", ".json") == "web 1.json"
+# As the guides for GVT-g write it, and other notations of QEMU.
+ARGUMENTS = {
+    f"vfio-pci,sysfsdev=/sys/bus/mdev/devices/{A},addr=06.0,display=off": (A,),
+    f"vfio-pci,id=x,sysfsdev=/sys/devices/pci0000:00/0000:00:02.0/{A.upper()}/": (A,),
+    f'{{"driver": "vfio-pci", "sysfsdev": "/sys/bus/mdev/devices/{A}"}}': (A,),
+    f"vfio-ap,sysfsdev=/sys/devices/vfio_ap/matrix/{A}": (A,),
+    "vfio-pci,host=41:00.4": (VF4,),
+    "vfio-pci,sysfsdev=/sys/bus/pci/devices/0000:41:00.4": (VF4,),
+    "socket,id=monitor,host=127.0.0.1,port=1": (),
+    "trace:vfio_migration_set_device_state": (),
+}
+
+
+@pytest.mark.parametrize(("argument", "devices"), ARGUMENTS.items(), ids=ARGUMENTS)
+def test_devices_on_the_command_line_are_listed_and_cannot_be_replaced(argument: str, devices: tuple[str, ...]) -> None:
+    qemu = "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'"
+    value = argument.replace('"', "&quot;")
+    xml = f'<domain {qemu}><qemu:commandline><qemu:arg value="{value}"/></qemu:commandline></domain>'
+    assert parse_domain(xml).command_line == devices
+    assert remap_domain(xml, {device: device for device in devices}).unused == ()
+    for device in devices:
+        target = B if device == A else VF5
+        with pytest.raises(InvalidInput, match=f"{device} is on QEMU's command line"):
+            remap_domain(xml, {device: target})
+        with pytest.raises(InvalidInput, match=f"{device} is on QEMU's command line"):
+            remap_domain(xml, {})
+
+
+# strtoul() with base 0, as in libvirt.
+NUMBERS = {"0x41": 0x41, "0X41": 0x41, "65": 65, "0101": 65, "010": 8, "0": 0, "00": 0, " 8": 8, "+8": 8}
+
+
+@pytest.mark.parametrize(("text", "bus"), NUMBERS.items(), ids=NUMBERS)
+def test_numbers_are_read_as_libvirt_does(text: str, bus: int) -> None:
+    xml = FUNCTIONS.replace("bus='0x41'", f"bus='{text}'")
+    assert parse_domain(xml).functions[0].function == f"0000:{bus:02x}:00.4"
+
+
+@pytest.mark.parametrize("text", ["zz", "", "0x", "0x4_1", "1_0", "09", "-1", "8 ", "\u0661", "0x100", "9" * 5000])
+def test_a_source_address_that_libvirt_would_refuse(text: str) -> None:
+    with pytest.raises(InvalidInput, match="bus"):
+        parse_domain(FUNCTIONS.replace("bus='0x41'", f"bus='{text}'"))
+
+
+def test_a_domain_of_five_digits() -> None:
+    xml = FUNCTIONS.replace("domain='0x0000' bus='0x41'", "domain='0x10000' bus='0x41'")
+    assert parse_domain(xml).functions[0].function == "10000:41:00.4"

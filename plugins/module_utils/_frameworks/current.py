@@ -1,0 +1,54 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The attributes of an active device before it is removed, so that a rollback can restore their values."""
+
+from __future__ import annotations
+
+import os
+
+from .._model.inventory import Attribute, Device
+from .device_files import DeviceFiles
+
+# Folders of the driver core in a device's folder. All others hold the attributes of the device's driver.
+_CORE_FOLDERS = frozenset({"power", "iommu", "msi_irqs"})
+
+
+def current_attributes(
+    device_files: DeviceFiles, device: Device, stored: tuple[Attribute, ...]
+) -> tuple[Attribute, ...]:
+    """The attributes with their current values. stored: those that it was started with, as far as this is known.
+
+    The kernel reports the configuration of AP devices itself. Of others, the values that can be read count, then those
+    that are stored. Which files configure a device can't be seen: those stored, and those that can be read and written
+    in the folders of its driver.
+    """
+    if device.attributes:
+        return device.attributes
+    names = [attribute.name for attribute in stored]
+    live = {
+        attribute.name: attribute.value
+        for attribute in device_files.live_attributes(device, (*names, *_in_folders(device)))
+        if attribute.readable and attribute.writable and attribute.value is not None and "\n" not in attribute.value
+    }
+    known = [Attribute(attribute.name, live.get(attribute.name, attribute.value)) for attribute in stored]
+    return (*known, *(Attribute(name, value) for name, value in live.items() if name not in names))
+
+
+def _in_folders(device: Device) -> tuple[str, ...]:
+    """The files in the folders of a mediated device. A virtual function has many that are not the vGPU's."""
+    if device.framework.parent_is_device:
+        return ()
+    try:
+        with os.scandir(device.path) as entries:
+            folders = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        return tuple(
+            os.path.join(folder, name)
+            for folder in folders
+            if folder not in _CORE_FOLDERS
+            for name in sorted(os.listdir(os.path.join(device.path, folder)))
+            if os.path.isfile(os.path.join(device.path, folder, name))
+        )
+    except OSError:
+        return ()

@@ -1,0 +1,118 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""mdev_device and mdev_set on hosts whose definition files were written by others."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from drivers.kit.stand_in_host import MakeHost
+from drivers.samples import mtty
+
+from ansible_collections.vfio.mdev.plugins.module_utils._host import atomic_files
+
+UUID = "abcdabcd-2222-3333-4444-55555555abcd"
+OTHER = "22222222-2222-3333-4444-555555555555"
+NIL = "00000000-0000-0000-0000-000000000000"
+GOOD = '{"mdev_type": "mtty-1", "start": "auto", "attrs": []}'
+
+
+def write(tmp_path: Path, name: str, text: str, parent: str = "mtty") -> Path:
+    path = tmp_path / "definitions" / parent / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", [UUID, UUID.upper()])
+def test_a_broken_definition_is_no_absent_device(make_host: MakeHost, tmp_path: Path, name: str) -> None:
+    host = make_host(mtty())
+    path = write(tmp_path, name, "{")
+    for state in ("absent", "present"):
+        refused = host.device(uuid=UUID, type="mtty-1", state=state)
+        assert refused["failed"]
+        assert refused["error"]["kind"] == "file_error"
+        assert f"{path} should define device {UUID}, but is not a valid definition: not JSON" in refused["msg"]
+    assert path.read_text() == "{"
+    assert host.files.devices() == {}
+    assert host.device(uuid=OTHER, type="mtty-1", persistent=False)["changed"]
+
+
+def test_a_pipe_instead_of_a_definition_stops_nothing_else(make_host: MakeHost, tmp_path: Path) -> None:
+    host = make_host(mtty())
+    (tmp_path / "definitions/mtty").mkdir()
+    os.mkfifo(tmp_path / "definitions/mtty" / UUID)
+    assert host.device(uuid=OTHER, type="mtty-1", autostart=False)["changed"]
+    assert "not a regular file" in host.device(uuid=UUID, state="absent")["msg"]
+
+
+def test_a_definition_in_capital_letters_is_removed(make_host: MakeHost, tmp_path: Path) -> None:
+    host = make_host(mtty())
+    path = write(tmp_path, UUID.upper(), GOOD)
+    assert host.device(uuid=UUID, state="absent")["changed"]
+    assert not path.exists()
+    assert not host.device(uuid=UUID, state="absent")["changed"]
+
+
+def test_definitions_under_two_parents_are_both_removed(make_host: MakeHost, tmp_path: Path) -> None:
+    host = make_host(mtty())
+    paths = [write(tmp_path, UUID, GOOD, parent) for parent in ("mtty", "gone")]
+    assert host.device(uuid=UUID, state="absent")["changed"]
+    assert [path.exists() for path in paths] == [False, False]
+
+
+def test_a_device_with_the_nil_uuid_can_be_removed(make_host: MakeHost) -> None:
+    host = make_host(mtty())
+    types = host.files.sys / "class/mdev_bus/mtty/mdev_supported_types"
+    (types / "mtty-1/create").write_text(NIL)
+    assert list(host.files.devices()) == [NIL]
+    assert host.device(uuid=NIL, state="absent")["changed"]
+    assert host.files.devices() == {}
+    refused = host.device(uuid=NIL, type="mtty-1")
+    assert "nil UUID can't identify a new device" in refused["msg"]
+    assert host.files.devices() == {}
+
+
+def test_a_definition_that_is_not_durable_is_rolled_back(
+    make_host: MakeHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = make_host(mtty())
+    sync = atomic_files.sync_folder
+
+    def no_sync(folder: str) -> None:
+        if folder.startswith(str(tmp_path / "definitions")):
+            raise OSError(errno.EIO, "Input/output error")
+        sync(folder)
+
+    monkeypatch.setattr(atomic_files, "sync_folder", no_sync)
+    refused = host.device(uuid=UUID, type="mtty-1", persistent=True, autostart=False)
+    assert "EIO" in refused["msg"]
+    assert refused["error"]["rolled_back"]
+    assert host.files.devices() == {}
+    assert list((tmp_path / "definitions").iterdir()) == []
+
+
+def test_definitions_that_others_can_write_are_refused(make_host: MakeHost, tmp_path: Path) -> None:
+    host = make_host(mtty())
+    (tmp_path / "definitions").chmod(0o777)
+    refused = host.device(uuid=UUID, type="mtty-1", persistent=True, autostart=False)
+    assert "is not safe, because all users can write to it" in refused["msg"]
+    assert host.files.devices() == {}
+
+
+@pytest.mark.parametrize("purge", ["owned", "all"])
+def test_a_purge_reports_an_own_definition_that_is_broken(make_host: MakeHost, tmp_path: Path, purge: str) -> None:
+    host = make_host(mtty())
+    made = host.set(devices=[{"type": "mtty-1", "name": "a"}], persistent=True, autostart=False)
+    path = tmp_path / "definitions/mtty" / made["devices"][0]["uuid"]
+    path.write_text("{")
+    foreign = write(tmp_path, UUID, "{")
+    refused = host.set(devices=[], purge=purge)
+    assert f"{path} should define device" in refused["msg"]
+    path.unlink()
+    assert host.set(devices=[], purge=purge)["changed"]
+    assert foreign.exists()
