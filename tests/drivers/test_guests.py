@@ -67,6 +67,11 @@ def test_only_root_can_read_the_xml_and_nothing_is_left(boot: Boot) -> None:
     folder = host.etc / "outgoing"
     folder.mkdir()
     folder.chmod(0o777)
+    refused = host.guest_xml(guests=[{"uuid": FIRST}])
+    # It may be /tmp: its mode is not this collection's to change.
+    assert refused["failed"] and "other users can write" in refused["msg"]
+    assert (list(folder.iterdir()), folder.stat().st_mode & 0o777) == ([], 0o777)
+    folder.rmdir()
     host.guest_xml(guests=[{"uuid": FIRST}])
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}

@@ -20,7 +20,7 @@ from .virsh import Virsh
 
 _FILE_MODE, _FOLDER_MODE = 0o600, 0o700
 _LIVE, _PERSISTENT = ".xml", ".persistent.xml"
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 
 Contents = dict[str, Optional[str]]
 
@@ -98,7 +98,7 @@ class GuestFiles:
         return names
 
     def _make_folder(self) -> None:
-        """Only root can open it, whatever the umask is and whoever made it."""
+        """A new one is only for root, whatever the umask is. One that others can write to, or a link, is refused."""
         try:
             if not os.path.isdir(self.folder):
                 _make_parents(os.path.dirname(os.path.abspath(self.folder)))
@@ -111,8 +111,13 @@ class GuestFiles:
                     "not written. Give another folder as xml_path",
                     path=self.folder,
                 )
-            if status.st_mode & _OTHERS:
-                os.chmod(self.folder, _FOLDER_MODE)
+            if status.st_mode & _WRITABLE:
+                # Its mode is not changed: it may be a folder that others need, such as /tmp.
+                raise FileError(
+                    f"other users can write to {self.folder}. The guests' XML with their passwords was not written. "
+                    "Give another folder as xml_path",
+                    path=self.folder,
+                )
         except OSError as error:
             raise _refused("creating", self.folder, error) from error
 
