@@ -309,7 +309,7 @@ def _odd_entries(bench: Bench, dice: random.Random) -> None:
     folder = bench.etc / "mdevctl.d" / "0000:41:00.5"
     entries: list[Callable[[], object]] = [
         lambda: os.mkfifo(folder / OTHER),
-        lambda: (folder / OTHER).mkdir(),
+        (folder / OTHER).mkdir,
         lambda: (folder / OTHER).symlink_to("/dev/zero"),
         lambda: (folder / OTHER).symlink_to(OTHER),
         lambda: (folder / f"{UUID}.bak").write_text("{}"),

@@ -29,7 +29,7 @@ _MODULES = (
     *("mdev_info", "mdev_migration", "mdev_set", "mdev_vfs"),
 )
 # The folders that modules write to in the namespace.
-_OWN = ("/run", "/tmp", "/var/lib")
+_OWN = ("/run", "/var/lib")
 _WRITTEN = ("/etc", *_OWN)
 _SHOWN_BYTES = 2000
 _LINGER_SECONDS = 3.0
@@ -217,8 +217,9 @@ def main() -> None:
     )
     host, etc, root = (Path(argument) for argument in sys.argv[1:])
     inside.make_root(host, etc, root)
-    for folder in ("tmp", "var/lib"):
-        inside._mount("-t", "tmpfs", "tmpfs", root / folder)
+    inside._mount("-t", "tmpfs", "tmpfs", root / "var/lib")
+    # Temporary files are seen there. A checkout below /tmp must stay visible.
+    os.environ["TMPDIR"] = "/run"
     os.chroot(root)
     os.chdir("/")
     inside.serve()

@@ -75,9 +75,13 @@ class DeviceFiles:
 
         Gives up after REMOVE_SECONDS. The kernel then continues to wait.
         """
-        errno_ = self.writer.write(os.path.join(device.path, file), REMOVE_SECONDS, text)
+        path = os.path.join(device.path, file)
+        errno_ = self.writer.write(path, REMOVE_SECONDS, text)
         if errno_ is None:
             raise self.half_removed(device, f"the kernel did not finish the removal within {REMOVE_SECONDS:.0f} s")
+        if errno_ == errno.ECHILD and (not os.path.exists(path) or Reader().text(path, optional=True) == text):
+            # The process that writes was lost with the kernel's answer, and the device is gone.
+            return
         if errno_ not in (0, errno.ENOENT):
             error = OSError(errno_, os.strerror(errno_))
             raise kernel_error(error, f"removing {device.label}", meanings, device)

@@ -41,9 +41,10 @@ def run_tool(argv: Sequence[str], seconds: float, text: str = "") -> tuple[Optio
         )
     finally:
         os.close(source)
-    assert process.stdout is not None
-    with process.stdout as output:
-        data = _read_until_end(process, output.fileno(), time.monotonic() + seconds)
+    data = b""
+    if process.stdout is not None:
+        with process.stdout as output:
+            data = _read_until_end(process, output.fileno(), time.monotonic() + seconds)
     code = process.poll()
     if code is None:
         os.killpg(process.pid, signal.SIGKILL)

@@ -122,7 +122,9 @@ def _created(choice: Choice, step: CreateDevice, progress: _Progress) -> Optiona
 
 def _other_types(choice: Choice, progress: _Progress) -> str:
     """A possible reason why the parent is full: types that this run created on its card."""
-    created = [progress.applied.states[step.key].device for step in progress.applied.done if type(step) is CreateDevice]
+    created = [
+        progress.applied.states[step.key].device for step in progress.applied.done if isinstance(step, CreateDevice)
+    ]
     cards = {parent.address: parent.card for parent in progress.inventory.parents}
     types = {device.type_id for device in created if device and cards.get(device.parent) == choice.parent.card}
     others = ", ".join(sorted(type_id for type_id in types if type_id and type_id != choice.type.id))

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import conftest  # noqa: F401 registers the collection
+import conftest  # noqa: F401 pylint: disable=unused-import # registers the collection
 from run_module import run_module
 
 # Folders that the namespace does not share with the tester's machine.

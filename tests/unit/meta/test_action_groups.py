@@ -42,8 +42,8 @@ def _module(name: str) -> Any:
 def argument_spec(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The options that the module accepts."""
 
-    def stop(**arguments: Any) -> None:
-        raise _Arguments(**arguments)
+    def stop(argument_spec: dict[str, Any], **_others: Any) -> None:
+        raise _Arguments(argument_spec=argument_spec)
 
     module = _module(name)
     monkeypatch.setattr(module, "AnsibleModule", stop)
