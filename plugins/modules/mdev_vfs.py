@@ -224,7 +224,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._sriov.run import VfsOut
 
 
 def run_context(params: dict[str, Any]) -> VfsRunContext:
-    """What is requested, checked as far as no host is needed."""
+    """The request, checked as far as no host is needed."""
     return VfsRunContext(
         host=Host.from_params(params),
         requests=vfs_requests(params["cards"]),

@@ -170,7 +170,7 @@ def _replace(path: str, data: bytes, mode: int) -> None:
 
 
 def _new_file(path: str, mode: int) -> int:
-    """A new file, locked while it is written: what is not locked was left by a writer that was killed."""
+    """A new file, locked while it is written: an unlocked one was left by a writer that was killed."""
     while True:
         try:
             handle = os.open(path, _NEW_FILE, mode)

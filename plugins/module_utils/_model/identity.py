@@ -59,7 +59,7 @@ def _digest(parts: tuple[str, ...]) -> bytes:
     """A hash in which ("a", "bc") and ("ab", "c") differ: each part is hashed with its length."""
     sha = hashlib.sha256(b"vfio.mdev")
     for part in parts:
-        # What is not valid text is refused elsewhere, with a better message.
+        # Invalid text is refused elsewhere, with a better message.
         data = part.encode("utf-8", "surrogatepass")
         sha.update(b"%d:" % len(data) + data)
     return sha.digest()

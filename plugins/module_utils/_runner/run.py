@@ -79,7 +79,7 @@ _POLL_SECONDS = 0.5
 
 
 def run(context: RunContext, check_mode: bool) -> Outcome:
-    """Does what is requested. Retries until all parents, types and capacity exist, or until wait_timeout expires."""
+    """Applies the request. Retries until all parents, types and capacity exist, or until wait_timeout expires."""
     if context.autostart:
         require_starter(context.host)
     end = time.monotonic() + context.wait_timeout
