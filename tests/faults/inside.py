@@ -32,7 +32,7 @@ _MODULES = (
 _OWN = ("/run", "/var/lib")
 _WRITTEN = ("/etc", *_OWN)
 _SHOWN_BYTES = 2000
-_LINGER_SECONDS = 3.0
+_LINGER_SECONDS = 20.0
 _ready = False
 
 
