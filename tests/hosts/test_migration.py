@@ -262,7 +262,6 @@ import json, os, signal, sys
 sys.path[:0] = ["/opt/collection/tests"]
 import conftest
 from run_module import run_module
-from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.mdev import kernel
 from ansible_collections.vfio.mdev.plugins.module_utils._host.sysfs_writer import SysfsWriter
 left = int(sys.argv[1])
 
@@ -275,7 +274,6 @@ def counted(real):
         return real(*arguments, **more)
     return call
 
-kernel.write = counted(kernel.write)
 SysfsWriter.write = counted(SysfsWriter.write)
 os.rename = counted(os.rename)
 run_module("mdev_migration", **json.loads(sys.argv[2]))
