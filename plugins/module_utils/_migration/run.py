@@ -286,7 +286,7 @@ class Commit(Ending):
 
 
 def boot_id(host: Host) -> str:
-    """The id of the current boot (random(4)). Without it, devices of this boot can't be distinguished from those of another."""
+    """The id of the current boot (random(4)). Without it, nobody knows which devices are from this boot."""
     reader = Reader()
     text = reader.text(host.beside("proc", "sys", "kernel", "random", "boot_id"))
     if text is None:
