@@ -17,8 +17,8 @@ description:
   - A card that already has the right number is left alone.
   - The kernel accepts a new number only if the current one is zero, so all functions of the card are removed first.
     Nothing is changed if a device exists on the card or its functions, used or not, if a function has a vGPU type set,
-    or if a process uses a function. The host's own use also counts, such as an open render node, a network interface that is
-    up, and a block device that is mounted, swap space, or below another device.
+    or if a process uses a function. The host's own use also counts, such as an open render node, a network interface
+    that is up, and a block device that is mounted, swap space, or below another device.
   - Only the functions that the kernel shows afterwards count, not the result of a tool. NVIDIA's C(sriov-manage) can
     end with exit code 0 and without functions, and a driver can enable fewer functions than requested. Both are errors.
   - All cards are checked before the first one is changed. If a change fails, earlier changes are not rolled back.
