@@ -188,7 +188,6 @@ from ansible_collections.vfio.mdev.plugins.module_utils._boot.units import (
     vfs_unit,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
-from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InvalidInput
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
 from ansible_collections.vfio.mdev.plugins.module_utils._sriov.arguments import (
     CARDS_ARGUMENT,
@@ -221,8 +220,6 @@ def diff(change: FileChange) -> dict[str, str]:
 
 def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
     """What differs, then the files and units, then the result."""
-    if params["wait_timeout"] < 0:
-        raise InvalidInput(f"wait_timeout is {params['wait_timeout']}: it must be 0 or more", option="wait_timeout")
     program = Program(params["program_path"], params["python"], params["wait_timeout"])
     host = Host()
     plan = plan_boot(host, program, units(params, program), unit_states(host, UNITS))

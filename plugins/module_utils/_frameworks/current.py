@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The attributes of an active device before it is removed, so that a rollback can restore their values."""
+"""The attributes of an active device before it is removed or recreated, so that a rollback can restore their values."""
 
 from __future__ import annotations
 
@@ -20,20 +20,29 @@ def current_attributes(
 ) -> tuple[Attribute, ...]:
     """The attributes with their current values. stored: those that it was started with, as far as this is known.
 
-    The kernel reports the configuration of AP devices itself. Of others, the values that can be read count, then those
-    that are stored. Which files configure a device can't be seen: those stored, and those that can be read and written
-    in the folders of its driver.
+    Of those that can't be read, the stored values count.
     """
     if device.attributes:
         return device.attributes
-    names = [attribute.name for attribute in stored]
-    live = {
-        attribute.name: attribute.value
+    names = tuple(attribute.name for attribute in stored)
+    live = {attribute.name: attribute for attribute in readable_attributes(device_files, device, names)}
+    known = tuple(live.get(attribute.name, attribute) for attribute in stored)
+    return (*known, *(attribute for name, attribute in live.items() if name not in names))
+
+
+def readable_attributes(device_files: DeviceFiles, device: Device, names: tuple[str, ...]) -> tuple[Attribute, ...]:
+    """The attributes of a device that can be read and set again, with their current values.
+
+    The kernel reports the configuration of AP devices itself. Of others, which files configure the device can't be
+    seen: these names, and the files that can be read and written in the folders of its driver.
+    """
+    if device.attributes:
+        return device.attributes
+    return tuple(
+        Attribute(attribute.name, attribute.value)
         for attribute in device_files.live_attributes(device, (*names, *_in_folders(device)))
         if attribute.readable and attribute.writable and attribute.value is not None and "\n" not in attribute.value
-    }
-    known = [Attribute(attribute.name, live.get(attribute.name, attribute.value)) for attribute in stored]
-    return (*known, *(Attribute(name, value) for name, value in live.items() if name not in names))
+    )
 
 
 def _in_folders(device: Device) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Optional
 
+from .._frameworks.current import readable_attributes
 from .._frameworks.device_files import DeviceFiles
 from .._guests.versions import read_versions
 from .._guests.virsh import Virsh
@@ -26,7 +27,6 @@ from .._model.request import DeviceRequest
 from .._runner.context import Journal
 from .arrival import Arrivals, definition_fingerprint, refuse_arrived
 from .assess import Assessment, assess, restored
-from .current import current_attributes
 from .record import MigrationRecord, MigrationRecords
 from .request import Destination, Libvirt, MigrationRequest
 
@@ -82,7 +82,14 @@ class Preparation(MigrationJournal):
 
         def current(key: str, names: tuple[str, ...]) -> tuple[Attribute, ...]:
             device = inventory.device(key)
-            return current_attributes(device_files, device, inventory, names) if device is not None else ()
+            if device is None:
+                return ()
+            stored = (
+                attribute.name
+                for definition in inventory.definitions_of(device.key)
+                for attribute in definition.attributes
+            )
+            return readable_attributes(device_files, device, (*stored, *names))
 
         if self.libvirt is None:
             self.look()
