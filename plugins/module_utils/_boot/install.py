@@ -259,7 +259,12 @@ def _require_python(python: str) -> None:
     program = f"import sys; sys.exit(sys.version_info < {_OLDEST_PYTHON})"
     try:
         done = subprocess.run(
-            [python, "-I", "-c", program], check=False, capture_output=True, stdin=subprocess.DEVNULL, timeout=30
+            [python, "-I", "-c", program],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=30,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         answer = errno_text(error) if isinstance(error, OSError) else "it did not end in 30 s"

@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from .._frameworks.tool import run_for_lines
 from .._host.paths import Host
+from .._host.reader import errno_text
 from .._model.errors import BackendFailed
 
 _SECONDS = 120
@@ -61,14 +62,14 @@ def systemctl(*arguments: str) -> str:
     """Runs systemctl. Returns its output."""
     command = f"systemctl {' '.join(arguments)}"
     try:
-        done = subprocess.run(
-            ["systemctl", *arguments], check=False, capture_output=True, stdin=subprocess.DEVNULL, timeout=_SECONDS
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BackendFailed(f"{command} failed: {error}. The boot units require systemd", backend="systemd") from error
-    answer = done.stderr.decode("utf-8", "backslashreplace").strip()
-    if done.returncode != 0:
+        code, output = run_for_lines(["systemctl", *arguments], _SECONDS)
+    except OSError as error:
         raise BackendFailed(
-            f"{command} failed with exit code {done.returncode}: {answer}", backend="systemd", answer=answer
-        )
-    return done.stdout.decode("utf-8", "backslashreplace")
+            f"{command} failed: {errno_text(error)}. The boot units require systemd", backend="systemd"
+        ) from error
+    if code is None:
+        raise BackendFailed(f"{command} gave no answer in {_SECONDS} s and was killed", backend="systemd")
+    if code != 0:
+        answer = " ".join(output.split())
+        raise BackendFailed(f"{command} failed with exit code {code}: {answer}", backend="systemd", answer=answer)
+    return output

@@ -21,6 +21,12 @@ _POLL_SECONDS = 0.05
 
 
 def run_tool(argv: Sequence[str], seconds: float, text: str = "") -> tuple[Optional[int], str]:
+    """The exit code and the output on one line, as run_for_lines."""
+    code, output = run_for_lines(argv, seconds, text)
+    return code, " ".join(output.split())
+
+
+def run_for_lines(argv: Sequence[str], seconds: float, text: str = "") -> tuple[Optional[int], str]:
     """The exit code and the output. text: what the tool reads. Raises OSError if the tool can't be run.
 
     After the deadline, the tool and all its children are killed, and the code is None. It has its own session, so that
@@ -48,7 +54,7 @@ def run_tool(argv: Sequence[str], seconds: float, text: str = "") -> tuple[Optio
     code = process.poll()
     if code is None:
         os.killpg(process.pid, signal.SIGKILL)
-    return code, " ".join(data.decode("utf-8", "backslashreplace").split())
+    return code, data.decode("utf-8", "backslashreplace")
 
 
 def _read_until_end(process: subprocess.Popen[bytes], output: int, end: float) -> bytes:

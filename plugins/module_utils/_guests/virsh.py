@@ -11,16 +11,19 @@ guests are listed once, and named by their UUID everywhere else.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
 from .._model.errors import LibvirtError
+from .bounded import run_bounded
 
 _SECONDS = 120.0
+# libvirt's protocol has no text above 4 MiB: REMOTE_STRING_MAX in remote_protocol.x. A list of guests has many texts.
+_MAX_BYTES = 16 << 20
 # The output of 'virsh version' in the C locale.
 _LIBVIRT = re.compile(r"^Running against daemon: (\S+)", re.MULTILINE)
 _QEMU = re.compile(r"^Running hypervisor: QEMU (\S+)", re.MULTILINE)
@@ -74,27 +77,25 @@ class Virsh:
         command = ["virsh", "--quiet", "--connect", self.uri, *argv]
         action = f"'{' '.join(command)}'"
         try:
-            done = subprocess.run(
-                command,
-                env={**os.environ, "LC_ALL": "C"},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_SECONDS,
-                check=False,
-            )
+            code, output, errors = run_bounded(command, {**os.environ, "LC_ALL": "C"}, _SECONDS, _MAX_BYTES)
         except FileNotFoundError as error:
             raise LibvirtError(
                 f"{action} failed: virsh is not installed on this host. Install libvirt's client tools"
             ) from error
-        except OSError as error:
-            raise LibvirtError(f"{action} could not be started: {error}") from error
-        except subprocess.TimeoutExpired as error:
+        except TimeoutError as error:
             raise LibvirtError(
                 f"{action} timed out after {_SECONDS:.0f} s. Check that libvirt's daemon is running and responsive"
             ) from error
-        if done.returncode != 0:
-            raise LibvirtError(f"{action} failed: {_text(done.stderr).strip()}", exit_code=done.returncode)
-        return done.stdout
+        except OSError as error:
+            if error.errno == errno.EFBIG:
+                raise LibvirtError(
+                    f"{action} printed more than {_MAX_BYTES} bytes and was stopped. libvirt does not print so much: "
+                    "check which program is called virsh on this host"
+                ) from error
+            raise LibvirtError(f"{action} could not be started: {error}") from error
+        if code != 0:
+            raise LibvirtError(f"{action} failed: {_text(errors).strip()}", exit_code=code)
+        return output
 
 
 def matching_guests(texts: Sequence[str], guests: Mapping[str, str]) -> list[str]:

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.vfio.mdev.plugins.module_utils._guests import virsh as virsh_file
 from ansible_collections.vfio.mdev.plugins.module_utils._guests.virsh import Virsh, matching_guests
 from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import LibvirtError
 
@@ -51,6 +53,27 @@ def test_a_program_that_cannot_be_run_is_an_error(virsh: Virsh, tmp_path: Path) 
     (tmp_path / "virsh").chmod(0o644)
     with pytest.raises(LibvirtError, match="virsh"):
         virsh.guests()
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("yes", f"more than {virsh_file._MAX_BYTES} bytes"),
+        ("yes >&2", f"more than {virsh_file._MAX_BYTES} bytes"),
+        ("echo begun; sleep 30 & wait", "timed out"),
+        ("exec >&- 2>&-; sleep 30", "timed out"),
+    ],
+)
+def test_a_program_that_prints_without_end_or_hangs_is_stopped(
+    virsh: Virsh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, words: str
+) -> None:
+    if words == "timed out":
+        monkeypatch.setattr(virsh_file, "_SECONDS", 0.3)
+    (tmp_path / "virsh").write_text(f"#!/bin/sh\n{program}\n")
+    began = time.monotonic()
+    with pytest.raises(LibvirtError, match=words):
+        virsh.guests()
+    assert time.monotonic() - began < 10
 
 
 GUESTS = {FIRST: "5", SECOND: "web", THIRD: FIRST}
