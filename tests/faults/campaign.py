@@ -21,8 +21,7 @@ _UNCHANGED = re.compile(r"nothing (?:was|has been) changed|no changes? (?:was|we
 # Errors of `create` that say that a parent is full.
 _FULL = ("ENOSPC", "EIO")
 _FUNCTION = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f]")
-_AS_BEFORE = "The definition is as it was before"
-_DEFINITION = re.compile(rf"definition (\S+) failed: [^.]*\. {_AS_BEFORE}")
+_DEFINITION = re.compile(r"definition (\S+) failed: [^.]*\. This step changed nothing")
 
 
 @dataclass(frozen=True)
@@ -193,8 +192,12 @@ def denials(answer: Answer, before: State, after: State) -> list[str]:
         return []
     message = answer.message
     # What follows is about the attempt to roll back, and says itself what is left.
-    first = message.partition("NOT rolled back")[0]
-    claims = [f"says of {path} '{_AS_BEFORE}'" for path in _DEFINITION.findall(first) if _differs(path, before, after)]
+    first, _not, left = message.partition("NOT rolled back")
+    claims = [
+        f"says that nothing was changed in {path}"
+        for path in _DEFINITION.findall(first)
+        if _differs(path, before, after) and path.rpartition("/")[2] not in left
+    ]
     if "NOT rolled back" not in message:
         claims += [f"says '{match.group()}'" for match in _UNCHANGED.finditer(message)]
     if (answer.result or {}).get("error", {}).get("rolled_back") is True:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from drivers.kit.stand_in_host import MakeHost
@@ -94,6 +95,29 @@ def test_a_definition_that_is_not_durable_is_rolled_back(
     assert refused["error"]["rolled_back"]
     assert host.files.devices() == {}
     assert list((tmp_path / "definitions").iterdir()) == []
+
+
+def test_a_definition_that_cannot_be_restored_is_not_said_to_be_as_before(
+    make_host: MakeHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recreation removes the definition, and from then on no file can be written."""
+    host = make_host(mtty())
+    device = {"uuid": UUID, "parent": "mtty", "persistent": True, "autostart": False}
+    host.device(type="mtty-1", **device)
+    path = tmp_path / "definitions/mtty" / UUID
+    rename = os.rename
+
+    def no_rename(source: str, *arguments: Any, **named: Any) -> None:
+        if source.startswith(str(tmp_path / "definitions")):
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        rename(source, *arguments, **named)
+
+    monkeypatch.setattr(os, "rename", no_rename)
+    refused = host.device(type="mtty-2", recreate=True, **device)
+    assert not path.exists()
+    assert "as it was before" not in refused["msg"]
+    assert f"NOT rolled back: restoring the definition of device {UUID} on mtty failed" in refused["msg"]
+    assert refused["error"]["rolled_back"] is False
 
 
 def test_definitions_that_others_can_write_are_refused(make_host: MakeHost, tmp_path: Path) -> None:

@@ -160,7 +160,8 @@ def _refused(action: str, path: str, error: OSError) -> MdevError:
         state = "written" if action == "writing" else "removed"
         text += f"It was {state}, but its folder could not be synced, so that a power cut may undo this"
         return FileError(text, **details).extended(rolled_back=False)
-    text += "The definition is as it was before"
+    # A definition that an earlier step removed is not as it was before the run.
+    text += "This step changed nothing"
     if not isinstance(error, UnsafePathError):
         text += ". Check that its file system is writable and has free space"
     return FileError(text, **details)

@@ -321,7 +321,7 @@ def test_a_change_whose_folder_cannot_be_synced_is_undone(tmp_path: Path, monkey
     new, changed = define(OTHER, "mtty", "mtty-2"), define(UUID, "mtty", "mtty-2")
     monkeypatch.setattr(atomic_files, "sync_folder", no_sync)
     for act, definition in ((files.write, new), (files.write, changed), (files.remove, STORED)):
-        with pytest.raises(FileError, match=r"EIO .*\. The definition is as it was before") as caught:
+        with pytest.raises(FileError, match=r"EIO .*\. This step changed nothing") as caught:
             act(definition)
         assert caught.value.rolled_back is None
         assert read(tmp_path) == ((STORED,), {})
