@@ -474,7 +474,6 @@ error:
         reason: has 0 of nvidia-471 left and nothing of any other type
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -482,6 +481,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
+from ansible_collections.vfio.mdev.plugins.module_utils._host.reader import is_gone
 from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import (
     InvalidInput,
     MdevError,
@@ -595,7 +595,7 @@ def _entry_result(pattern: DeviceRequest, devices: Sequence[dict[str, Any]]) -> 
 def protected_devices(host: Host) -> frozenset[str]:
     """The keys of devices that were prepared for guests whose migration is neither committed nor rolled back."""
     folder = host.beside(*RECORDS)
-    if not os.path.isdir(folder):
+    if is_gone(folder):
         return frozenset()
     # Most hosts have no records and do not pay for the import.
     from ansible_collections.vfio.mdev.plugins.module_utils._migration.record import MigrationRecords

@@ -140,3 +140,25 @@ def test_a_purge_reports_an_own_definition_that_is_broken(make_host: MakeHost, t
     path.unlink()
     assert host.set(devices=[], purge=purge)["changed"]
     assert foreign.exists()
+
+
+@pytest.mark.parametrize("hidden", ["", "gone"])
+def test_a_folder_of_definitions_that_cannot_be_read_is_not_empty(
+    make_host: MakeHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hidden: str
+) -> None:
+    host = make_host(mtty())
+    path = write(tmp_path, UUID, GOOD, "gone")
+    folder, listdir = str(path.parent if hidden else path.parent.parent), os.listdir
+
+    def broken(name: str) -> list[str]:
+        if name == folder:
+            raise OSError(errno.EIO, "Input/output error")
+        return listdir(name)
+
+    monkeypatch.setattr(os, "listdir", broken)
+    for refused in (host.set(devices=[], purge="owned"), host.device(uuid=UUID, state="absent")):
+        assert f"the folder of definitions {folder} can't be read: EIO" in refused["msg"]
+    assert {"path": folder, "error": "EIO (Input/output error)"} in host.info()["unread"]
+    monkeypatch.undo()
+    assert host.device(uuid=UUID, state="absent")["changed"]
+    assert not path.exists()

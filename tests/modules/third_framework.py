@@ -73,6 +73,9 @@ class QueueFramework(HostFramework):
         definitions, broken = DefinitionFiles(f"{host.definitions_path}.queues", self).read(reader)
         return Inventory(tuple(parents), tuple(devices), definitions, broken)
 
+    def definition_folders(self, host: Host) -> tuple[str, ...]:
+        return (f"{host.definitions_path}.queues",)
+
 
 QUEUES = QueueFramework()
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Optional
 from .._host.atomic_files import remove_file, write_whole
 from .._host.autostart import is_enabled
 from .._host.paths import Host
-from .._host.reader import errno_text
+from .._host.reader import errno_text, is_gone
 from .._model.errors import FileError, InvalidInput
 from . import enable_vfs, start_devices
 from .package import LIST, Package, content, file_list
@@ -164,7 +164,7 @@ def _write_unit(change: FileChange) -> None:
     try:
         if change.after is not None:
             write_whole(change.path, change.after, _FILE_MODE)
-        elif os.path.lexists(change.path):
+        elif not is_gone(change.path):
             remove_file(change.path)
     except OSError as error:
         action = "removing" if change.after is None else "writing"
@@ -201,7 +201,7 @@ def _unit_changes(host: Host, units: Sequence[UnitFile]) -> list[FileChange]:
     names = [unit.name for unit in units]
     for name in UNITS:
         path = _unit_path(host, name)
-        if name not in names and os.path.lexists(path) and not _is_foreign(host, name):
+        if name not in names and not is_gone(path) and not _is_foreign(host, name):
             changes.append(FileChange(path, _before(path), None))
         temporary = host.beside(*_UNIT_FOLDER, f".{name}.new")
         if os.path.lexists(temporary):
@@ -227,10 +227,10 @@ def _is_masked(path: str) -> bool:
 
 
 def _before(path: str) -> Optional[bytes]:
-    """The content of something, empty if it is no file. None if nothing is there."""
+    """The content of something, empty if it is no file or can't be looked at. None if nothing is there."""
     if os.path.isfile(path) and not os.path.islink(path):
         return content(path)
-    return b"" if os.path.lexists(path) else None
+    return None if is_gone(path) else b""
 
 
 def _sources() -> dict[str, bytes]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from .._frameworks.backends import Backends, choose_backends
-from .._frameworks.registry import FRAMEWORKS, read_inventory
+from .._frameworks.registry import FRAMEWORKS, read_inventory, sweep
 from .._host.lock import host_lock
 from .._host.paths import DEFINITIONS_PATH, Host
 from .._host.signals import Signals, deferred_signals
@@ -117,6 +117,7 @@ class _Starter:
         boot.untried = len(boot.waiting)
         try:
             with host_lock(self.host, min(_LOCK_SECONDS, max(1.0, end - time.monotonic()))):
+                sweep(self.host)
                 inventory = read_inventory(self.host, users=False)
                 for definition in sorted(boot.waiting, key=lambda waiting: waiting in boot.hanging.values()):
                     if signals.pending is not None:

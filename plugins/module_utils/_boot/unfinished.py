@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from .._host.atomic_files import remove_file, write_whole
 from .._host.paths import Host
-from .._host.reader import Reader, errno_text
+from .._host.reader import Reader, errno_text, is_gone
 from .._model.inventory import Definition, Inventory
 from .journal import say
 
@@ -40,7 +40,7 @@ class UnfinishedMarks:
 
     def has(self, definition: Definition) -> bool:
         """Whether the start of this device has not finished."""
-        return os.path.lexists(self.path(definition))
+        return not is_gone(self.path(definition))
 
     def write(self, definition: Definition) -> None:
         """Marks a device that is about to be created."""

@@ -20,6 +20,9 @@ class HostFramework(Framework, Protocol):
     def read(self, host: Host, reader: Reader) -> Inventory:
         """The parents, devices and definitions of this framework. The reader notes the files that could not be read."""
 
+    def definition_folders(self, host: Host) -> tuple[str, ...]:
+        """The folders with its definitions and notes. Each has a folder for each parent."""
+
     def forget_stale(self, host: Host) -> None:
         """Removes what this collection noted about devices that are gone. Only under the host's lock."""
         return

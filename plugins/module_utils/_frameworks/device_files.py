@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from .._host.paths import Host
-from .._host.reader import Reader, errno_text
+from .._host.reader import Reader, errno_text, is_gone
 from .._host.sysfs_writer import SysfsWriter
 from .._host.users import with_users
 from .._model.errors import KernelRefused, MdevError, Removing
@@ -79,7 +79,7 @@ class DeviceFiles:
         errno_ = self.writer.write(path, REMOVE_SECONDS, text)
         if errno_ is None:
             raise self.half_removed(device, f"the kernel did not finish the removal within {REMOVE_SECONDS:.0f} s")
-        if errno_ == errno.ECHILD and (not os.path.exists(path) or Reader().text(path, optional=True) == text):
+        if errno_ == errno.ECHILD and (is_gone(path) or Reader().text(path, optional=True) == text):
             # The process that writes was lost with the kernel's answer, and the device is gone.
             return
         if errno_ not in (0, errno.ENOENT):

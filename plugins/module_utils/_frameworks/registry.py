@@ -9,11 +9,15 @@ Backends are listed in another file (backends.py), so that modules that only rea
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
+from .._host.definitions import sweep_definitions
 from .._host.paths import Host
 from .._host.reader import Reader
 from .._host.users import with_users
 from .._model.addresses import address_key
-from .._model.inventory import Device, Inventory
+from .._model.inventory import Device, HiddenDefinitions, Inventory
 from .base import HostFramework
 from .mdev.framework import MDEV
 from .vendor_vfio.framework import VENDOR_VFIO
@@ -42,7 +46,26 @@ def read_inventory(host: Host, users: bool = True) -> Inventory:
         definitions=tuple(definition for part in parts for definition in part.definitions),
         broken=tuple(broken for part in parts for broken in part.broken),
         unread=tuple(reader.unread),
+        hidden=tuple(_hidden(host, reader)),
     )
+
+
+def _hidden(host: Host, reader: Reader) -> Iterator[HiddenDefinitions]:
+    """The folders of definitions that can't be read."""
+    folders = {folder for framework in FRAMEWORKS for folder in framework.definition_folders(host)}
+    for unread in reader.unread:
+        folder, parent = os.path.split(unread.path)
+        if unread.path in folders:
+            yield HiddenDefinitions(unread.path, unread.error)
+        elif folder in folders:
+            yield HiddenDefinitions(unread.path, unread.error, parent)
+
+
+def sweep(host: Host) -> None:
+    """Removes what writers of definitions and notes left that were killed. Only under the host's lock."""
+    for framework in FRAMEWORKS:
+        for folder in framework.definition_folders(host):
+            sweep_definitions(folder)
 
 
 def forget_stale(host: Host) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Callable, Optional
 
-from .reader import check_folder, check_safe
+from .reader import check_folder, check_safe, is_gone
 
 _FOLDER_MODE = 0o755
 _TEMPORARY = ".new"
@@ -43,11 +43,14 @@ def write_whole(path: str, data: bytes, mode: int) -> None:
     created: list[str] = []
     try:
         make_folder(folder, created)
+        was_there = not is_gone(path)
         with _opened(path) as old:
             _replace(path, data, mode)
             try:
                 sync_folder(folder)
             except OSError as error:
+                if was_there and old is None:
+                    raise NotDurableError(error.errno, error.strerror) from error
                 _restore(path, old, error)
                 raise
     except NotDurableError:
@@ -120,7 +123,7 @@ def sync_folder(folder: str) -> None:
 
 @contextmanager
 def _opened(path: str) -> Iterator[Optional[int]]:
-    """The regular file that is there now, open for reading, so that it can be restored. None if there is none."""
+    """The regular file at the path, open for reading, so that it can be restored. None if there is none to restore."""
     try:
         handle = os.open(path, os.O_RDONLY | _EXISTING_FILE)
     except OSError:

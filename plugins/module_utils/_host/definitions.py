@@ -21,8 +21,7 @@ from .._model.errors import FileError, MdevError
 from .._model.framework import Framework
 from .._model.inventory import BrokenDefinition, Definition
 from .atomic_files import NotDurableError, remove_file, sweep, write_whole
-from .paths import Host
-from .reader import Reader, UnsafePathError, check_folder, check_safe, errno_text, read_regular
+from .reader import Reader, UnsafePathError, check_folder, check_safe, errno_text, is_gone, read_regular
 
 # mdevctl's own folder for callout and notification scripts, beside those of the parents.
 _SCRIPTS = "scripts.d"
@@ -94,7 +93,7 @@ class DefinitionFiles:
         path = self._path(definition)
         try:
             self._check_folder()
-            if os.path.lexists(path):
+            if not is_gone(path):
                 check_folder(os.path.dirname(path))
             remove_file(path)
         except FileNotFoundError:
@@ -103,7 +102,7 @@ class DefinitionFiles:
             raise _refused("removing", path, error) from error
 
     def _check_folder(self) -> None:
-        if os.path.isdir(self.folder):
+        if not is_gone(self.folder):
             check_folder(self.folder)
 
     def _path(self, definition: Definition) -> str:
@@ -117,14 +116,13 @@ class DefinitionFiles:
         return os.path.join(folder, name)
 
 
-def sweep_definitions(host: Host) -> None:
+def sweep_definitions(folder: str) -> None:
     """Removes what writers of definitions left that were killed. Only under the host's lock."""
-    for definitions in host.definition_folders:
-        for parent in _parents(Reader().names(definitions, optional=True)):
-            try:
-                sweep(os.path.join(definitions, parent), is_uuid)
-            except OSError:
-                continue
+    for parent in _parents(Reader().names(folder, optional=True)):
+        try:
+            sweep(os.path.join(folder, parent), is_uuid)
+        except OSError:
+            continue
 
 
 def _parents(names: list[str]) -> list[str]:

@@ -20,7 +20,6 @@ from contextlib import contextmanager
 
 from .._model.errors import FileError, LockTimeout
 from .atomic_files import make_folder
-from .definitions import sweep_definitions
 from .paths import Host
 from .reader import Reader, UnsafePathError, errno_text
 
@@ -40,7 +39,6 @@ def host_lock(host: Host, seconds: float) -> Iterator[None]:
         while not _acquire(handle, host, seconds, end, path):
             os.close(handle)
             handle = _open(path)
-        sweep_definitions(host)
         yield
     finally:
         os.close(handle)

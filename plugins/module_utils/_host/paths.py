@@ -43,21 +43,6 @@ class Host:
         return cls(params["sysfs_path"], params.get("definitions_path", DEFINITIONS_PATH))
 
     @property
-    def definition_folders(self) -> tuple[str, ...]:
-        """The folders with definitions and notes of all frameworks. Each has a folder for each parent."""
-        return (self.definitions_path, self.vgpu_definitions_path, self.vgpu_notes_path)
-
-    @property
-    def vgpu_definitions_path(self) -> str:
-        """The folder with definitions of vGPUs on functions: beside mdevctl's, where mdevctl does not see it."""
-        return os.path.join(os.path.dirname(self.definitions_path), "vfio-mdev.d")
-
-    @property
-    def vgpu_notes_path(self) -> str:
-        """The folder with notes of these vGPUs, which are gone after a reboot, as the vGPUs are."""
-        return self.beside("run", "vfio-mdev", "vgpus")
-
-    @property
     def root(self) -> str:
         """The folder that sysfs is mounted in."""
         return os.path.dirname(os.path.abspath(self.sys))

@@ -142,6 +142,15 @@ class Reader:
         self.unread.append(Unread(path, errno_text(error)))
 
 
+def is_gone(path: str) -> bool:
+    """Whether certainly nothing is at the path. What can't be looked at counts as being there."""
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return error.errno in _GONE
+    return False
+
+
 def read_bytes(path: str) -> bytes:
     """A file's bytes. Unbuffered: sysfs reports errors by read(2), and Python's text layer would hide them."""
     handle = os.open(path, _READ_FLAGS)

@@ -114,25 +114,16 @@ class Parent:
         return {mdev_type.id: mdev_type for mdev_type in self.types}
 
 
-@dataclass(frozen=True)
-class Definition:
-    """A device as it is stored on disk, in mdevctl's location and format.
+class Half:
+    """The common part of a device in the kernel and of its definition on disk.
 
-    key:       the key that requests find it by; its id by default
-    autostart: whether it is started at boot ("start": "auto")
-    other:     fields of the file that this collection does not know, as JSON text, so that a rewrite keeps them
-    file_name: the file's name, if it is not the key: mdevctl also reads a UUID in capital letters
+    key: the key that requests find it by; its id by default
     """
 
     id: str
     parent: str
-    type_id: str
     framework: Framework
-    key: str = ""
-    autostart: bool = False
-    attributes: tuple[Attribute, ...] = ()
-    other: tuple[tuple[str, str], ...] = ()
-    file_name: str = field(default="", compare=False)
+    key: str
 
     def __post_init__(self) -> None:
         if not self.key:
@@ -150,6 +141,26 @@ class Definition:
 
 
 @dataclass(frozen=True)
+class Definition(Half):
+    """A device as it is stored on disk, in mdevctl's location and format.
+
+    autostart: whether it is started at boot ("start": "auto")
+    other:     fields of the file that this collection does not know, as JSON text, so that a rewrite keeps them
+    file_name: the file's name, if it is not the key: mdevctl also reads a UUID in capital letters
+    """
+
+    id: str
+    parent: str
+    type_id: str
+    framework: Framework
+    key: str = ""
+    autostart: bool = False
+    attributes: tuple[Attribute, ...] = ()
+    other: tuple[tuple[str, str], ...] = ()
+    file_name: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
 class BrokenDefinition:
     """A file that is named by a UUID and is not a valid definition, and the reason.
 
@@ -164,6 +175,18 @@ class BrokenDefinition:
 
 
 @dataclass(frozen=True)
+class HiddenDefinitions:
+    """A folder of definitions that can't be read, and the reason. What is defined there is unknown.
+
+    parent: the parent that it belongs to; None if it is the folder of all parents
+    """
+
+    path: str
+    problem: str
+    parent: Optional[str] = None
+
+
+@dataclass(frozen=True)
 class Drift:
     """One difference between the requested and the actual state. As text, for people."""
 
@@ -173,13 +196,12 @@ class Drift:
 
 
 @dataclass(frozen=True)
-class Device:
+class Device(Half):
     """A device in the kernel.
 
     removing:   'remove' was written while the device was in use. The kernel then keeps half of it until the user
                 closes it; its type can no longer be read
     users:      None if nobody looked, or if they could not be determined
-    key:        the key that requests find it by; its id by default
     attributes: those that configure the device as far as the kernel reports them, which it does only for AP devices
     proven:     whether it is certainly the device that was created with its key
     """
@@ -202,20 +224,6 @@ class Device:
     attributes: tuple[Attribute, ...] = ()
     proven: bool = True
 
-    def __post_init__(self) -> None:
-        if not self.key:
-            object.__setattr__(self, "key", self.id)
-
-    @property
-    def uuid(self) -> Optional[str]:
-        """Its UUID. None for a vGPU on a virtual function."""
-        return self.framework.uuid(self.id)
-
-    @property
-    def label(self) -> str:
-        """Its name in messages."""
-        return f"{self.framework.label(self.id)} on {self.parent}"
-
 
 @dataclass(frozen=True)
 class Unread:
@@ -234,6 +242,7 @@ class Inventory:
     definitions: tuple[Definition, ...] = ()
     broken: tuple[BrokenDefinition, ...] = ()
     unread: tuple[Unread, ...] = ()
+    hidden: tuple[HiddenDefinitions, ...] = ()
 
     def parent(self, address: str) -> Optional[Parent]:
         """The parent with this sysfs name."""
@@ -277,13 +286,13 @@ class Inventory:
     @cached_property
     def ids_by_key(self) -> dict[str, str]:
         """The ids of all devices, active or defined, by their keys."""
-        halves: tuple[Union[Device, Definition], ...] = (*self.definitions, *self.devices)
+        halves: tuple[Half, ...] = (*self.definitions, *self.devices)
         return {half.key: half.id for half in halves}
 
     @cached_property
     def frameworks(self) -> frozenset[Framework]:
         """The frameworks of all parents, devices and definitions."""
-        entries: tuple[Union[Parent, Device, Definition], ...] = (*self.parents, *self.devices, *self.definitions)
+        entries: tuple[Union[Parent, Half], ...] = (*self.parents, *self.devices, *self.definitions)
         return frozenset(entry.framework for entry in entries)
 
     # Used once per device or parent: a search through all devices each time would take quadratic time.

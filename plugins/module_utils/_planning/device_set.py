@@ -18,6 +18,7 @@ from .._model.identity import UuidNamespace
 from .._model.inventory import Inventory
 from .._model.request import DeviceRequest
 from .matching import identity_key, match_existing
+from .unknown import refuse_hidden
 
 # How many devices one entry can have at most. Existing devices are looked up with index numbers below this.
 MAX_COUNT = 1024
@@ -52,6 +53,8 @@ class SetRequest:
 
 def expand_set(request: SetRequest, inventory: Inventory) -> tuple[DeviceRequest, ...]:
     """All devices of the set, those that should exist and those that should not."""
+    if request.purge != NONE or any(entry.pattern.is_derived for entry in request.entries):
+        refuse_hidden(inventory, "which devices of the set exist is unknown")
     keys = [identity_key(entry.pattern, inventory) if entry.pattern.is_derived else () for entry in request.entries]
     _refuse_same(request, keys)
     expanded = [

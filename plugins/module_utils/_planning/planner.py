@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Callable, Optional, Union
 
 from .._model.device_state import State
-from .._model.errors import FileError, InvalidInput, MdevError, Mismatch, NotFound, Problem, combine_errors
+from .._model.errors import InvalidInput, MdevError, Mismatch, NotFound, Problem, combine_errors
 from .._model.inventory import Attribute, Definition, Device, Drift, Inventory, LiveAttribute
 from .._model.refusals import in_use_error, pending_removal_error
 from .._model.request import DeviceRequest
@@ -25,6 +25,7 @@ from .expected import definition_on, expected_device
 from .matching import ResolvedRequest, types_on
 from .placement import Choice, Placement, PlacementRequest, no_capacity_for, place_all
 from .steps import CreateDevice, Define, DevicePlan, Plan, RemoveDevice, Step, Undefine, WriteAttribute
+from .unknown import refuse_unknown
 
 Live = Mapping[str, tuple[LiveAttribute, ...]]
 
@@ -92,7 +93,7 @@ def _plan_device(resolved: ResolvedRequest, live: tuple[LiveAttribute, ...]) -> 
     request, inventory = resolved.request, resolved.inventory
     device = inventory.device(request.key)
     definitions = inventory.definitions_of(request.key)
-    _refuse_broken(request, inventory)
+    refuse_unknown(resolved)
     if device is not None and device.removing and not (request.skip_in_use and not request.present):
         raise pending_removal_error(device, "somebody removed it while it was in use")
     if not request.present:
@@ -103,17 +104,6 @@ def _plan_device(resolved: ResolvedRequest, live: tuple[LiveAttribute, ...]) -> 
     if not _agrees(resolved, before):
         return _plan_replacement(resolved, before)
     return _plan_correction(resolved, before, live)
-
-
-def _refuse_broken(request: DeviceRequest, inventory: Inventory) -> None:
-    """Refuses a device with a definition that can't be read: it may start the device at boot."""
-    for broken in inventory.broken_of(request.key):
-        raise FileError(
-            f"{broken.path} should define device {request.key}, but is not a valid definition: {broken.problem}. "
-            "Nothing was changed. Correct the file or remove it",
-            uuid=request.key,
-            path=broken.path,
-        )
 
 
 def _plan_absent(

@@ -14,7 +14,7 @@ from typing import Optional
 
 from .._frameworks.backends import choose_backends
 from .._frameworks.device_files import DeviceFiles
-from .._frameworks.registry import forget_stale, read_inventory
+from .._frameworks.registry import forget_stale, read_inventory, sweep
 from .._host.autostart import require_starter, require_unit
 from .._host.lock import host_lock
 from .._host.pci import read_hardware
@@ -111,6 +111,7 @@ def _run_once(context: RunContext, check_mode: bool) -> Outcome:
     """Reads, plans and applies under the host's lock. In check mode only reads and plans."""
     with nullcontext() if check_mode else host_lock(context.host, context.lock_timeout):
         if not check_mode:
+            sweep(context.host)
             forget_stale(context.host)
         inventory = read_inventory(context.host)
         requests = context.requests(inventory)

@@ -89,5 +89,9 @@ class MdevFramework(HostFramework):
         definitions, broken = DefinitionFiles(host.definitions_path, self).read(reader)
         return Inventory(inventory.parents, inventory.devices, definitions, broken)
 
+    def definition_folders(self, host: Host) -> tuple[str, ...]:
+        """The folder of mdevctl."""
+        return (host.definitions_path,)
+
 
 MDEV = MdevFramework()

@@ -15,7 +15,7 @@ import os
 from dataclasses import dataclass
 from typing import Optional
 
-from ..._host.reader import Reader
+from ..._host.reader import Reader, is_gone
 from ..._host.sysfs_writer import wait_until
 from ..._host.users import exclusive_use
 from ..._model.errors import KernelRefused, MdevError
@@ -76,7 +76,7 @@ class MdevKernel:
         """
         with exclusive_use(self.device_files.host, device):
             self.device_files.take_away(device, "remove", "1", _REMOVE_MEANS)
-        if not wait_until(lambda: not os.path.isdir(device.path), APPEAR_SECONDS):
+        if not wait_until(lambda: is_gone(device.path), APPEAR_SECONDS):
             raise self.device_files.half_removed(device, "the kernel accepted the removal, but the device still exists")
 
     def appeared(self, parent: Parent, type_id: str, uuid: str) -> Device:

@@ -20,7 +20,7 @@ from ..._host.definitions import DefinitionFiles
 from ..._host.reader import Reader
 from ..._host.sysfs_writer import wait_until
 from ..._host.users import exclusive_use
-from ..._model.errors import KernelRefused, MdevError, Mismatch
+from ..._model.errors import KernelRefused, MdevError, Mismatch, Unexpected
 from ..._model.inventory import Attribute, Definition, Device, Parent
 from ..backend import Backend
 from ..device_files import APPEAR_SECONDS, READ_ONLY_SYSFS, DeviceFiles, NoAnswer, answer_text, may_come
@@ -72,15 +72,14 @@ class VendorVfioBackend(Backend):
         if _mark(parent.path, key):
             note = with_mark(note)
         # Written before the type is set: a run that is killed in between leaves no vGPU without an owner.
-        self._forget_notes(parent.address)
+        self._forget(self._notes_of(parent.address))
         self.notes.write(note)
         try:
             self._set(parent, type_id)
         except Exception as error:
+            known = error if isinstance(error, MdevError) else Unexpected.from_exception(error)
             # A vGPU that may still come is ours.
-            if not isinstance(error, MdevError) or error.rolled_back is None:
-                self.notes.remove(note)
-            raise
+            raise known if known.rolled_back is not None else self._without_note(note, known) from error
         device = read_device(Reader(), parent, key, type_id)
         self.set_attributes(device, attributes)
         return device
@@ -102,22 +101,35 @@ class VendorVfioBackend(Backend):
                     type=now,
                 )
             # A note that outlived its vGPU would make the next one on this function ours.
-            forgotten = self._forget_notes(device.parent)
+            noted = self._notes_of(device.parent)
             try:
+                self._forget(noted)
                 self.device_files.take_away(device, CURRENT, NO_TYPE, _CLEAR_MEANS)
-            except KernelRefused as error:
-                raise self._kept(device, forgotten, error) from error
+            except Exception as error:
+                known = error if isinstance(error, MdevError) else Unexpected.from_exception(error)
+                raise self._kept(device, noted, known) from error
         if not wait_until(lambda: current_type(device.path) == NO_TYPE, APPEAR_SECONDS):
             raise self.device_files.half_removed(device, "the driver accepted the removal, but the type is still set")
         _unmark(device.path)
 
-    def _kept(self, device: Device, forgotten: list[Definition], error: MdevError) -> MdevError:
-        """The error for a vGPU that could not be cleared. It stays ours."""
+    def _kept(self, device: Device, noted: list[Definition], error: MdevError) -> MdevError:
+        """The error for a vGPU that could not be cleared. It stays ours, as long as nothing else is set."""
         try:
-            for note in forgotten if current_type(device.path) == device.type_id else ():
+            for note in noted if current_type(device.path) in (device.type_id, None) else ():
                 self.notes.write(note)
         except MdevError as problem:
-            return error.extended(after=f". It no longer counts as created by this collection: {problem}")
+            text = f". NOT rolled back: it no longer counts as created by this collection: {problem}"
+            return error.extended(after=text, rolled_back=False)
+        return error
+
+    def _without_note(self, note: Definition, error: MdevError) -> MdevError:
+        """The error for a vGPU that was not set, after its note was removed."""
+        try:
+            self.notes.remove(note)
+        except MdevError as problem:
+            return error.extended(
+                after=f". NOT rolled back: the note about the vGPU is left: {problem}", rolled_back=False
+            )
         return error
 
     def _set(self, parent: Parent, type_id: str) -> None:
@@ -143,12 +155,13 @@ class VendorVfioBackend(Backend):
             available_instances=int(type_id in offered),
         )
 
-    def _forget_notes(self, address: str) -> list[Definition]:
-        """Removes the notes about a function. Returns them."""
-        notes = [note for note in self.notes.read(Reader())[0] if note.parent == address]
+    def _notes_of(self, address: str) -> list[Definition]:
+        """The notes about a function."""
+        return [note for note in self.notes.read(Reader())[0] if note.parent == address]
+
+    def _forget(self, notes: list[Definition]) -> None:
         for note in notes:
             self.notes.remove(note)
-        return notes
 
     def _reader(self) -> VendorVfioReader:
         return VendorVfioReader(self.device_files.host, Reader(), VENDOR_VFIO)

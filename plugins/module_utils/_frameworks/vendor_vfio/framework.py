@@ -16,7 +16,7 @@ from ..._model.framework import HOSTDEV_PCI, AttributeRules, CapacityRule
 from ..._model.inventory import Inventory, Parent
 from ..._model.request import DeviceRequest
 from ..base import HostFramework
-from .reader import VendorVfioReader, forget_stale_notes
+from .reader import VendorVfioReader, definition_files, forget_stale_notes, note_files
 from .rules import NAME, match_functions
 
 
@@ -74,6 +74,10 @@ class VendorVfioFramework(HostFramework):
     def read(self, host: Host, reader: Reader) -> Inventory:
         """The functions as parents, the vGPUs on them as devices, and the definitions."""
         return VendorVfioReader(host, reader, self).inventory()
+
+    def definition_folders(self, host: Host) -> tuple[str, ...]:
+        """Of definitions, and of notes."""
+        return (definition_files(host, self).folder, note_files(host, self).folder)
 
     def forget_stale(self, host: Host) -> None:
         """The notes of vGPUs."""

@@ -29,12 +29,12 @@ _CREATABLE = os.path.join("nvidia", "creatable_vgpu_types")
 
 def definition_files(host: Host, framework: Framework) -> DefinitionFiles:
     """Definitions of vGPUs, which the driver forgets at a reboot. The folder is beside mdevctl's, which ignores it."""
-    return DefinitionFiles(host.vgpu_definitions_path, framework)
+    return DefinitionFiles(os.path.join(os.path.dirname(host.definitions_path), "vfio-mdev.d"), framework)
 
 
 def note_files(host: Host, framework: Framework) -> DefinitionFiles:
     """Notes of the vGPUs that are set, in the form of definitions. They are gone after a reboot, as the vGPUs are."""
-    return DefinitionFiles(host.vgpu_notes_path, framework)
+    return DefinitionFiles(host.beside("run", "vfio-mdev", "vgpus"), framework)
 
 
 @dataclass(frozen=True)

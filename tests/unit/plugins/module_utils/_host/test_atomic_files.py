@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import threading
@@ -15,7 +16,7 @@ import pytest
 
 from ansible_collections.vfio.mdev.plugins.module_utils._host import atomic_files
 from ansible_collections.vfio.mdev.plugins.module_utils._host.atomic_files import remove_file, sweep, write_whole
-from ansible_collections.vfio.mdev.plugins.module_utils._host.reader import UnsafePathError
+from ansible_collections.vfio.mdev.plugins.module_utils._host.reader import UnsafePathError, is_gone
 
 
 @pytest.fixture(params=[0o000, 0o077])
@@ -125,3 +126,40 @@ def test_a_removal_that_cannot_be_synced_is_undone(
     else:
         remove_file(str(path))
         assert list(tmp_path.iterdir()) == []
+
+
+def test_an_old_file_that_cannot_be_kept_is_not_said_to_be_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is replaced, and then its folder can't be synced. Removing the new file would lose both."""
+    path = tmp_path / "file"
+    path.write_text("old")
+    open_file = os.open
+
+    def broken(name: str, flags: int, *mode: int) -> int:
+        if name == str(path):
+            raise OSError(errno.EIO, "Input/output error")
+        return open_file(name, flags, *mode)
+
+    def no_sync(_folder: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "open", broken)
+    monkeypatch.setattr(atomic_files, "sync_folder", no_sync)
+    with pytest.raises(atomic_files.NotDurableError):
+        write_whole(str(path), b"new", 0o600)
+    monkeypatch.undo()
+    assert path.read_text() == "new"
+
+
+def test_what_cannot_be_looked_at_is_not_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nothing")
+    names = ("file", "link", "none", "file/below")
+    assert [is_gone(str(tmp_path / name)) for name in names] == [False, False, True, True]
+
+    def broken(_path: str) -> os.stat_result:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "lstat", broken)
+    assert not is_gone(str(tmp_path / "none"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from builders import OTHER, UUID, define
@@ -15,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.mdev.framework import MDEV
+from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.registry import sweep
 from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.vendor_vfio.framework import VENDOR_VFIO
 from ansible_collections.vfio.mdev.plugins.module_utils._host import atomic_files
-from ansible_collections.vfio.mdev.plugins.module_utils._host.definitions import DefinitionFiles, sweep_definitions
+from ansible_collections.vfio.mdev.plugins.module_utils._host.definitions import DefinitionFiles
 from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
 from ansible_collections.vfio.mdev.plugins.module_utils._host.reader import Reader
 from ansible_collections.vfio.mdev.plugins.module_utils._model.definition_text import (
@@ -339,6 +341,26 @@ def test_a_change_that_cannot_be_undone_is_reported_as_such(tmp_path: Path, monk
         assert caught.value.rolled_back is False
 
 
+def test_a_definition_that_cannot_be_looked_at_is_not_taken_for_a_missing_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other users can change the folder of the definition. A check that can't look must not pass."""
+    files = DefinitionFiles(str(tmp_path), MDEV)
+    files.write(STORED)
+    (tmp_path / "mtty").chmod(0o777)
+    lstat = os.lstat
+
+    def broken(path: str, **named: Any) -> os.stat_result:
+        if str(path).endswith(UUID):
+            raise OSError(errno.EIO, "Input/output error")
+        return lstat(path, **named)
+
+    monkeypatch.setattr(os, "lstat", broken)
+    with pytest.raises(FileError, match="all users can write to it"):
+        files.remove(STORED)
+    assert (tmp_path / "mtty" / UUID).is_file()
+
+
 def no_sync(_folder: str) -> None:
     raise OSError(errno.EIO, "Input/output error")
 
@@ -358,5 +380,5 @@ def test_the_sweep_removes_only_temporary_files_of_definitions(tmp_path: Path) -
     for path in (*left, *others):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{")
-    sweep_definitions(host)
+    sweep(host)
     assert [path.exists() for path in (*left, *others)] == [False] * 3 + [True] * 2

@@ -110,14 +110,6 @@ def test_a_file_that_was_removed_is_no_lock(host: Host, monkeypatch: pytest.Monk
             pass
 
 
-def test_what_a_killed_run_left_is_removed(host: Host) -> None:
-    left = Path(host.definitions_path, "mtty", ".11111111-2222-3333-4444-555555555555.new")
-    left.parent.mkdir(parents=True)
-    left.write_text("{")
-    with host_lock(host, 0.0):
-        assert not left.exists()
-
-
 def test_without_root_it_says_so(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     Path(lock_path(host)).parent.mkdir()
 

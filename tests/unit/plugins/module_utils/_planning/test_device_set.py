@@ -13,9 +13,9 @@ from builders import GUEST, OTHER, define, device, inventory, mdev_type, parent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InvalidInput
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import FileError, InvalidInput
 from ansible_collections.vfio.mdev.plugins.module_utils._model.identity import UuidNamespace
-from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import Inventory
+from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import HiddenDefinitions, Inventory
 from ansible_collections.vfio.mdev.plugins.module_utils._model.request import DeviceRequest
 from ansible_collections.vfio.mdev.plugins.module_utils._planning.device_set import (
     SetEntry,
@@ -149,6 +149,15 @@ def test_devices_in_use_may_stay_if_requested() -> None:
 def test_two_entries_of_the_same_devices_are_refused(entries: tuple[SetEntry, ...]) -> None:
     with pytest.raises(InvalidInput, match=r"devices\[0\] \(web\) and devices\[1\] \(web\) stand for the same devices"):
         expand_set(SetRequest(NAMESPACE, entries), host())
+
+
+@pytest.mark.parametrize(("purge", "entries"), [("owned", ()), ("all", (with_uuid(),)), ("none", (web(1),))])
+def test_a_folder_that_cannot_be_read_may_hide_devices_of_the_set(purge: str, entries: tuple[SetEntry, ...]) -> None:
+    hidden = HiddenDefinitions("/etc/mdevctl.d/other", "EIO (Input/output error)", "other")
+    inventory = replace(host(uuid(0)), hidden=(hidden,))
+    with pytest.raises(FileError, match=r"/etc/mdevctl.d/other can't be read: EIO .* Nothing was changed"):
+        expand_set(SetRequest(NAMESPACE, entries, purge), inventory)
+    assert outcome(SetRequest(NAMESPACE, (with_uuid(),)), inventory) == ([OTHER], [])
 
 
 NUMBERS = st.frozensets(st.integers(0, 12), max_size=8)

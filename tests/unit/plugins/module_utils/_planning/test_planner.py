@@ -12,6 +12,7 @@ import pytest
 from builders import GUEST, OTHER, UUID, define, device, inventory, mdev_type, parent
 
 from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import (
+    FileError,
     InUse,
     InvalidInput,
     MdevError,
@@ -25,6 +26,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import 
     Attribute,
     Definition,
     Device,
+    HiddenDefinitions,
     LiveAttribute,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._model.request import DeviceRequest
@@ -447,3 +449,26 @@ def test_a_device_in_use_stays_if_requested() -> None:
     assert (kept.steps, kept.skipped) == ((), BUSY)
     [step] = plan_device(request(**GONE, skip_in_use=True), host(EXISTING)).steps
     assert step == RemoveDevice(EXISTING, may_stay=True)
+
+
+@pytest.mark.parametrize(
+    ("folder", "requested", "refused"),
+    [
+        (None, request(), True),
+        (None, request(parents=("0000:41:00.4",)), True),
+        ("0000:41:00.4", request(parents=("0000:41:00.4",)), True),
+        ("other", request(parents=("0000:41:00.4",)), False),
+        ("other", request(), True),
+        ("other", request(active=False, persistent=False), True),
+        ("other", request(active=False, persistent=False, parents=("0000:41:00.4",)), True),
+    ],
+)
+def test_a_folder_that_cannot_be_read_may_define_the_device(
+    folder: Optional[str], requested: DeviceRequest, refused: bool
+) -> None:
+    inventory = replace(host(), hidden=(HiddenDefinitions("/etc/mdevctl.d/x", "EIO", folder),))
+    if not refused:
+        assert shape(plan_device(requested, inventory)) == ["create t-1 on 0000:41:00.4"]
+        return
+    with pytest.raises(FileError, match=f"mdevctl.d/x can't be read: EIO, so whether it defines device {UUID}"):
+        plan_device(requested, inventory)
