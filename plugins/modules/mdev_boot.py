@@ -44,6 +44,12 @@ options:
         unit waits this long for all of them together.
     type: int
     default: 120
+  lock_timeout:
+    description:
+      - Seconds to wait for another run of a module of this collection that is changing the host. Only one can work at a
+        time.
+    type: float
+    default: 60
   python:
     description: The Python that runs the program, version 3.9 or newer. It needs no packages.
     type: path
@@ -129,6 +135,10 @@ EXAMPLES = r"""
       after_units: [nvidia-vgpud.service]
       before_units: [gpu-mig.service]
 
+- name: Install the units while longer runs of other modules may work on the host
+  vfio.mdev.mdev_boot:
+    lock_timeout: 300
+
 - name: Run the unit with another Python from another folder, on a host with a read-only /usr
   vfio.mdev.mdev_boot:
     python: /opt/python3.12/bin/python3
@@ -170,10 +180,12 @@ error:
   type: dict
   contains:
     kind:
-      description: V(invalid_input), V(file_error), or V(backend_failed) if systemd refused a change.
+      description:
+        - V(invalid_input), V(file_error), V(lock_timeout), or V(backend_failed) if systemd refused a change.
       type: str
 """
 
+from contextlib import nullcontext
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -187,6 +199,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._boot.units import (
     devices_unit,
     vfs_unit,
 )
+from ansible_collections.vfio.mdev.plugins.module_utils._host.lock import host_lock
 from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
 from ansible_collections.vfio.mdev.plugins.module_utils._sriov.arguments import (
@@ -219,12 +232,14 @@ def diff(change: FileChange) -> dict[str, str]:
 
 
 def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
-    """What differs, then the files and units, then the result."""
+    """What differs, then the files and units, under the host's lock, then the result."""
     program = Program(params["program_path"], params["python"], params["wait_timeout"])
     host = Host()
-    plan = plan_boot(host, program, units(params, program), unit_states(host, UNITS))
-    if not check_mode and plan.changed:
-        apply_boot(host, plan)
+    wanted = units(params, program)
+    with nullcontext() if check_mode else host_lock(host, params["lock_timeout"]):
+        plan = plan_boot(host, program, wanted, unit_states(host, UNITS))
+        if not check_mode and plan.changed:
+            apply_boot(host, plan)
     return ModuleResult(
         {
             "changed": plan.changed,
@@ -245,6 +260,7 @@ def main() -> None:
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "wait_timeout": {"type": "int", "default": 120},
+            "lock_timeout": {"type": "float", "default": 60},
             "python": {"type": "path", "default": "/usr/bin/python3"},
             "program_path": {"type": "path", "default": "/usr/local/lib/vfio-mdev"},
             "after_units": units_argument,

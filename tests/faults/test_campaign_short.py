@@ -62,6 +62,17 @@ def test_eight_at_once(host: Bench, row: Row) -> None:
     check(row)
 
 
+def test_installations_at_once(host: Bench) -> None:
+    """They wait for each other: the host ends as one of them leaves it, and none meets files of another."""
+    install, uninstall = _BY_NAME["boot install"], _BY_NAME["boot uninstall"]
+    ends = [Judge(host, scenario, nothing).golden.after.files for scenario in (install, uninstall)]
+    for number in range(4):
+        host.start(install)
+        answers = host.attempts([install.run, uninstall.run] * 3 if number % 2 else [install.run] * 6)
+        assert [answer.message for answer in answers if answer.failed] == []
+        assert host.state(install).files in ends
+
+
 def test_generated_documents(row: Row) -> None:
     inputs.parse_all(row, nothing, 40, _SEED)
     check(row)

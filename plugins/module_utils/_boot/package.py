@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Optional
 
-from .._host.atomic_files import remove_file, sync_folder, write_whole
+from .._host.atomic_files import make_folder, remove_file, sync_folder, write_whole
 from .._host.reader import Reader
 
 # The list of the files of a version.
@@ -26,6 +26,8 @@ LIST = "files.txt"
 _CACHE = "__pycache__"
 _FILE_MODE = 0o644
 _DIGITS = 12
+# A run that was killed may leave the empty folder. One of another name may be somebody else's.
+_OWN_FOLDER = "vfio-mdev"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Package:
             left.append(self._new_link)
         if os.path.islink(self.link) and not contents and self._is_link_left():
             left.append(self.link)
+        if not contents and os.path.basename(self.folder) == _OWN_FOLDER and _is_empty(self.folder):
+            left.append(self.folder)
         return gone + left
 
     def _is_link_left(self) -> bool:
@@ -96,7 +100,7 @@ class Package:
             remove_file(self.link)
         if os.path.isdir(self.folder):
             sync_folder(self.folder)
-            if not contents and not os.listdir(self.folder):
+            if not contents and _is_empty(self.folder):
                 os.rmdir(self.folder)
                 sync_folder(os.path.dirname(self.folder))
 
@@ -139,7 +143,7 @@ class Package:
         for name in _files_below(current):
             path = os.path.join(version, name)
             if name not in own and not os.path.lexists(path):
-                os.makedirs(os.path.dirname(path), exist_ok=True)
+                make_folder(os.path.dirname(path))
                 os.link(os.path.join(current, name), path, follow_symlinks=False)
                 sync_folder(os.path.dirname(path))
                 sync_folder(version)
@@ -185,6 +189,10 @@ def _open_file(path: str, flags: int) -> int:
 def file_list(names: Iterable[str]) -> bytes:
     """The content of the list of a version's files."""
     return "".join(f"{name}\n" for name in sorted(names)).encode("utf-8")
+
+
+def _is_empty(folder: str) -> bool:
+    return os.path.isdir(folder) and not os.listdir(folder)
 
 
 def _digest(contents: Mapping[str, bytes]) -> str:

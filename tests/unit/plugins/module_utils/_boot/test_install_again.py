@@ -227,6 +227,37 @@ def test_files_of_others_stay(
     assert not install(host).changed
 
 
+@pytest.mark.parametrize(("name", "removed"), [("vfio-mdev", True), ("lib", False)])
+def test_an_empty_folder_of_a_killed_run_is_removed(
+    host: Host, systemctl: FakeSystemctl, name: str, removed: bool
+) -> None:
+    """Only one with the collection's name: nothing shows that a run was killed."""
+    folder = Path(host.root, "opt", name)
+    folder.mkdir(parents=True)
+    plan = plan_boot(host, Program(f"/opt/{name}", sys.executable, 120), [])
+    apply_boot(host, plan)
+    assert [change.path for change in plan.files] == ([str(folder)] if removed else [])
+    assert folder.exists() != removed
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_folders_of_others_get_the_same_mode_with_any_umask(
+    host: Host, systemctl: FakeSystemctl, version: Callable[[dict[str, bytes]], None], umask: int
+) -> None:
+    version(OLD_FILES)
+    install(host, DEVICES)
+    (package(host) / "theirs/more").mkdir(parents=True)
+    (package(host) / "theirs/more/notes.txt").write_text("theirs")
+    version(NEW_FILES)
+    before = os.umask(umask)
+    try:
+        install(host, DEVICES)
+    finally:
+        os.umask(before)
+    folders = [package(host), package(host) / "theirs", package(host) / "theirs/more"]
+    assert [folder.stat().st_mode & 0o777 for folder in folders] == [0o755] * 3
+
+
 def test_a_changed_file_of_the_program_is_corrected(
     host: Host, systemctl: FakeSystemctl, version: Callable[[dict[str, bytes]], None]
 ) -> None:
