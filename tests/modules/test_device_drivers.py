@@ -16,6 +16,7 @@ from drivers.nvidia_sriov import Card
 from drivers.samples import mtty
 
 from ansible_collections.vfio.mdev.plugins.module_utils._frameworks import device_files
+from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.mdev import kernel
 
 UUID = "11111111-2222-3333-4444-555555555555"
 OTHER = "22222222-2222-3333-4444-555555555555"
@@ -175,3 +176,12 @@ def test_times_that_nothing_can_wait_for(make_host: MakeHost, option: str, value
         assert refused["error"] == {"kind": "invalid_input", "option": option}
         assert f"{option} is {float(value)}: it must be 0 or more seconds" in refused["msg"]
     assert host.files.writes == []
+
+
+def test_a_new_device_that_cannot_be_read_is_reported(make_host: MakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = make_host(mtty())
+    monkeypatch.setattr(kernel, "read_mdev", lambda *_arguments: None)
+    refused = host.device(uuid=UUID, type="mtty-1", persistent=False)
+    assert list(host.files.devices()) == [UUID]
+    assert "NOT rolled back: if it exists" in refused["msg"]
+    assert refused["error"]["rolled_back"] is False

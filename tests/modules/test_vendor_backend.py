@@ -55,7 +55,7 @@ def test_a_note_is_forgotten_before_its_vgpu_is_cleared(tmp_path: Path) -> None:
         set_type = card.functions[0]._set
 
         def look(vgpu_type: VgpuType | None) -> None:
-            notes.append(any((tmp_path / "notes").glob("*/*")))
+            notes.append(any((tmp_path / "notes").glob("*/[!.]*")))
             set_type(vgpu_type)
 
         card.functions[0]._set = look  # type: ignore[method-assign]
@@ -79,7 +79,7 @@ def test_a_vgpu_that_cannot_be_cleared_stays_ours(tmp_path: Path, monkeypatch: p
             raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
         target: tuple[object, str] = {
-            "note": (os, "unlink"),
+            "note": (os, "rename"),
             "driver": (SysfsWriter, "write"),
             "writer": (SysfsWriter, "_started"),
         }[broken]
@@ -103,10 +103,10 @@ def test_a_note_that_cannot_be_restored_is_reported(tmp_path: Path, monkeypatch:
         device = backend.create(parent, "1148", UUID, ())
 
         def refuse(*_arguments: object, **_named: object) -> None:
+            monkeypatch.setattr(os, "rename", refuse)
             raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
         monkeypatch.setattr(SysfsWriter, "_started", refuse)
-        monkeypatch.setattr(os, "rename", refuse)
         with pytest.raises(MdevError, match="NOT rolled back: it no longer counts as created") as caught:
             backend.remove(device)
         assert caught.value.rolled_back is False

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from .._host.atomic_files import remove_file, sync_folder, write_whole
-from .._host.reader import errno_text
+from .._host.reader import errno_text, is_gone
 from .._model.errors import FileError, MdevError
 from .._xml.domain import parse_domain, remap_domain
 from .virsh import Virsh
@@ -134,7 +134,7 @@ class GuestFiles:
 
 def _make_parents(folder: str) -> None:
     """Makes folders that only root can write to. Their modes do not depend on the umask."""
-    if not os.path.isdir(folder):
+    if is_gone(folder):
         _make_parents(os.path.dirname(folder))
         os.mkdir(folder, 0o755)
         os.chmod(folder, 0o755)

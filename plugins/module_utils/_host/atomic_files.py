@@ -34,10 +34,11 @@ class NotDurableError(OSError):
     """A file was written or removed, but its folder could not be synced and the old file could not be restored."""
 
 
-def write_whole(path: str, data: bytes, mode: int) -> None:
+def write_whole(path: str, data: bytes, mode: int, durable: bool = True) -> None:
     """Writes a file through a hidden one beside it. Creates its folder. On OSError, everything is as it was before.
 
     The exception is NotDurableError: the new file is there, but a power cut may bring the old one back.
+    durable: whether it should survive a power cut, which files in /run never do
     """
     folder = os.path.dirname(path)
     created: list[str] = []
@@ -45,9 +46,10 @@ def write_whole(path: str, data: bytes, mode: int) -> None:
         make_folder(folder, created)
         was_there = not is_gone(path)
         with _opened(path) as old:
-            _replace(path, data, mode)
+            _replace(path, data, mode, durable)
             try:
-                sync_folder(folder)
+                if durable:
+                    sync_folder(folder)
             except OSError as error:
                 if was_there and old is None:
                     raise NotDurableError(error.errno, error.strerror) from error
@@ -81,7 +83,7 @@ def make_folder(folder: str, created: Optional[list[str]] = None) -> None:
     """
     missing: list[str] = []
     path = os.path.abspath(folder)
-    while not os.path.isdir(path):
+    while is_gone(path):
         missing.append(path)
         path = os.path.dirname(path)
     if missing:
@@ -154,16 +156,22 @@ def _content(handle: int) -> bytes:
     return data
 
 
-def _replace(path: str, data: bytes, mode: int) -> None:
+def temporary_path(path: str) -> str:
+    """The hidden file beside a file, which a sweep removes if nobody writes it."""
     folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}{_TEMPORARY}")
+    return os.path.join(folder, f".{name}{_TEMPORARY}")
+
+
+def _replace(path: str, data: bytes, mode: int, durable: bool = True) -> None:
+    temporary = temporary_path(path)
     handle = _new_file(temporary, mode)
     try:
         os.fchmod(handle, mode)
         view = memoryview(data)
         while view:
             view = view[os.write(handle, view) :]
-        os.fsync(handle)
+        if durable:
+            os.fsync(handle)
         os.rename(temporary, path)
     except BaseException:
         _remove_quietly(temporary, os.unlink)

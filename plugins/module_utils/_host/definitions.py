@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Optional, Union
 
@@ -20,7 +21,7 @@ from .._model.definition_text import BrokenDefinitionError, definition_text, par
 from .._model.errors import FileError, MdevError
 from .._model.framework import Framework
 from .._model.inventory import BrokenDefinition, Definition
-from .atomic_files import NotDurableError, remove_file, sweep, write_whole
+from .atomic_files import NotDurableError, remove_file, sweep, temporary_path, write_whole
 from .reader import Reader, UnsafePathError, check_folder, check_safe, errno_text, is_gone, read_regular
 
 # mdevctl's own folder for callout and notification scripts, beside those of the parents.
@@ -34,10 +35,11 @@ _Read = Union[Definition, BrokenDefinition]
 
 @dataclass(frozen=True)
 class DefinitionFiles:
-    """The folder of definitions of one framework on one host."""
+    """The folder of definitions of one framework on one host. durable: whether they should survive a power cut."""
 
     folder: str
     framework: Framework
+    durable: bool = True
 
     def read(self, reader: Reader) -> tuple[tuple[Definition, ...], tuple[BrokenDefinition, ...]]:
         """All definitions by parent and UUID, and the files named by a UUID that are not definitions.
@@ -84,7 +86,7 @@ class DefinitionFiles:
         path = self._path(definition)
         try:
             self._check_folder()
-            write_whole(path, definition_text(definition).encode("utf-8"), _FILE_MODE)
+            write_whole(path, definition_text(definition).encode("utf-8"), _FILE_MODE, self.durable)
         except OSError as error:
             raise _refused("writing", path, error) from error
 
@@ -100,6 +102,27 @@ class DefinitionFiles:
             return
         except OSError as error:
             raise _refused("removing", path, error) from error
+
+    def hide(self, definition: Definition) -> None:
+        """Takes a definition out of sight. Unlike a new file, show() then needs no space. A sweep removes it."""
+        path = self._path(definition)
+        try:
+            os.rename(path, temporary_path(path))
+        except OSError as error:
+            raise _refused("removing", path, error) from error
+
+    def show(self, definition: Definition) -> None:
+        """Brings a hidden definition back."""
+        path = self._path(definition)
+        try:
+            os.rename(temporary_path(path), path)
+        except OSError as error:
+            raise _refused("restoring", path, error) from error
+
+    def forget(self, definition: Definition) -> None:
+        """Removes a hidden definition. If that fails, the next sweep does it."""
+        with suppress(OSError):
+            os.unlink(temporary_path(self._path(definition)))
 
     def _check_folder(self) -> None:
         if not is_gone(self.folder):

@@ -85,14 +85,18 @@ class MdevKernel:
         wait_until(lambda: os.path.islink(group), APPEAR_SECONDS)
         device = read_mdev(Reader(), parent, uuid)
         if device is None or device.type_id != type_id:
-            raise KernelRefused(
+            lost = KernelRefused(
                 f"creating device {uuid} of type {type_id} on parent {parent.address} failed: "
-                "the kernel reported success, but the device is not there. See the kernel log",
+                "the kernel reported success, but the device is not there, or can't be read. See the kernel log",
                 errno=None,
                 uuid=uuid,
                 parent=parent.address,
                 type=type_id,
             )
+            if is_gone(os.path.join(parent.path, uuid)):
+                raise lost
+            text = ". NOT rolled back: if it exists, remove it with state: absent, or run this again"
+            raise lost.extended(after=text, rolled_back=False)
         return device
 
     def _create_error(self, error: OSError, parent: Parent, type_id: str, uuid: str) -> MdevError:

@@ -72,7 +72,8 @@ class VendorVfioBackend(Backend):
         if _mark(parent.path, key):
             note = with_mark(note)
         # Written before the type is set: a run that is killed in between leaves no vGPU without an owner.
-        self._forget(self._notes_of(parent.address))
+        for former in self._notes_of(parent.address):
+            self.notes.remove(former)
         self.notes.write(note)
         try:
             self._set(parent, type_id)
@@ -101,22 +102,26 @@ class VendorVfioBackend(Backend):
                     type=now,
                 )
             # A note that outlived its vGPU would make the next one on this function ours.
-            noted = self._notes_of(device.parent)
+            hidden: list[Definition] = []
             try:
-                self._forget(noted)
+                for note in self._notes_of(device.parent):
+                    self.notes.hide(note)
+                    hidden.append(note)
                 self.device_files.take_away(device, CURRENT, NO_TYPE, _CLEAR_MEANS)
             except Exception as error:
                 known = error if isinstance(error, MdevError) else Unexpected.from_exception(error)
-                raise self._kept(device, noted, known) from error
+                raise self._kept(device, hidden, known) from error
         if not wait_until(lambda: current_type(device.path) == NO_TYPE, APPEAR_SECONDS):
             raise self.device_files.half_removed(device, "the driver accepted the removal, but the type is still set")
+        for note in hidden:
+            self.notes.forget(note)
         _unmark(device.path)
 
-    def _kept(self, device: Device, noted: list[Definition], error: MdevError) -> MdevError:
+    def _kept(self, device: Device, hidden: list[Definition], error: MdevError) -> MdevError:
         """The error for a vGPU that could not be cleared. It stays ours, as long as nothing else is set."""
         try:
-            for note in noted if current_type(device.path) in (device.type_id, None) else ():
-                self.notes.write(note)
+            for note in hidden if current_type(device.path) in (device.type_id, None) else ():
+                self.notes.show(note)
         except MdevError as problem:
             text = f". NOT rolled back: it no longer counts as created by this collection: {problem}"
             return error.extended(after=text, rolled_back=False)
@@ -158,10 +163,6 @@ class VendorVfioBackend(Backend):
     def _notes_of(self, address: str) -> list[Definition]:
         """The notes about a function."""
         return [note for note in self.notes.read(Reader())[0] if note.parent == address]
-
-    def _forget(self, notes: list[Definition]) -> None:
-        for note in notes:
-            self.notes.remove(note)
 
     def _reader(self) -> VendorVfioReader:
         return VendorVfioReader(self.device_files.host, Reader(), VENDOR_VFIO)

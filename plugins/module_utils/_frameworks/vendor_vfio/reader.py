@@ -34,7 +34,7 @@ def definition_files(host: Host, framework: Framework) -> DefinitionFiles:
 
 def note_files(host: Host, framework: Framework) -> DefinitionFiles:
     """Notes of the vGPUs that are set, in the form of definitions. They are gone after a reboot, as the vGPUs are."""
-    return DefinitionFiles(host.beside("run", "vfio-mdev", "vgpus"), framework)
+    return DefinitionFiles(host.beside("run", "vfio-mdev", "vgpus"), framework, durable=False)
 
 
 @dataclass(frozen=True)

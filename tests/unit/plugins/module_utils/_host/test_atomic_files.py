@@ -15,7 +15,12 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.vfio.mdev.plugins.module_utils._host import atomic_files
-from ansible_collections.vfio.mdev.plugins.module_utils._host.atomic_files import remove_file, sweep, write_whole
+from ansible_collections.vfio.mdev.plugins.module_utils._host.atomic_files import (
+    make_folder,
+    remove_file,
+    sweep,
+    write_whole,
+)
 from ansible_collections.vfio.mdev.plugins.module_utils._host.reader import UnsafePathError, is_gone
 
 
@@ -163,3 +168,16 @@ def test_what_cannot_be_looked_at_is_not_gone(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(os, "lstat", broken)
     assert not is_gone(str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("path", ["/", "/run/vfio-mdev/some/folder"])
+def test_a_folder_that_cannot_be_looked_at_is_no_endless_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    def broken(*_arguments: object, **_named: object) -> os.stat_result:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "stat", broken)
+    monkeypatch.setattr(os, "lstat", broken)
+    with pytest.raises(BlockingIOError):
+        make_folder(path)
