@@ -121,6 +121,35 @@ def test_a_half_started_device_is_created_again_if_its_attribute_cannot_be_read(
     assert host.files.writes == []
 
 
+def test_a_half_started_device_is_completed_by_the_module_too(boot: Boot, start: Start) -> None:
+    half, host = half_started(boot, start)
+    device = {"uuid": UUID, "type": TYPE, "attributes": [{"name": "nvidia/vgpu_params", "value": LIMITER}]}
+    device.update(persistent=True, autostart=True)
+    planned = host.device(check=True, **device)
+    assert [action["action"] for action in planned["actions"]] == ["remove", "create"]
+    assert parameters(half.card) == ""
+    assert host.device(**device)["changed"]
+    assert parameters(half.card) == LIMITER
+    host.files.writes.clear()
+    assert not host.device(**device)["changed"]
+    assert start()["output"].endswith(": already active\n")
+    assert host.files.writes == []
+
+
+def test_a_device_that_a_failed_module_left_is_completed(boot: Boot) -> None:
+    """The mark of the creation is there, and nothing reports whether the attribute was written."""
+    half = HalfStarted()
+    host = boot(half.driver)
+    device = {"uuid": UUID, "type": TYPE, "attributes": [{"name": "nvidia/vgpu_params", "value": LIMITER}]}
+    refused = host.device(**device)
+    assert refused["error"]["rolled_back"] is False
+    assert host.files.devices() == {UUID: TYPE}
+    half.broken = False
+    assert host.device(**device)["changed"]
+    assert parameters(half.card) == LIMITER
+    assert not host.device(**device)["changed"]
+
+
 def test_a_half_started_device_in_use_is_a_failure(boot: Boot, start: Start) -> None:
     half, host = half_started(boot, start)
     host.give_to_guest(UUID)

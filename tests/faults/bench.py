@@ -24,7 +24,7 @@ from faults.hook import Disturbance
 _SYSTEMCTL = Path(__file__).with_name("systemctl")
 # How long one run may take. No run of the campaign waits on purpose.
 # Far more than a run takes: on a busy machine a slow one is not a hang.
-RUN_SECONDS = 40.0
+RUN_SECONDS = 25.0
 
 Files = dict[str, list[str]]
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -115,7 +116,9 @@ def plan_boot(
         package_changed=bool(package_files or removed),
         unit_files=tuple(unit_files),
         enable=tuple(name for name in names if not is_enabled(host, name)),
-        disable=tuple(name for name in UNITS if name not in (*names, *foreign) and is_enabled(host, name)),
+        disable=tuple(
+            name for name in UNITS if name not in (*names, *foreign) and not is_gone(host.beside(*_WANTS, name))
+        ),
         unmasked=tuple(name for name in names if name in masked),
         foreign=tuple(paths[name] for name in foreign),
         reload=any(needs_reload(states or {}, name, paths[name], name in names) for name in UNITS),
@@ -181,7 +184,7 @@ def _disable(host: Host, name: str) -> None:
     if os.path.isfile(_unit_path(host, name)) and not _is_masked(_unit_path(host, name)):
         systemctl("disable", name)
     link = host.beside(*_WANTS, name)
-    if os.path.lexists(link):
+    if not is_gone(link):
         _write_unit(FileChange(link, b"", None))
 
 
@@ -227,10 +230,18 @@ def _is_masked(path: str) -> bool:
 
 
 def _before(path: str) -> Optional[bytes]:
-    """The content of something, empty if it is no file or can't be looked at. None if nothing is there."""
-    if os.path.isfile(path) and not os.path.islink(path):
-        return content(path)
-    return None if is_gone(path) else b""
+    """The content of something, empty if it is no file. None if nothing is there."""
+    if is_gone(path):
+        return None
+    try:
+        return content(path) if stat.S_ISREG(os.lstat(path).st_mode) else b""
+    except OSError as error:
+        raise FileError(
+            f"reading {path} failed: {errno_text(error)}, so whether this collection wrote it is unknown. "
+            "Nothing was changed. Solve this and run the task again",
+            path_tried=path,
+            errno=error.errno,
+        ) from error
 
 
 def _sources() -> dict[str, bytes]:

@@ -20,6 +20,7 @@ from typing import Optional
 
 from .._frameworks.backends import Backends, choose_backends
 from .._frameworks.registry import FRAMEWORKS, read_inventory, sweep
+from .._frameworks.unfinished import UnfinishedMarks
 from .._host.lock import host_lock
 from .._host.paths import DEFINITIONS_PATH, Host
 from .._host.signals import Signals, deferred_signals
@@ -28,7 +29,6 @@ from .._model.errors import MdevError, Unexpected
 from .._model.inventory import Definition, Device, Inventory, Parent
 from .completion import Completion
 from .journal import exit_code, say, seconds
-from .unfinished import UnfinishedMarks
 
 _POLL_SECONDS = 0.2
 # The lock is requested in portions, so that a signal is noticed in between.
@@ -64,7 +64,7 @@ def start_definitions(host: Host, backends: Backends, wait_timeout: float) -> li
     end = time.monotonic() + wait_timeout
     boot = _declared(host, read_inventory(host, users=False))
     say(f"{len(boot.waiting)} devices are defined with autostart")
-    starter = _Starter(host, backends, UnfinishedMarks(host))
+    starter = _Starter(host, backends, UnfinishedMarks(host, say))
     waited = f"waited {wait_timeout:.0f} s"
     with deferred_signals() as signals:
         while boot.waiting:
@@ -183,12 +183,12 @@ class _Starter:
         if parent is not None and boot.hanging.get(parent.card) is definition:
             del boot.hanging[parent.card]
         completion = Completion(self.host, self.backends.of(device), definition, device)
-        missing = completion.complete(self.marks.has(definition))
+        missing = completion.complete(definition.key in self.marks.unfinished())
         if missing.recreate:
             completion.remove()
             return self._create(boot, definition, parent)
         if missing.problem is None:
-            self.marks.remove(definition)
+            self.marks.remove(definition.key)
             say(f"{_name(definition)}: {missing.outcome}")
         return missing.problem
 
@@ -204,10 +204,8 @@ class _Starter:
         hanging = boot.hanging.get(parent.card)
         if hanging is not None:
             return _behind(hanging, definition, boot)
-        if definition.attributes:
-            self.marks.write(definition)
-        self.backends.of(parent).create(parent, definition.type_id, definition.key, definition.attributes)
-        self.marks.remove(definition)
+        with self.marks.marked(definition.key, definition.attributes):
+            self.backends.of(parent).create(parent, definition.type_id, definition.key, definition.attributes)
         say(f"{_name(definition)}: started")
         return None
 

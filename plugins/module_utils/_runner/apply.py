@@ -13,10 +13,11 @@ from .._frameworks.backend import Backend
 from .._frameworks.backends import Backends
 from .._frameworks.current import current_attributes
 from .._frameworks.device_files import FULL_ERRNOS, WAIT_ERRNOS
+from .._frameworks.unfinished import UnfinishedMarks
 from .._host.signals import deferred_signals
 from .._model.device_state import State
 from .._model.errors import Interrupted, InUse, KernelRefused, MdevError, Unexpected
-from .._model.inventory import Attribute, Definition, Device, Inventory
+from .._model.inventory import Attribute, Definition, Device, Inventory, Parent
 from .._planning.placement import Choice, Rejection, no_room
 from .._planning.steps import CreateDevice, Define, Plan, RemoveDevice, Step, Undefine, WriteAttribute
 
@@ -63,14 +64,15 @@ class _Progress:
     backends: Backends
     inventory: Inventory
     applied: Applied
+    marks: UnfinishedMarks
     undo: list[_UndoStep] = field(default_factory=list)
     full: dict[tuple[str, str], Rejection] = field(default_factory=dict)
 
 
-def apply_plan(plan: Plan, backends: Backends, inventory: Inventory) -> Applied:
+def apply_plan(plan: Plan, backends: Backends, inventory: Inventory, marks: UnfinishedMarks) -> Applied:
     """Does all steps, or none: any exception or signal rolls back the steps that were done."""
     applied = Applied({planned.key: planned.before for planned in plan.devices})
-    progress = _Progress(backends, inventory, applied)
+    progress = _Progress(backends, inventory, applied, marks)
     labels = {planned.key: planned.label for planned in plan.devices}
     with deferred_signals() as signals:
         for step in plan.steps:
@@ -112,12 +114,19 @@ def _created(choice: Choice, step: CreateDevice, progress: _Progress) -> Optiona
         _note_full(address, type_id, reason + _other_types(choice, progress), progress)
         return None
     try:
-        return backend.create(choice.parent, type_id, step.key, step.attributes)
+        return _marked_create(progress, backend, choice.parent, type_id, step.key, step.attributes)
     except KernelRefused as error:
         if len(step.choices) == 1 or error.attribute is not None or error.errno not in FULL_ERRNOS:
             raise
         _note_full(address, type_id, error.message, progress)
         return None
+
+
+def _marked_create(
+    progress: _Progress, backend: Backend, parent: Parent, type_id: str, key: str, attributes: tuple[Attribute, ...]
+) -> Device:
+    with progress.marks.marked(key, attributes):
+        return backend.create(parent, type_id, key, attributes)
 
 
 def _other_types(choice: Choice, progress: _Progress) -> str:
@@ -152,7 +161,7 @@ def _remove(step: RemoveDevice, progress: _Progress) -> None:
     parent, type_id = progress.inventory.parent(device.parent), device.type_id
     if parent is not None and type_id is not None:
         again = (parent, type_id, device.key, attributes)
-        progress.undo.append(_UndoStep(_CREATING, device.label, lambda: backend.create(*again)))
+        progress.undo.append(_UndoStep(_CREATING, device.label, lambda: _marked_create(progress, backend, *again)))
     _done(step, progress, device=None)
 
 

@@ -7,14 +7,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional
 
 from .._frameworks.backends import choose_backends
 from .._frameworks.device_files import DeviceFiles
 from .._frameworks.registry import forget_stale, read_inventory, sweep
+from .._frameworks.unfinished import UnfinishedMarks
 from .._host.autostart import require_starter, require_unit
 from .._host.lock import host_lock
 from .._host.pci import read_hardware
@@ -115,13 +116,17 @@ def _run_once(context: RunContext, check_mode: bool) -> Outcome:
             forget_stale(context.host)
         inventory = read_inventory(context.host)
         requests = context.requests(inventory)
-        plan = plan_devices(requests, inventory, _live(requests, inventory, DeviceFiles(context.host)))
+        live = _live(requests, inventory, DeviceFiles(context.host))
+        marks = UnfinishedMarks(context.host)
+        requests = [_restarted(request, inventory, live, marks) for request in requests]
+        plan = plan_devices(requests, inventory, live)
         if any(_needs_boot_unit(step) for step in plan.steps):
             require_unit(context.host)
         if check_mode:
             return Outcome(inventory, plan, None)
         context.journal.begin(bool(plan.steps))
-        applied = _applied(plan, context, inventory)
+        applied = _applied(plan, context, inventory, marks)
+        _clear(marks, requests, inventory)
         context.journal.end()
         return Outcome(inventory, plan, applied)
 
@@ -131,12 +136,40 @@ def _needs_boot_unit(step: Step) -> bool:
     return isinstance(step, Define) and step.definition.autostart and step.definition.framework.needs_boot_unit
 
 
-def _applied(plan: Plan, context: RunContext, inventory: Inventory) -> Optional[Applied]:
+def _restarted(
+    request: DeviceRequest,
+    inventory: Inventory,
+    live: Mapping[str, Sequence[LiveAttribute]],
+    marks: UnfinishedMarks,
+) -> DeviceRequest:
+    """The request. A device that a killed run may have left without an attribute that can't be read is recreated."""
+    device = inventory.device(request.key)
+    if device is None or request.key not in live or request.key not in marks.unfinished():
+        return request
+    rules = device.framework.attribute_rules(device.device_api)
+    reported = rules.names if rules is not None else frozenset()
+    doubtful = any(_is_hidden(current) and current.name not in reported for current in live[request.key])
+    return replace(request, recreate_active=True) if doubtful else request
+
+
+def _is_hidden(attribute: LiveAttribute) -> bool:
+    return attribute.exists and not attribute.readable
+
+
+def _clear(marks: UnfinishedMarks, requests: Sequence[DeviceRequest], inventory: Inventory) -> None:
+    """Removes the marks of devices that are complete or gone now, and of those that did not exist before."""
+    settled = {request.key for request in requests if request.attributes is not None or not request.active}
+    for key in marks.unfinished():
+        if key in settled or inventory.device(key) is None:
+            marks.remove(key)
+
+
+def _applied(plan: Plan, context: RunContext, inventory: Inventory, marks: UnfinishedMarks) -> Optional[Applied]:
     if not plan.steps:
         return None
     try:
         backends = choose_backends(context.backend, context.host, context.uri, inventory.frameworks)
-        return apply_plan(plan, backends, inventory)
+        return apply_plan(plan, backends, inventory, marks)
     except MdevError as error:
         if error.rolled_back is not False:
             context.journal.fail()

@@ -146,8 +146,14 @@ class VendorVfioBackend(Backend):
                 raise may_come(refused, "the vGPU", "If it appears, run this again, or clear it") from error
             raise refused from error
         if not wait_until(lambda: current_type(parent.path) == type_id, APPEAR_SECONDS):
-            answer = f"the driver accepted the write, but the function has type {current_type(parent.path)}"
-            raise self._not_set(parent, type_id, answer, None)
+            now = current_type(parent.path)
+            refused = self._not_set(
+                parent, type_id, f"the driver accepted the write, but the function has type {now}", None
+            )
+            if now is None:
+                text = ". NOT rolled back: the type can't be read, so it may be set. Run this again, or clear it"
+                raise refused.extended(after=text, rolled_back=False)
+            raise refused
 
     def _not_set(self, parent: Parent, type_id: str, answer: str, errno_: Optional[int]) -> KernelRefused:
         offered = sorted(self._reader().function(parent).creatable)

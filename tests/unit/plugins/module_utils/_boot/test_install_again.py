@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -238,6 +239,34 @@ def test_an_empty_folder_of_a_killed_run_is_removed(
     apply_boot(host, plan)
     assert [change.path for change in plan.files] == ([str(folder)] if removed else [])
     assert folder.exists() != removed
+
+
+@pytest.mark.parametrize("function", ["stat", "lstat", "open"])
+@pytest.mark.parametrize("units", [(), (DEVICES,)])
+def test_a_unit_that_cannot_be_read_is_neither_ours_nor_missing(
+    host: Host,
+    systemctl: FakeSystemctl,
+    monkeypatch: pytest.MonkeyPatch,
+    function: str,
+    units: tuple[UnitFile, ...],
+) -> None:
+    install(host, DEVICES)
+    real = getattr(os, function)
+
+    def broken(path: Any, *arguments: Any, **named: Any) -> Any:
+        if path == str(unit_path(host)):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, *arguments, **named)
+
+    monkeypatch.setattr(os, function, broken)
+    try:
+        plan = plan_boot(host, PROGRAM, units)
+    except FileError as error:
+        assert "whether this collection wrote it is unknown. Nothing was changed" in error.message
+    else:
+        assert function == "stat"
+        assert not plan.foreign
+        assert bool(plan.unit_files) != bool(units)
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
