@@ -123,10 +123,11 @@ def test_a_half_started_device_is_created_again_if_its_attribute_cannot_be_read(
 
 def test_a_half_started_device_is_completed_by_the_module_too(boot: Boot, start: Start) -> None:
     half, host = half_started(boot, start)
-    device = {"uuid": UUID, "type": TYPE, "attributes": [{"name": "nvidia/vgpu_params", "value": LIMITER}]}
-    device.update(persistent=True, autostart=True)
+    attributes = [{"name": "nvidia/vgpu_params", "value": LIMITER}]
+    device: dict[str, Any] = {"uuid": UUID, "type": TYPE, "attributes": attributes, "persistent": True}
+    device["autostart"] = True
     planned = host.device(check=True, **device)
-    assert [action["action"] for action in planned["actions"]] == ["remove", "create"]
+    assert [action["action"] for action in planned["actions"]] == ["remove", "create", "write_attribute"]
     assert parameters(half.card) == ""
     assert host.device(**device)["changed"]
     assert parameters(half.card) == LIMITER

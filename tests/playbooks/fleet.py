@@ -164,7 +164,8 @@ def gpu_2() -> Answer:
         defined(devices[2], type_id="nvidia-471"),
         Definition(number_uuid(23), taken[3].address, "nvidia-468", MDEV, autostart=True),
     )
-    broken = BrokenDefinition("/etc/mdevctl.d/0000:41:00.4/README", "its name is no UUID")
+    path = f"/etc/mdevctl.d/0000:41:00.4/{number_uuid(24)}"
+    broken = BrokenDefinition(path, "not JSON: Expecting value: line 1 column 1 (char 0)", number_uuid(24), True)
     return answer(Inventory(parents, tuple(devices), definitions, (broken,)))
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Callable, Union
 
 from .._host.paths import Host
+from .._model.errors import MdevError
 from .._model.framework import Framework
-from .._model.inventory import Definition, Device, Parent
+from .._model.inventory import Half, Parent
 from .backend import Backend
 from .device_files import DeviceFiles
 from .mdev.backend import choose_mdev_backend
@@ -30,16 +31,25 @@ ACTING: dict[str, ChooseBackend] = {
 
 @dataclass(frozen=True)
 class Backends:
-    """The backend of each framework."""
+    """The backend of each framework, or why it has none on this host: other frameworks work all the same."""
 
-    by_framework: Mapping[str, Backend]
+    by_framework: Mapping[str, Union[Backend, MdevError]]
 
-    def of(self, target: Union[Parent, Device, Definition]) -> Backend:
-        """The backend that acts on the target."""
-        return self.by_framework[target.framework.name]
+    def of(self, target: Union[Parent, Half]) -> Backend:
+        """The backend that acts on the target. Raises the reason if there is none."""
+        backend = self.by_framework[target.framework.name]
+        if isinstance(backend, MdevError):
+            raise backend
+        return backend
 
 
 def choose_backends(choice: str, host: Host, uri: str, frameworks: Set[Framework]) -> Backends:
     """The backends of these frameworks. choice matters only for mediated devices: no tool supports the others."""
     device_files = DeviceFiles(host)
-    return Backends({framework.name: ACTING[framework.name](choice, device_files, uri) for framework in frameworks})
+    chosen: dict[str, Union[Backend, MdevError]] = {}
+    for framework in frameworks:
+        try:
+            chosen[framework.name] = ACTING[framework.name](choice, device_files, uri)
+        except MdevError as error:
+            chosen[framework.name] = error
+    return Backends(chosen)

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Callable, Optional
+from typing import Callable, Optional, Union
 
 from .._frameworks.backend import Backend
 from .._frameworks.backends import Backends
@@ -17,7 +18,7 @@ from .._frameworks.unfinished import UnfinishedMarks
 from .._host.signals import deferred_signals
 from .._model.device_state import State
 from .._model.errors import Interrupted, InUse, KernelRefused, MdevError, Unexpected
-from .._model.inventory import Attribute, Definition, Device, Inventory, Parent
+from .._model.inventory import Attribute, Definition, Device, Half, Inventory, Parent
 from .._planning.placement import Choice, Rejection, no_room
 from .._planning.steps import CreateDevice, Define, Plan, RemoveDevice, Step, Undefine, WriteAttribute
 
@@ -74,6 +75,9 @@ def apply_plan(plan: Plan, backends: Backends, inventory: Inventory, marks: Unfi
     applied = Applied({planned.key: planned.before for planned in plan.devices})
     progress = _Progress(backends, inventory, applied, marks)
     labels = {planned.key: planned.label for planned in plan.devices}
+    for step in plan.steps:
+        for target in _targets(step):
+            backends.of(target)
     with deferred_signals() as signals:
         for step in plan.steps:
             try:
@@ -84,6 +88,13 @@ def apply_plan(plan: Plan, backends: Backends, inventory: Inventory, marks: Unfi
                 known = error if isinstance(error, MdevError) else Unexpected.from_exception(error)
                 raise _rolled_back(known, labels[step.key], progress.undo) from error
     return applied
+
+
+def _targets(step: Step) -> Sequence[Union[Parent, Half]]:
+    """What a step acts on."""
+    if isinstance(step, CreateDevice):
+        return [choice.parent for choice in step.choices]
+    return [step.definition if isinstance(step, (Define, Undefine)) else step.device]
 
 
 def _create(step: CreateDevice, progress: _Progress) -> None:

@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import os
+from typing import Optional
 
 from ..._host.definitions import DefinitionFiles
 from ..._host.paths import Host
+from ..._model.errors import MdevError
 from ..backend import Backend
 from ..device_files import DeviceFiles
 from .framework import MDEV
@@ -30,17 +32,22 @@ def choose_mdev_backend(choice: str, device_files: DeviceFiles, uri: str) -> Bac
         from .libvirt import libvirt_backend
 
         return libvirt_backend(device_files, definitions, uri)
-    if choice == "mdevctl" or (choice == "auto" and _scripts_installed(device_files.host)):
+    script = _script(device_files.host) if choice == "auto" else None
+    if choice == "mdevctl" or script is not None:
         from .mdevctl import mdevctl_backend
 
-        return mdevctl_backend(device_files, definitions)
+        try:
+            return mdevctl_backend(device_files, definitions)
+        except MdevError as error:
+            raise error.extended(f"{script} should run at each change: " if script is not None else "") from error
     return SysfsBackend(device_files, definitions)
 
 
-def _scripts_installed(host: Host) -> bool:
-    """Whether mdevctl has callout or notification scripts. These must run at every change, so mdevctl must make it."""
+def _script(host: Host) -> Optional[str]:
+    """A callout or notification script of mdevctl. These must run at every change, so mdevctl must make it."""
     folders = (host.beside(folder, group) for folder in _SCRIPT_FOLDERS for group in _SCRIPT_GROUPS)
-    return any(os.access(os.path.join(folder, name), os.X_OK) for folder in folders for name in _names(folder))
+    paths = (os.path.join(folder, name) for folder in folders for name in sorted(_names(folder)))
+    return next((path for path in paths if os.access(path, os.X_OK)), None)
 
 
 def _names(folder: str) -> list[str]:
