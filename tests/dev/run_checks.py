@@ -21,10 +21,10 @@ Table = Callable[[Path, Path], list[Check]]
 
 # Each inner tuple is a lane. The tables of a lane run one after the other, at the same time as the other lanes.
 PARTS: dict[str, tuple[tuple[Table, ...], ...]] = {
-    "all": ((checks.fast, checks.static), (checks.lab,)),
+    "all": ((checks.fast, checks.static, checks.host_pairs), (checks.single_hosts,)),
     "fast": ((checks.fast,),),
     "static": ((checks.static,),),
-    "lab": ((checks.lab,),),
+    "lab": ((checks.host_pairs,), (checks.single_hosts,)),
 }
 
 

@@ -14,10 +14,12 @@ from collections.abc import Sequence
 from lab import hosts, image, inventory, packages, qemu, ssh
 from lab.cache import host_folder
 from lab.errors import LabError
-from lab.machine import shell_line
+from lab.machine import Machine, shell_line
 from lab.suites import ALL_HOSTS, LETTERS, SUITES, HostName, parse_host, select
 
 _TIMED_OUT = 124
+# The hosts of a suite if none are named.
+_PAIR = LETTERS[:2]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -76,8 +78,10 @@ def _host_name(text: str) -> HostName:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _selection(options: argparse.Namespace, default_suites: Sequence[str]) -> list[HostName]:
-    return select(options.suite or default_suites, options.host or LETTERS)
+def _selection(
+    options: argparse.Namespace, default_suites: Sequence[str], default_letters: Sequence[str] = _PAIR
+) -> list[HostName]:
+    return select(options.suite or default_suites, options.host or default_letters)
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -86,15 +90,18 @@ def _build(options: argparse.Namespace) -> int:
 
 
 def _up(options: argparse.Namespace) -> int:
-    hosts.up(_selection(options, SUITES[:1]))
-    inventory.write(hosts.running())
+    _write_inventory(hosts.up(_selection(options, SUITES[:1])))
     return 0
 
 
 def _restore(options: argparse.Namespace) -> int:
-    hosts.restore(_selection(options, SUITES[:1]))
-    inventory.write(hosts.running())
+    _write_inventory(hosts.restore(_selection(options, SUITES[:1])))
     return 0
+
+
+def _write_inventory(selected: Sequence[Machine]) -> None:
+    """The inventory of a scenario has its own hosts only: other hosts come and go at the same time."""
+    inventory.write(selected if inventory.is_private() else hosts.running())
 
 
 def _plug(options: argparse.Namespace) -> int:
@@ -108,7 +115,7 @@ def _inventory(options: argparse.Namespace) -> int:
 
 
 def _down(options: argparse.Namespace) -> int:
-    hosts.down(_selection(options, SUITES))
+    hosts.down(_selection(options, SUITES, LETTERS))
     return 0
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from lab import cache, ssh
 from lab.machine import Machine
 
+_VARIABLE = "LAB_INVENTORY"
 # All tasks of a play share one connection per host. Restoring a host closes it at once from the other side.
 _PERSIST = ("ControlMaster=auto", "ControlPersist=60s")
 
@@ -47,8 +49,13 @@ def _variables(machine: Machine) -> dict[str, Any]:
 
 
 def path() -> Path:
-    """The path of the inventory."""
-    return cache.root() / "inventory.yml"
+    """The path of the inventory: LAB_INVENTORY of the environment, or a file in the lab's folder."""
+    return Path(os.environ.get(_VARIABLE) or cache.root() / "inventory.yml")
+
+
+def is_private() -> bool:
+    """Whether the inventory belongs to the process that set LAB_INVENTORY, and not to all users of the lab."""
+    return bool(os.environ.get(_VARIABLE))
 
 
 def write(machines: Iterable[Machine]) -> Path:

@@ -25,9 +25,10 @@ class Ports:
 
 
 def recall(suite: str) -> Ports | None:
-    """The saved ports of a suite."""
+    """The saved ports of a suite. None if none were saved, or if the lab had other hosts then."""
     path = cache.root() / f"ports-{suite}.json"
-    return Ports(**json.loads(path.read_text())) if path.exists() else None
+    saved = Ports(**json.loads(path.read_text())) if path.exists() else None
+    return saved if saved is not None and set(LETTERS) == set(saved.ssh) == set(saved.lan) else None
 
 
 def allot(suite: str) -> Ports:

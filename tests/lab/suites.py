@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from lab.errors import LabError
 
 SUITES = ("trixie", "bookworm")
-LETTERS = ("a", "b")
+LETTERS = ("a", "b", "c", "d")
+# Pairs of hosts on one network. Tests on different pairs run at the same time.
+_PEERS = {"a": "b", "b": "a", "c": "d", "d": "c"}
 
 
 @dataclass(frozen=True, order=True)
@@ -27,13 +29,12 @@ class HostName:
 
     @property
     def peer(self) -> HostName:
-        """The other host of the same suite, on the same network."""
-        other = "b" if self.letter == "a" else "a"
-        return HostName(self.suite, other)
+        """The host of the same suite on the same network."""
+        return HostName(self.suite, _PEERS[self.letter])
 
     @property
     def lan_address(self) -> str:
-        """The static address on the network that the two hosts of a suite share."""
+        """The static address on the network that the host shares with its peer."""
         return f"10.77.0.{LETTERS.index(self.letter) + 1}"
 
     @property
