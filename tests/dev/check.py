@@ -51,9 +51,14 @@ class Check:
     verdict: Verdict = by_exit_code
 
 
+def log_path(check: Check, logs: Path) -> Path:
+    """The file with the check's output."""
+    return logs / f"{check.name.replace(' ', '-')}.log"
+
+
 def run_check(check: Check, logs: Path) -> Count:
     """Run a check to its end or deadline. Prints a line at its start and end, and the end of the log if it failed."""
-    log = logs / f"{check.name.replace(' ', '-')}.log"
+    log = log_path(check, logs)
     _say(f"        {check.name} ...")
     started = time.monotonic()
     code = _run(check, log)
@@ -112,6 +117,11 @@ def by_scenario(folder: Path) -> Verdict:
         return sum((_junit_count(report) for report in folder.glob("*.xml")), by_exit_code(code, output))
 
     return verdict
+
+
+def failed_reports(folder: Path) -> int:
+    """How many tests failed, by the reports in the folder."""
+    return sum(_junit_count(report).failed for report in folder.glob("*.xml"))
 
 
 def _junit_count(report: Path) -> Count:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from lab.errors import LabError
 
-from dev import checks
-from dev.check import Check, Count, run_check
+from dev import checks, lost_hosts
+from dev.check import Check, Count
 from dev.stage import staged
 
 Table = Callable[[Path, Path], list[Check]]
@@ -36,16 +36,19 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     logs = Path(tempfile.mkdtemp(prefix="vfio-mdev-logs-"))
     print(f"Logs are in {logs}", flush=True)
+    notes: list[str] = []
     with staged() as stage, ThreadPoolExecutor() as pool:
-        lanes = [pool.submit(_lane, tables, stage, logs, named) for tables in PARTS[part]]
+        lanes = [pool.submit(_lane, tables, stage, logs, named, notes) for tables in PARTS[part]]
         total = sum((lane.result() for lane in lanes), Count(0, 0))
+    for note in notes:
+        print(note, flush=True)
     print(f"{total.passed} passed, {total.failed} failed", flush=True)
     return 1 if total.failed or not total.passed else 0
 
 
-def _lane(tables: tuple[Table, ...], stage: Path, logs: Path, named: Sequence[str]) -> Count:
+def _lane(tables: tuple[Table, ...], stage: Path, logs: Path, named: Sequence[str], notes: list[str]) -> Count:
     selected = (check for table in tables for check in table(stage, logs) if not named or check.name in named)
-    return sum((run_check(check, logs) for check in selected), Count(0, 0))
+    return sum((lost_hosts.run(check, logs, notes) for check in selected), Count(0, 0))
 
 
 if __name__ == "__main__":
