@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import builtins
 import errno
 import os
 import subprocess
@@ -215,6 +216,48 @@ def test_functions_that_the_host_does_not_use_are_removed(card: PhysicalFunction
     card.tree.write(f"{folder}/net/ens1v1/operstate", "down\n")
     card.tree.write("proc/1/mountinfo", "36 35 8:1 / /srv rw,noatime shared:1 - ext4 /dev/sda1 rw\n")
     assert run_vfs(card, "2")["changed"] is True
+
+
+@pytest.mark.parametrize(
+    ("function", "broken", "words"),
+    [
+        ("open", "net/ens1v1/flags", "perhaps the host: {} can't be read: EIO"),
+        ("scandir", "nvme/nvme1", "perhaps the host: {} can't be read: EIO"),
+        ("stat", "dev/dri/renderD129", "perhaps the host: {} can't be read: EIO"),
+        ("open", "proc/1/mountinfo", "nvme1n1, which is perhaps mounted: {} can't be read: EIO"),
+        ("open", "proc/swaps", "nvme1n1, which is perhaps mounted: {} can't be read: EIO"),
+    ],
+)
+def test_functions_whose_use_cannot_be_read_are_not_removed(
+    card: PhysicalFunction, monkeypatch: pytest.MonkeyPatch, function: str, broken: str, words: str
+) -> None:
+    run_vfs(card)
+    folder = f"sys/devices/pci0000:40/{card.function(1)}"
+    os.close(add_render_node(card, folder))
+    card.tree.write(f"{folder}/net/ens1v1/flags", "0x1002\n")
+    for name in ("dev", "size"):
+        card.tree.write(f"{folder}/nvme/nvme1/nvme1n1/{name}", "259:0\n")
+    card.tree.write("proc/1/mountinfo", "")
+    card.tree.write("proc/swaps", "")
+    place = broken if broken.startswith(("dev/", "proc/")) else f"{folder}/{broken}"
+    path = str(card.tree.root / place)
+    targets = (os, builtins) if function == "open" else (os,)
+    for module in targets:
+        monkeypatch.setattr(module, function, _failing(getattr(module, function), path))
+    refused = run_vfs(card, "2", check=True)
+    assert refused["error"]["kind"] == "in_use"
+    assert words.format(path) in refused["msg"]
+    monkeypatch.undo()
+    assert run_vfs(card, "2")["changed"]
+
+
+def _failing(real: Callable[..., Any], broken: str) -> Callable[..., Any]:
+    def call(path: Any, *arguments: Any, **named: Any) -> Any:
+        if path == broken:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, *arguments, **named)
+
+    return call
 
 
 def test_unknown_use_is_reported_as_unknown(card: PhysicalFunction, monkeypatch: pytest.MonkeyPatch) -> None:

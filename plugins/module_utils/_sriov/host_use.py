@@ -10,13 +10,15 @@ proc_pid_mountinfo(5), proc_swaps(5).
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .._host.paths import Host
-from .._host.reader import Reader
+from .._host.reader import Reader, is_gone
 from .._host.users import Holders, node_holders, node_key
+from .._model.inventory import Unread
 from .._model.refusals import users_text
 
 _IFF_UP = 1
@@ -26,47 +28,60 @@ _BLOCK_DEPTH = 5
 
 @dataclass(frozen=True)
 class HostUses:
-    """The uses of all devices of a host. mounted: names and numbers of block devices, and where they are mounted."""
+    """The uses of all devices of a host.
+
+    mounted: names and numbers of block devices, and where they are mounted
+    unread:  what could not be read: any function may then be used
+    """
 
     host: Host
     holders: Holders
     mounted: dict[str, str]
+    unread: tuple[Unread, ...] = ()
 
     @classmethod
     def read(cls, host: Host) -> HostUses:
         """Reads them once for all functions."""
-        return cls(host, node_holders(host, Reader(), "dri"), {**_mounts(host), **_swaps(host)})
+        reader = Reader()
+        holders = node_holders(host, Reader(), "dri")
+        return cls(host, holders, {**_mounts(host, reader), **_swaps(host, reader)}, tuple(reader.unread))
 
     def of(self, folder: str) -> tuple[str, ...]:
-        """The uses of the function with this folder in sysfs, in words."""
-        return (*self._graphics(folder), *self._interfaces(folder), *self._block_devices(folder))
+        """The uses of the function with this folder in sysfs, in words. What can't be read may be one."""
+        reader = Reader()
+        uses = (*self._graphics(folder, reader), *self._interfaces(folder, reader), *self._blocks(folder, reader))
+        hidden = [f"perhaps the host: {unread.path} can't be read: {unread.error}" for unread in reader.unread]
+        return (*uses, *hidden[:1])
 
-    def _graphics(self, folder: str) -> Iterator[str]:
-        for name in sorted(Reader().names(os.path.join(folder, "drm"), optional=True)):
+    def _graphics(self, folder: str, reader: Reader) -> Iterator[str]:
+        for name in sorted(reader.names(os.path.join(folder, "drm"), optional=True)):
             path = self.host.beside("dev", "dri", name)
             try:
                 users = self.holders.by_node.get(node_key(os.stat(path)), ())
-            except OSError:
+            except OSError as error:
+                if not is_gone(path):
+                    reader.note(path, error)
                 continue
             if users:
                 yield f"{users_text(users)} through {path}"
+            elif not self.holders.complete:
+                yield f"perhaps a process through {path}: not all processes could be examined"
 
-    def _interfaces(self, folder: str) -> Iterator[str]:
-        reader = Reader()
+    def _interfaces(self, folder: str, reader: Reader) -> Iterator[str]:
         for name in sorted(reader.names(os.path.join(folder, "net"), optional=True)):
             flags = reader.text(os.path.join(folder, "net", name, "flags"), optional=True) or ""
             state = reader.text(os.path.join(folder, "net", name, "operstate"), optional=True)
             if _is_up(flags) or state == "up":
                 yield f"the host through its network interface {name}, which is up"
 
-    def _block_devices(self, folder: str) -> Iterator[str]:
-        for path in _block_folders(self.host, folder):
+    def _blocks(self, folder: str, reader: Reader) -> Iterator[str]:
+        for path in _block_folders(self.host, folder, reader):
             name = os.path.basename(path)
-            number = Reader().text(os.path.join(path, "dev"), optional=True) or name
+            number = reader.text(os.path.join(path, "dev"), optional=True) or name
             uses = [self.mounted[known] for known in (number, name) if known in self.mounted][:1]
-            uses += [
-                f"used by {holder}" for holder in sorted(Reader().names(os.path.join(path, "holders"), optional=True))
-            ]
+            holders = sorted(reader.names(os.path.join(path, "holders"), optional=True))
+            uses += [f"used by {holder}" for holder in holders]
+            uses += [f"perhaps mounted: {unread.path} can't be read: {unread.error}" for unread in self.unread[:1]]
             for use in uses:
                 yield f"the host through its block device {name}, which is {use}"
 
@@ -79,31 +94,41 @@ def _is_up(flags: str) -> bool:
         return False
 
 
-def _block_folders(host: Host, folder: str) -> Iterator[str]:
+def _block_folders(host: Host, folder: str, reader: Reader) -> Iterator[str]:
     """The folders of the block devices of a function and their partitions. Those of NVMe can be below a subsystem."""
     folders = [folder]
     subsystems = os.path.join(host.sys, "class", "nvme-subsystem")
-    for controller in Reader().names(os.path.join(folder, "nvme"), optional=True):
-        names = Reader().names(subsystems, optional=True)
+    for controller in reader.names(os.path.join(folder, "nvme"), optional=True):
+        names = reader.names(subsystems, optional=True)
         folders += [
             os.path.realpath(os.path.join(subsystems, name))
             for name in names
-            if os.path.lexists(os.path.join(subsystems, name, controller))
+            if not is_gone(os.path.join(subsystems, name, controller))
         ]
     for top in folders:
-        for path, names, files in os.walk(top):
-            if path.count(os.sep) - top.count(os.sep) >= _BLOCK_DEPTH:
-                names.clear()
-            # Block devices have a size, other devices with a number have none.
-            if "dev" in files and "size" in files:
-                yield path
+        yield from _block_folders_below(top, _BLOCK_DEPTH, reader)
 
 
-def _mounts(host: Host) -> dict[str, str]:
+def _block_folders_below(folder: str, depth: int, reader: Reader) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as entries:
+            # Links lead to other devices, and in circles.
+            is_folder = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+    except OSError as error:
+        reader.note(folder, error)
+        return
+    # Block devices have a size, other devices with a number have none.
+    if is_folder.get("dev") is False and is_folder.get("size") is False:
+        yield folder
+    for name in sorted(name for name in is_folder if is_folder[name] and depth):
+        yield from _block_folders_below(os.path.join(folder, name), depth - 1, reader)
+
+
+def _mounts(host: Host, reader: Reader) -> dict[str, str]:
     """Mount points by number (259:1) and by name (nvme0n1p1), since some file systems show numbers of their own."""
     mounts: dict[str, str] = {}
     for process in ("self", "1"):
-        for line in _lines(host.beside("proc", process, "mountinfo")):
+        for line in _lines(host.beside("proc", process, "mountinfo"), reader):
             fields, _dash, source = line.partition(" - ")
             place = fields.split()
             if len(place) > 4 and len(source.split()) > 1:
@@ -111,16 +136,17 @@ def _mounts(host: Host) -> dict[str, str]:
     return mounts
 
 
-def _swaps(host: Host) -> dict[str, str]:
-    return {
-        os.path.basename(line.split()[0]): "swap space" for line in _lines(host.beside("proc", "swaps"))[1:] if line
-    }
+def _swaps(host: Host, reader: Reader) -> dict[str, str]:
+    lines = _lines(host.beside("proc", "swaps"), reader)[1:]
+    return {os.path.basename(line.split()[0]): "swap space" for line in lines if line}
 
 
-def _lines(path: str) -> list[str]:
+def _lines(path: str, reader: Reader) -> list[str]:
     """The lines of a file in /proc. Without limit: a host has many mounts."""
     try:
         with open(path, "rb") as file:
             return file.read().decode("utf-8", "backslashreplace").splitlines()
-    except OSError:
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            reader.note(path, error)
         return []
