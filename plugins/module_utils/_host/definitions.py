@@ -21,7 +21,7 @@ from .._model.definition_text import BrokenDefinitionError, definition_text, par
 from .._model.errors import FileError, MdevError
 from .._model.framework import Framework
 from .._model.inventory import BrokenDefinition, Definition
-from .atomic_files import NotDurableError, remove_file, sweep, temporary_path, write_whole
+from .atomic_files import NotDurableError, remove_file, sweep, sync_folder, temporary_path, write_whole
 from .reader import Reader, UnsafePathError, check_folder, check_safe, errno_text, is_gone, read_regular
 
 # mdevctl's own folder for callout and notification scripts, beside those of the parents.
@@ -102,6 +102,24 @@ class DefinitionFiles:
             return
         except OSError as error:
             raise _refused("removing", path, error) from error
+
+    def name_by_key(self, definition: Definition) -> None:
+        """Renames a file that is named in capitals, so that mdevctl finds what it lists.
+
+        Source: mdevctl reads each name that is a UUID, and writes and removes the one in lower case
+        (get_defined_devices and persist_path in its sources).
+        """
+        path, named = self._path(definition), os.path.join(self.folder, definition.parent, definition.key)
+        if path == named or is_gone(path):
+            return
+        try:
+            check_folder(os.path.dirname(path))
+            if not is_gone(named):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            os.rename(path, named)
+            sync_folder(os.path.dirname(path))
+        except OSError as error:
+            raise _refused("renaming", path, error) from error
 
     def hide(self, definition: Definition) -> None:
         """Takes a definition out of sight. Unlike a new file, show() then needs no space. A sweep removes it."""

@@ -109,6 +109,8 @@ class LibvirtBackend(Backend):
 
     def define(self, definition: Definition, before: Optional[Definition]) -> None:
         """virNodeDeviceDefineXML and virNodeDeviceSetAutostart."""
+        if before is not None:
+            self.definitions.name_by_key(before)
         try:
             self._define(definition)
         except BackendFailed as error:
@@ -134,6 +136,7 @@ class LibvirtBackend(Backend):
 
     def undefine(self, definition: Definition) -> None:
         """virNodeDeviceUndefine."""
+        self.definitions.name_by_key(definition)
         with self._errors_of(f"undefining device {definition.id} on {definition.parent}"):
             self.call(self._lookup(definition.id, definition.parent).undefine)
 

@@ -67,6 +67,8 @@ class MdevctlBackend(Backend):
 
     def define(self, definition: Definition, before: Optional[Definition]) -> None:
         """Defines a device, or modifies its definition."""
+        if before is not None:
+            self.definitions.name_by_key(before)
         verb, action = ("define", "defining") if before is None else ("modify", "modifying the definition of")
         action = f"{action} device {definition.id} on {definition.parent}"
         try:
@@ -94,6 +96,7 @@ class MdevctlBackend(Backend):
 
     def undefine(self, definition: Definition) -> None:
         """Removes a definition."""
+        self.definitions.name_by_key(definition)
         action = f"undefining device {definition.id} on {definition.parent}"
         self._run(action, "undefine", *_where(definition))
 

@@ -1,18 +1,19 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""mdevctl and libvirt that hang or can't be run."""
+"""mdevctl and libvirt that hang or can't be run, and definitions that they would not find."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from builders import UUID, define, parent
+from builders import define, parent
 
 from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.device_files import DeviceFiles
 from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.mdev import libvirt as libvirt_file
@@ -22,7 +23,11 @@ from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.mdev.libvirt
 from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.mdev.mdevctl import MdevctlBackend
 from ansible_collections.vfio.mdev.plugins.module_utils._host.definitions import DefinitionFiles
 from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
-from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import BackendFailed
+from ansible_collections.vfio.mdev.plugins.module_utils._host.reader import Reader
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import BackendFailed, FileError
+from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import Definition
+
+UUID = "abcdefab-2222-3333-4444-555555555555"
 
 
 @pytest.fixture
@@ -63,6 +68,55 @@ def test_mdevctl_that_hangs(device_files: DeviceFiles, tmp_path: Path, monkeypat
     with pytest.raises(BackendFailed, match="no answer in 0 s, and was killed with its children") as caught:
         backend.create(parent("mtty"), "mtty-1", UUID, ())
     assert (caught.value.exit_code, caught.value.rolled_back) == (None, False)
+
+
+# As mdevctl does, it works on the name in lower case, whatever it listed.
+BY_KEY = """#!/bin/sh
+path=$(dirname "$0")/$5/$3
+case $1 in
+undefine) [ -f "$path" ] || { echo "Undefine failed"; exit 1; }; rm "$path" ;;
+modify) cat /dev/stdin > "$path" ;;
+esac
+"""
+
+
+@pytest.fixture
+def in_capitals(tmp_path: Path) -> Definition:
+    (tmp_path / "mtty").mkdir()
+    (tmp_path / "mtty" / UUID.upper()).write_text('{"mdev_type": "mtty-1", "start": "auto", "attrs": []}')
+    [stored] = DefinitionFiles(str(tmp_path), MDEV).read(Reader())[0]
+    assert stored.file_name == UUID.upper()
+    return stored
+
+
+def test_mdevctl_finds_a_definition_in_capitals(
+    device_files: DeviceFiles, tmp_path: Path, in_capitals: Definition
+) -> None:
+    backend = mdevctl(device_files, tmp_path, BY_KEY)
+    backend.define(replace(in_capitals, type_id="mtty-2"), in_capitals)
+    assert [path.name for path in (tmp_path / "mtty").iterdir()] == [UUID]
+    backend.undefine(in_capitals)
+    assert list((tmp_path / "mtty").iterdir()) == []
+
+
+def test_libvirt_finds_a_definition_in_capitals(
+    device_files: DeviceFiles, tmp_path: Path, in_capitals: Definition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mtty" / UUID
+    nodedev = SimpleNamespace(undefine=path.unlink)
+    library(monkeypatch, lambda _uri: SimpleNamespace(nodeDeviceLookupByName=lambda _name: nodedev))
+    backend = libvirt_backend(device_files, DefinitionFiles(str(tmp_path), MDEV), "test:")
+    backend.undefine(in_capitals)
+    assert list((tmp_path / "mtty").iterdir()) == []
+
+
+def test_two_files_of_one_definition_are_not_merged(
+    device_files: DeviceFiles, tmp_path: Path, in_capitals: Definition
+) -> None:
+    (tmp_path / "mtty" / UUID).write_text("{}")
+    with pytest.raises(FileError, match=r"renaming definition .* EEXIST .* This step changed nothing"):
+        mdevctl(device_files, tmp_path, BY_KEY).undefine(in_capitals)
+    assert len(list((tmp_path / "mtty").iterdir())) == 2
 
 
 class LibvirtError(Exception):
