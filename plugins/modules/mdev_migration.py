@@ -520,7 +520,7 @@ error:
 """
 
 import time
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 from ansible.module_utils.basic import AnsibleModule
 

@@ -91,7 +91,7 @@ def _guest_answer(
 ) -> GuestAnswer:
     requests: tuple[DeviceRequest, ...] = ()
     try:
-        requests = tuple(_without_place(request, inventory) for request in preparation.requests(inventory))
+        requests = tuple(request for request in preparation.requests(inventory) if _needs_place(request, inventory))
         checks = finding_results(preparation.found.findings if preparation.found is not None else ())
     except NotReady as error:
         checks = error.checks
@@ -99,13 +99,12 @@ def _guest_answer(
         checks = finding_results([Finding.error("request", error.message, guest.name)])
     if cpu is not None:
         checks = [*checks, *finding_results([cpu])]
-    return GuestAnswer(guest, tuple(checks), tuple(request for request in requests if request.present), is_prepared)
+    return GuestAnswer(guest, tuple(checks), requests, is_prepared)
 
 
-def _without_place(request: DeviceRequest, inventory: Inventory) -> DeviceRequest:
-    """The request, marked as absent if its device is here already and stays: it is counted as it is."""
-    is_here = inventory.device(request.key) is not None and not request.recreate_active
-    return replace(request, active=False, persistent=False) if is_here else request
+def _needs_place(request: DeviceRequest, inventory: Inventory) -> bool:
+    """Whether the device has to be created. One that is here already and stays is counted as it is."""
+    return request.present and (inventory.device(request.key) is None or request.recreate_active)
 
 
 def _compare(cpu: DomainCpu, virsh: Virsh) -> Finding:

@@ -28,14 +28,16 @@ _DEVICE = {
     **_texts(["uuid", "function", "type", "type_name", "device_api", "driver", "alias", "model", "address"]),
     "attributes": {"type": "list", "elements": "dict", "default": [], "options": _ATTRIBUTE},
 }
-_GUEST = {
-    **_texts(["name", "uuid", "state", "error", "xml", "persistent_xml"]),
+_RETRIEVED_GUEST = {
+    **_texts(["name", "uuid", "state", "error"]),
     # Without defaults, null is accepted too. That is what mdev_guest_info returns for a guest with an error.
     "running": {"type": "bool"},
     "command_line_devices": {"type": "list", "elements": "str", "default": []},
     "devices": {"type": "list", "elements": "dict", "options": _DEVICE},
     "cpu": {"type": "dict", "options": _texts(["virttype", "arch", "machine", "xml"])},
 }
+
+_GUEST = {**_RETRIEVED_GUEST, **_texts(["xml", "persistent_xml"])}
 
 # The guests, and how the destination should be prepared for them.
 REQUEST_ARGUMENTS: Spec = {
@@ -51,6 +53,12 @@ REQUEST_ARGUMENTS: Spec = {
     "type_map": {"type": "dict", "default": {}},
     **{name: spec for name, spec in PLACEMENT_ARGUMENTS.items() if name != "parent"},
     "driver_match": {"type": "str", "choices": ["exact", "ignore"], "default": "exact"},
+}
+
+# The same for a question: guests as mdev_guest_info returns them, without their XML.
+QUESTION_ARGUMENTS: Spec = {
+    **REQUEST_ARGUMENTS,
+    "guests": {"type": "list", "elements": "dict", "required": True, "options": _RETRIEVED_GUEST},
 }
 
 
@@ -73,12 +81,14 @@ def guest_inputs(params: dict[str, Any]) -> GuestInputs:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise InvalidInput(f"guest {', '.join(twice)} is given twice", guest=twice[0])
-    xml = tuple((guest.uuid, given["xml"], given["persistent_xml"]) for guest, given in zip(guests, params["guests"]))
+    xml = tuple(
+        (guest.uuid, given.get("xml"), given.get("persistent_xml")) for guest, given in zip(guests, params["guests"])
+    )
     return GuestInputs(tuple(guests), xml)
 
 
 def _guest(given: dict[str, Any]) -> Guest:
-    domain = parse_domain(given["xml"]) if given["xml"] else None
+    domain = parse_domain(given["xml"]) if given.get("xml") else None
     guest = _named_guest(given, domain)
     if guest.error:
         return guest

@@ -113,6 +113,7 @@ class Namespace:
         starter.touch()
         (self.etc / "mdevctl.d").mkdir()
         (self.etc / "guests").mkdir()
+        (self.etc / "var").mkdir()
         programs = self.etc / Path(_PROGRAMS).name
         programs.mkdir()
         shutil.copy(_VIRSH, programs / "virsh")
