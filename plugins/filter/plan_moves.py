@@ -69,12 +69,20 @@ _value:
   type: dict
   contains:
     moves:
-      description: The guests with a destination, by name, each with C(uuid), C(name), C(destination) and C(reason).
+      description:
+        - The guests with a destination, by name, each with C(uuid), C(name), C(destination) and C(reason).
+        - C(prepared) is whether the guest is already prepared there, and C(problems) why it could not be prepared there
+          now. A prepared guest with problems may be on its way.
       type: list
       elements: dict
     unplaced:
       description: The guests without a destination, by name, each with C(uuid), C(name) and C(refusals), a list of
         C(host) and C(reasons).
+      type: list
+      elements: dict
+    records:
+      description: The guests that are prepared on the hosts, from any source, as in
+        RV(vfio.mdev.mdev_destination_info#module:records), each with its C(destination).
       type: list
       elements: dict
     summary:
@@ -90,7 +98,12 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.vfio.mdev.plugins.module_utils._fleet.moves import plan_moves as planned
 from ansible_collections.vfio.mdev.plugins.module_utils._model.request import PLACEMENTS, SPREAD
-from ansible_collections.vfio.mdev.plugins.plugin_utils._destinations import candidates_of, guests_of, plan_result
+from ansible_collections.vfio.mdev.plugins.plugin_utils._destinations import (
+    candidates_of,
+    guests_of,
+    open_records,
+    plan_result,
+)
 
 
 def plan_moves(
@@ -105,7 +118,7 @@ def plan_moves(
         raise AnsibleFilterError(
             f"vfio.mdev.plan_moves: placement is '{placement}', and must be one of {', '.join(PLACEMENTS)}"
         )
-    return plan_result(planned(guests_of(guests), candidates_of(answers), placement))
+    return plan_result(planned(guests_of(guests), candidates_of(answers), placement), open_records(answers))
 
 
 class FilterModule:

@@ -37,8 +37,8 @@ options:
     description:
       - Why the host is cordoned. The reason is shown wherever the host is refused.
       - If the host has a mark with another reason, the new reason replaces it.
+      - If it is omitted, a mark keeps its reason, and a new mark gets the reason V(cordoned).
     type: str
-    default: cordoned
 requirements:
   - Linux with Python 3.9 or newer
 seealso:
@@ -106,13 +106,15 @@ from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import Inv
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import SYSFS_ARGUMENTS
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
 
+_DEFAULT_REASON = "cordoned"
+
 
 def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
     """The mark as it is and as it should be, then the change and the result."""
     host = Host.from_params(params)
     before = read_cordon(host)
     now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    after = changed_cordon(before, _reason(params), now)
+    after = changed_cordon(before, _reason(params, before), now)
     if after != before and not check_mode:
         write_cordon(host, after)
     diff = {
@@ -125,10 +127,12 @@ def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
     return ModuleResult(result, diff=diff)
 
 
-def _reason(params: dict[str, Any]) -> Optional[str]:
+def _reason(params: dict[str, Any], before: Optional[Cordon]) -> Optional[str]:
     """Why the host should be cordoned. None if it should not."""
     if params["state"] == "absent":
         return None
+    if params["reason"] is None:
+        return before.reason if before is not None and before.since is not None else _DEFAULT_REASON
     reason = str(params["reason"]).strip()
     if not reason:
         raise InvalidInput("reason is empty: say why the host is cordoned, or leave reason out", option="reason")
@@ -144,7 +148,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "reason": {"type": "str", "default": "cordoned"},
+            "reason": {"type": "str"},
             **SYSFS_ARGUMENTS,
         },
         supports_check_mode=True,

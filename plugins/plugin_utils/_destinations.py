@@ -22,6 +22,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._fleet.moves import (
     Refusal,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._fleet.transfer import inventory_of, request_of
+from ansible_collections.vfio.mdev.plugins.module_utils._model.addresses import address_key
 from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import Inventory
 
 Result = dict[str, Any]
@@ -73,7 +74,15 @@ def _offer(guest: Mapping[str, Any]) -> Offer:
     return Offer(tuple(request_of(request) for request in guest["requests"]), refused, bool(guest["prepared"]))
 
 
-def plan_result(plan: MovePlan) -> Result:
+def open_records(answers: Mapping[str, Mapping[str, Any]]) -> list[Result]:
+    """The guests that are prepared on the hosts, by host and name."""
+    records = [
+        {**record, "destination": str(name)} for name, answer in answers.items() for record in answer.get("records", ())
+    ]
+    return sorted(records, key=lambda record: (address_key(record["destination"]), record["name"], record["uuid"]))
+
+
+def plan_result(plan: MovePlan, records: Sequence[Result]) -> Result:
     """The plan as plain data, with a summary for people."""
     moves = [
         {
@@ -81,6 +90,8 @@ def plan_result(plan: MovePlan) -> Result:
             "name": move.guest.name,
             "destination": move.destination,
             "reason": move.reason,
+            "prepared": move.offer.is_prepared,
+            "problems": list(move.offer.refused),
         }
         for move in plan.moves
     ]
@@ -97,7 +108,7 @@ def plan_result(plan: MovePlan) -> Result:
     for left in plan.unplaced:
         lines.append(f"{left.guest.name}  has no destination:")
         lines.extend(f"    {line}" for line in _grouped(left.refusals))
-    return {"moves": moves, "unplaced": unplaced, "summary": lines}
+    return {"moves": moves, "unplaced": unplaced, "records": list(records), "summary": lines}
 
 
 def ranking_result(hosts: Sequence[RankedHost]) -> Result:

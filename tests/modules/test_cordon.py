@@ -53,6 +53,7 @@ def test_another_reason_replaces_the_first(cordon: Cordon, info: Run) -> None:
     cordon(reason="new driver")
     assert cordon(reason="broken fan")["changed"]
     assert info()["cordon"]["reason"] == "broken fan"
+    assert cordon()["changed"] is False
     assert "reason is empty" in cordon(reason=" ")["msg"]
 
 

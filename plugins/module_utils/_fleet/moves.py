@@ -73,11 +73,12 @@ class CandidateHost:
 
 @dataclass(frozen=True)
 class Move:
-    """A guest with its destination, and why that was chosen, as text."""
+    """A guest with its destination, and why that was chosen, as text. offer: the destination's answer."""
 
     guest: MovingGuest
     destination: str
     reason: str
+    offer: Offer = Offer()
 
 
 @dataclass(frozen=True)
@@ -270,16 +271,18 @@ def _attempt(guests: Sequence[MovingGuest], hosts: Sequence[_Host], policy: _Pol
     for guest in sorted(guests, key=lambda guest: guest.uuid not in prepared):
         if guest.uuid in prepared:
             host = prepared[guest.uuid]
-            host.take(host.candidate.offer(guest).requests)
-            moves.append(Move(guest, host.candidate.name, "already prepared there"))
+            offer = host.candidate.offer(guest)
+            host.take(offer.requests)
+            moves.append(Move(guest, host.candidate.name, "already prepared there", offer))
             continue
         chosen, refusals = _choose(guest, sorted(hosts, key=policy.rank))
         if chosen is None:
             in_order = sorted(refusals, key=lambda refusal: address_key(refusal.host))
             unplaced.append(Unplaced(guest, tuple(in_order)))
             continue
-        moves.append(Move(guest, chosen.candidate.name, policy.reason(chosen)))
-        chosen.take(chosen.candidate.offer(guest).requests)
+        offer = chosen.candidate.offer(guest)
+        moves.append(Move(guest, chosen.candidate.name, policy.reason(chosen), offer))
+        chosen.take(offer.requests)
     return MovePlan(
         tuple(sorted(moves, key=lambda move: move.guest.order)),
         tuple(sorted(unplaced, key=lambda left: left.guest.order)),
