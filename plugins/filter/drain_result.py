@@ -114,12 +114,11 @@ def drain_result(
         )
     reported = {str(outcome["uuid"]): outcome for outcome in outcomes}
     rows, left = guest_rows(plan, arrived, Drained(source, here, given, reported, problems or {}))
+    lines = table([(row.name, f"on {row.host}" if row.host else "on an unknown host", row.text) for row in rows])
     return {
         "guests": [row_result(row) for row in rows],
         "left": [row.name for row in left],
-        "summary": table(
-            [(row.name, f"on {row.host}" if row.host else "on an unknown host", row.text) for row in rows]
-        ),
+        "summary": lines,
     }
 
 

@@ -103,8 +103,7 @@ def plan_result(plan: MovePlan, records: Sequence[Result]) -> Result:
         }
         for left in plan.unplaced
     ]
-    rows = [(move["name"], f"-> {move['destination']}", move["reason"]) for move in moves]
-    lines = table(rows)
+    lines = table([(move.guest.name, f"-> {move.destination}", move.reason) for move in plan.moves])
     for left in plan.unplaced:
         lines.append(f"{left.guest.name}  has no destination:")
         lines.extend(f"    {line}" for line in _grouped(left.refusals))

@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.vfio.mdev.plugins.filter.plan_moves import plan_moves
-from ansible_collections.vfio.mdev.plugins.filter.rank_destinations import rank_destinations
 from drivers.kit.isolated_host import Boot, IsolatedHost
 from drivers.nvidia import t4
 from drivers.samples import mtty
+
+_FILTERS = "ansible_collections.vfio.mdev.plugins.filter"
+plan_moves = importlib.import_module(f"{_FILTERS}.plan_moves").plan_moves
+rank_destinations = importlib.import_module(f"{_FILTERS}.rank_destinations").rank_destinations
 
 A, B, C = (f"{digit * 8}-1111-4111-8111-111111111111" for digit in "abc")
 WEB, DB, BATCH = (f"{digit * 8}-5555-4666-8777-888888888888" for digit in "123")
