@@ -67,7 +67,11 @@ def test_guests_without_a_destination_stop_it_before_anything_is_changed(hosts: 
         ("gpu-7", {}, "drain_to is missing"),
         ("gpu_hosts", {"drain_to": "gpu_hosts"}, "name one host with -l: this play has"),
         ("gpu-7", {"drain_to": "gpu-7"}, "no host of the inventory except gpu-7 matches it"),
-        ("gpu-7", {"drain_to": "gpu_hosts", "drain_parallell": 3}, "drain_parallell is unknown: did you mean drain_par"),
+        (
+            "gpu-7",
+            {"drain_to": "gpu_hosts", "drain_parallell": 3},
+            "did you mean drain_parallel?",
+        ),
     ],
 )
 def test_bad_variables_are_refused(hosts: Fleet, limit: str, variables: dict[str, object], words: str) -> None:

@@ -123,12 +123,14 @@ class _Host:
         self.guests = 0
         self._requests: list[DeviceRequest] = []
         self._refused: dict[tuple[DeviceRequest, ...], str] = {}
+        self._refused_alone: dict[tuple[DeviceRequest, ...], str] = {}
         self._inventory: Optional[Inventory] = None
 
     def emptied(self) -> _Host:
         """The host without planned guests, for another attempt."""
         host = _Host(self.candidate)
-        host._inventory = self._inventory
+        host._inventory, host._refused_alone = self._inventory, self._refused_alone
+        host._refused = dict(self._refused_alone)
         return host
 
     @property
@@ -149,6 +151,8 @@ class _Host:
             if not problem:
                 return ""
             self._refused[shape] = problem
+            if not self._requests:
+                self._refused_alone[shape] = problem
         return self._refused[shape]
 
     def take(self, requests: Sequence[DeviceRequest]) -> None:
@@ -222,7 +226,8 @@ def plan_moves(guests: Iterable[MovingGuest], candidates: Iterable[CandidateHost
     )
     best: Optional[MovePlan] = None
     for policy, hardness in attempts:
-        attempt = _attempt(sorted(moving, key=hardness), [host.emptied() for host in hosts], _POLICIES[policy])
+        hosts = [host.emptied() for host in hosts]
+        attempt = _attempt(sorted(moving, key=hardness), hosts, _POLICIES[policy])
         if best is None or len(attempt.unplaced) < len(best.unplaced):
             best = attempt
         if not best.unplaced:
