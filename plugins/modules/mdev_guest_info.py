@@ -94,6 +94,24 @@ guests:
           libvirt does not manage them, and they cannot be replaced for a migration.
       type: list
       elements: str
+    cpu:
+      description:
+        - The guest's CPU, for M(vfio.mdev.mdev_destination_info). V(null) if the guest's XML names no CPU model, for
+          example with the mode C(host-passthrough), or if RV(guests[].error) is set.
+      type: dict
+      contains:
+        virttype:
+          description: How the guest is run, V(kvm) or V(qemu).
+          type: str
+        arch:
+          description: The architecture.
+          type: str
+        machine:
+          description: The type of the virtual machine.
+          type: str
+        xml:
+          description: The element C(<cpu>) of the guest's XML.
+          type: str
     devices:
       description:
         - The guest's mediated devices in the order of its XML, followed by its vGPUs on virtual functions. V(null) if
@@ -144,6 +162,11 @@ guests:
       running: true
       error: null
       command_line_devices: []
+      cpu:
+        virttype: kvm
+        arch: x86_64
+        machine: pc-q35-8.2
+        xml: "<cpu mode='custom' match='exact'><model fallback='forbid'>EPYC-Milan</model></cpu>"
       devices:
         - uuid: 5b2c8a34-11c0-8a2f-9a0e-0d4c3c1f7e10
           function: null

@@ -223,6 +223,18 @@ capacity:
       reasons:
         - parent: "0000:41:00.4"
           reason: has 6 of nvidia-471 left, and this run puts 6 of nvidia-471 there
+cordon:
+  description: The host's cordon mark, see M(vfio.mdev.mdev_cordon). V(null) if the host has none.
+  returned: success
+  type: dict
+  contains:
+    reason:
+      description: Why the host is cordoned, or why the mark cannot be read.
+      type: str
+    since:
+      description: The time at which the mark was set, in UTC. V(null) if the mark cannot be read.
+      type: str
+  sample: null
 framework:
   description:
     - How this host slices its devices.
@@ -475,6 +487,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.vfio.mdev.plugins.module_utils._fleet.cordon import read_cordon
 from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.registry import host_framework, read_inventory
 from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
 from ansible_collections.vfio.mdev.plugins.module_utils._host.pci import read_hardware
@@ -540,8 +553,10 @@ def build_result(query: Query) -> dict[str, Any]:
     inventory = read_inventory(query.host, users="users" in query.gather)
     selection = select(inventory, query.parents, query.types, query.uuids)
     hardware = read_hardware(query.host) if not inventory.parents else Hardware()
+    cordon = read_cordon(query.host)
     missing = [f"Nothing on this host matches {filter_text}." for filter_text in selection.unmatched]
     return {
+        "cordon": cordon.as_result() if cordon is not None else None,
         "framework": host_framework(inventory),
         "hints": missing + hints(inventory, hardware),
         "broken_definitions": [{"path": broken.path, "problem": broken.problem} for broken in inventory.broken],

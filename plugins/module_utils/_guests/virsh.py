@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from .._model.errors import LibvirtError
+from .._xml.domain_cpu import DomainCpu
 from .bounded import run_bounded
 
 _SECONDS = 120.0
@@ -29,6 +30,8 @@ _LIBVIRT = re.compile(r"^Running against daemon: (\S+)", re.MULTILINE)
 _QEMU = re.compile(r"^Running hypervisor: QEMU (\S+)", re.MULTILINE)
 # A line of 'virsh list --uuid --name'. Old versions of virsh pad the name with spaces.
 _GUEST = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}) (.*)")
+# VIR_ERR_CPU_INCOMPATIBLE in libvirt's virerror.c. The reason follows after a colon.
+_INCOMPATIBLE = "the CPU is incompatible with host CPU"
 
 SHUT_OFF = "shut off"
 RUNNING = "running"
@@ -73,11 +76,28 @@ class Virsh:
         except UnicodeDecodeError as error:
             raise LibvirtError(f"the XML of guest {uuid} is not UTF-8: {error}", guest=uuid) from error
 
-    def _run(self, *argv: str) -> bytes:
+    def cpu_problem(self, cpu: DomainCpu) -> str:
+        """Why the hypervisor here can't provide a guest's CPU; empty if it can. Raises LibvirtError if that is unknown.
+
+        With --error, libvirt reports an incompatible CPU as an error with the missing features (virsh(1)).
+        """
+        facts = {"--virttype": cpu.virttype, "--arch": cpu.arch, "--machine": cpu.machine}
+        options = [text for name, value in facts.items() if value for text in (name, value)]
+        try:
+            self._run("hypervisor-cpu-compare", "--file", "/dev/stdin", "--error", *options, stdin=cpu.xml)
+        except LibvirtError as error:
+            if _INCOMPATIBLE not in error.message:
+                raise
+            return error.message.partition(_INCOMPATIBLE)[2].lstrip(": ") or "it is incompatible with the CPU here"
+        return ""
+
+    def _run(self, *argv: str, stdin: str = "") -> bytes:
         command = ["virsh", "--quiet", "--connect", self.uri, *argv]
         action = f"'{' '.join(command)}'"
         try:
-            code, output, errors = run_bounded(command, {**os.environ, "LC_ALL": "C"}, _SECONDS, _MAX_BYTES)
+            code, output, errors = run_bounded(
+                command, {**os.environ, "LC_ALL": "C"}, _SECONDS, _MAX_BYTES, stdin.encode("utf-8")
+            )
         except FileNotFoundError as error:
             raise LibvirtError(
                 f"{action} failed: virsh is not installed on this host. Install libvirt's client tools"

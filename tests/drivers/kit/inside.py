@@ -34,7 +34,9 @@ _holders: list[subprocess.Popen[bytes]] = []
 def make_root(host: Path, etc: Path, root: Path) -> None:
     """Mount the tester's files read-only, the host's /sys and /dev/vfio, and the namespace's own /etc."""
     _mount("-t", "tmpfs", "tmpfs", root)
-    for name in sorted(os.listdir("/")):
+    # What the host keeps in /var is part of what a test leaves behind, as /etc is.
+    (root / "var").symlink_to("etc/var")
+    for name in sorted(set(os.listdir("/")) - {"var"}):
         source = Path("/", name)
         if source.is_symlink():
             (root / name).symlink_to(source.readlink())

@@ -66,6 +66,12 @@ class Namespace:
     def alive(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def inner_pid(self) -> int:
+        """The id of the process in the namespace, as the tester's machine knows it."""
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        return int(children.read_text().split()[0])
+
     def run_module(self, module_name: str, /, **arguments: Any) -> dict[str, Any]:
         """Run a module. Returns the result that it prints."""
         result: dict[str, Any] = self._command("run", module_name=module_name, arguments=arguments)
@@ -113,6 +119,7 @@ class Namespace:
         starter.touch()
         (self.etc / "mdevctl.d").mkdir()
         (self.etc / "guests").mkdir()
+        (self.etc / "var").mkdir()
         programs = self.etc / Path(_PROGRAMS).name
         programs.mkdir()
         shutil.copy(_VIRSH, programs / "virsh")
