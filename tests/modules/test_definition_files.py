@@ -157,8 +157,30 @@ def test_a_folder_of_definitions_that_cannot_be_read_is_not_empty(
 
     monkeypatch.setattr(os, "listdir", broken)
     for refused in (host.set(devices=[], purge="owned"), host.device(uuid=UUID, state="absent")):
-        assert f"the folder of definitions {folder} can't be read: EIO" in refused["msg"]
+        assert f"folder {folder} can't be read: EIO" in refused["msg"]
     assert {"path": folder, "error": "EIO (Input/output error)"} in host.info()["unread"]
     monkeypatch.undo()
     assert host.device(uuid=UUID, state="absent")["changed"]
     assert not path.exists()
+
+
+@pytest.mark.parametrize("hidden", ["class/mdev_bus", "devices/virtual/mtty/mtty"])
+def test_a_parent_that_cannot_be_read_is_not_without_devices(
+    make_host: MakeHost, monkeypatch: pytest.MonkeyPatch, hidden: str
+) -> None:
+    host = make_host(mtty())
+    host.device(uuid=UUID, type="mtty-1", persistent=False)
+    folder, listdir = os.path.realpath(host.files.sys / hidden), os.listdir
+
+    def broken(name: str) -> list[str]:
+        if os.path.realpath(name) == folder:
+            raise OSError(errno.EIO, "Input/output error")
+        return listdir(name)
+
+    monkeypatch.setattr(os, "listdir", broken)
+    for refused in (host.set(devices=[], purge="all"), host.device(uuid=UUID, state="absent")):
+        assert "can't be read: EIO" in refused["msg"]
+    assert host.info()["devices"] == []
+    monkeypatch.undo()
+    assert host.device(uuid=UUID, state="absent")["changed"]
+    assert host.files.devices() == {}

@@ -17,7 +17,7 @@ from .._host.paths import Host
 from .._host.reader import Reader
 from .._host.users import with_users
 from .._model.addresses import address_key
-from .._model.inventory import Device, HiddenDefinitions, Inventory
+from .._model.inventory import Device, Hidden, Inventory
 from .base import HostFramework
 from .mdev.framework import MDEV
 from .vendor_vfio.framework import VENDOR_VFIO
@@ -46,19 +46,19 @@ def read_inventory(host: Host, users: bool = True) -> Inventory:
         definitions=tuple(definition for part in parts for definition in part.definitions),
         broken=tuple(broken for part in parts for broken in part.broken),
         unread=tuple(reader.unread),
-        hidden=tuple(_hidden(host, reader)),
+        hidden=(*(hidden for part in parts for hidden in part.hidden), *_hidden(host, reader)),
     )
 
 
-def _hidden(host: Host, reader: Reader) -> Iterator[HiddenDefinitions]:
+def _hidden(host: Host, reader: Reader) -> Iterator[Hidden]:
     """The folders of definitions that can't be read."""
     folders = {folder for framework in FRAMEWORKS for folder in framework.definition_folders(host)}
     for unread in reader.unread:
         folder, parent = os.path.split(unread.path)
         if unread.path in folders:
-            yield HiddenDefinitions(unread.path, unread.error)
+            yield Hidden(unread.path, unread.error)
         elif folder in folders:
-            yield HiddenDefinitions(unread.path, unread.error, parent)
+            yield Hidden(unread.path, unread.error, parent)
 
 
 def sweep(host: Host) -> None:

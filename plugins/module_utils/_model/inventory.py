@@ -175,8 +175,8 @@ class BrokenDefinition:
 
 
 @dataclass(frozen=True)
-class HiddenDefinitions:
-    """A folder of definitions that can't be read, and the reason. What is defined there is unknown.
+class Hidden:
+    """A folder of definitions or devices that can't be read, and the reason. What is there is unknown.
 
     parent: the parent that it belongs to; None if it is the folder of all parents
     """
@@ -242,7 +242,7 @@ class Inventory:
     definitions: tuple[Definition, ...] = ()
     broken: tuple[BrokenDefinition, ...] = ()
     unread: tuple[Unread, ...] = ()
-    hidden: tuple[HiddenDefinitions, ...] = ()
+    hidden: tuple[Hidden, ...] = ()
 
     def parent(self, address: str) -> Optional[Parent]:
         """The parent with this sysfs name."""

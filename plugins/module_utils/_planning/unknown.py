@@ -2,17 +2,17 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Definitions that can't be read may start a device at boot, so what they may concern is refused. Pure."""
+"""What can't be read may be a device, or may start one at boot: what it may concern is refused. Pure."""
 
 from __future__ import annotations
 
 from .._model.errors import FileError
-from .._model.inventory import HiddenDefinitions, Inventory
+from .._model.inventory import Hidden, Inventory
 from .matching import ResolvedRequest
 
 
 def refuse_unknown(resolved: ResolvedRequest) -> None:
-    """Refuses a device whose definition can't be read, or may be in a folder that can't be read."""
+    """Refuses a device whose definition can't be read, or that may be in a folder that can't be read."""
     request, inventory = resolved.request, resolved.inventory
     for broken in inventory.broken_of(request.key):
         raise FileError(
@@ -24,18 +24,18 @@ def refuse_unknown(resolved: ResolvedRequest) -> None:
     for hidden in inventory.hidden:
         # The folder of another parent does not concern a device that should be on the requested ones.
         if not (request.present and request.parents and hidden.parent) or hidden.parent in resolved.named_parents:
-            raise _refusal(hidden, f"whether it defines device {request.key} is unknown")
+            raise _refusal(hidden, f"whether it has device {request.key} is unknown")
 
 
 def refuse_hidden(inventory: Inventory, why: str) -> None:
-    """Refuses what depends on all definitions of the host. why: what is unknown otherwise."""
+    """Refuses what depends on all devices of the host. why: what is unknown otherwise."""
     for hidden in inventory.hidden:
         raise _refusal(hidden, why)
 
 
-def _refusal(hidden: HiddenDefinitions, why: str) -> FileError:
+def _refusal(hidden: Hidden, why: str) -> FileError:
     return FileError(
-        f"the folder of definitions {hidden.path} can't be read: {hidden.problem}, so {why}. Nothing was changed. "
+        f"folder {hidden.path} can't be read: {hidden.problem}, so {why}. Nothing was changed. "
         "Make the folder readable",
         path=hidden.path,
     )

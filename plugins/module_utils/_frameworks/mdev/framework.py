@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Optional
 
 from ..._host.definitions import DefinitionFiles
@@ -87,7 +88,7 @@ class MdevFramework(HostFramework):
         """The parents and devices in sysfs, and mdevctl's definitions."""
         inventory = MdevReader(host, reader, self).inventory()
         definitions, broken = DefinitionFiles(host.definitions_path, self).read(reader)
-        return Inventory(inventory.parents, inventory.devices, definitions, broken)
+        return replace(inventory, definitions=definitions, broken=broken)
 
     def definition_folders(self, host: Host) -> tuple[str, ...]:
         """The folder of mdevctl."""

@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from typing import Optional
 
 from ..._host.paths import Host
-from ..._host.reader import Reader
+from ..._host.reader import Reader, is_gone
 from ..._model.addresses import address_key, is_uuid
 from ..._model.framework import Framework
-from ..._model.inventory import Device, Inventory, Parent, Type
+from ..._model.inventory import Device, Hidden, Inventory, Parent, Type
 from ..sysfs_devices import read_device, read_parent
 
 # A device that is being created also lacks its links for a moment: look again before reporting it as half removed.
@@ -38,27 +38,34 @@ class MdevReader:
         """All parents and devices."""
         parents: list[Parent] = []
         devices: list[Device] = []
-        for name in sorted(self._parent_names(), key=address_key):
+        hidden: list[Hidden] = []
+        for name in sorted(
+            self._names(os.path.join(self.host.sys, "class", "mdev_bus"), None, hidden), key=address_key
+        ):
             folder = self._parent_folder(name)
             if folder is None:
                 continue
-            entries = self.reader.names(folder)
+            entries = self._names(folder, name, hidden)
             types = self._types(os.path.join(folder, "mdev_supported_types"))
             parent = read_parent(self.reader, name, folder, entries, types, self.framework)
             parents.append(parent)
             uuids = sorted(entry for entry in entries if is_uuid(entry))
             on_parent = (read_mdev(self.reader, parent, uuid) for uuid in uuids)
             devices.extend(device for device in on_parent if device is not None)
-        return Inventory(tuple(parents), tuple(devices))
+        return Inventory(tuple(parents), tuple(devices), hidden=tuple(hidden))
 
-    def _parent_names(self) -> list[str]:
-        return self.reader.names(os.path.join(self.host.sys, "class", "mdev_bus"), optional=True)
+    def _names(self, folder: str, parent: Optional[str], hidden: list[Hidden]) -> list[str]:
+        """The names in a folder of parents or devices. hidden: gets the folder if it can't be read."""
+        noted = len(self.reader.unread)
+        names = self.reader.names(folder, optional=True)
+        hidden.extend(Hidden(unread.path, unread.error, parent) for unread in self.reader.unread[noted:])
+        return names
 
     def _parent_folder(self, name: str) -> Optional[str]:
         """The parent's folder in the device tree. A dangling link belongs to a parent that was removed meanwhile."""
         link = os.path.join(self.host.sys, "class", "mdev_bus", name)
         folder = os.path.realpath(link)
-        if not os.path.isdir(folder):
+        if is_gone(folder):
             self.reader.note(link, FileNotFoundError(2, "gone"))
             return None
         return folder
@@ -84,7 +91,7 @@ def read_mdev(reader: Reader, parent: Parent, uuid: str) -> Optional[Device]:
     type_id = reader.link_name(f"{folder}/mdev_type")
     if type_id is None:
         type_id = _settled_type(reader, folder)
-    if type_id is None and not os.path.isdir(folder):
+    if type_id is None and _is_no_device(folder):
         return None
     device = read_device(reader, parent, uuid, type_id)
     rules = parent.framework.attribute_rules(device.device_api)
@@ -94,11 +101,15 @@ def read_mdev(reader: Reader, parent: Parent, uuid: str) -> Optional[Device]:
     return replace(device, attributes=rules.reported(texts))
 
 
+def _is_no_device(folder: str) -> bool:
+    return is_gone(folder) or os.path.isfile(folder)
+
+
 def _settled_type(reader: Reader, folder: str) -> Optional[str]:
     """The type of a device that has none yet, as soon as it appears. None if it does not, or if the device is gone."""
     for _attempt in range(_SETTLE_TRIES):
         time.sleep(_SETTLE_SECONDS)
-        if not os.path.isdir(folder):
+        if _is_no_device(folder):
             return None
         type_id = reader.link_name(os.path.join(folder, "mdev_type"))
         if type_id is not None:

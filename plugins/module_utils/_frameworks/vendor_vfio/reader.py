@@ -16,7 +16,7 @@ from typing import Optional
 
 from ..._host.definitions import DefinitionFiles
 from ..._host.paths import Host
-from ..._host.reader import Reader
+from ..._host.reader import Reader, is_gone
 from ..._model.addresses import address_key
 from ..._model.framework import Framework
 from ..._model.inventory import BrokenDefinition, Definition, Device, Inventory, Parent
@@ -77,7 +77,7 @@ class VendorVfioReader:
         """The folders of all functions."""
         bus = os.path.join(self.host.sys, "bus", "pci", "devices")
         names = (
-            name for name in self.reader.names(bus, optional=True) if os.path.exists(os.path.join(bus, name, CURRENT))
+            name for name in self.reader.names(bus, optional=True) if not is_gone(os.path.join(bus, name, CURRENT))
         )
         return [os.path.realpath(os.path.join(bus, name)) for name in sorted(names, key=address_key)]
 

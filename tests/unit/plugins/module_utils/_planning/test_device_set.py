@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import FileError, InvalidInput
 from ansible_collections.vfio.mdev.plugins.module_utils._model.identity import UuidNamespace
-from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import HiddenDefinitions, Inventory
+from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import Hidden, Inventory
 from ansible_collections.vfio.mdev.plugins.module_utils._model.request import DeviceRequest
 from ansible_collections.vfio.mdev.plugins.module_utils._planning.device_set import (
     SetEntry,
@@ -153,7 +153,7 @@ def test_two_entries_of_the_same_devices_are_refused(entries: tuple[SetEntry, ..
 
 @pytest.mark.parametrize(("purge", "entries"), [("owned", ()), ("all", (with_uuid(),)), ("none", (web(1),))])
 def test_a_folder_that_cannot_be_read_may_hide_devices_of_the_set(purge: str, entries: tuple[SetEntry, ...]) -> None:
-    hidden = HiddenDefinitions("/etc/mdevctl.d/other", "EIO (Input/output error)", "other")
+    hidden = Hidden("/etc/mdevctl.d/other", "EIO (Input/output error)", "other")
     inventory = replace(host(uuid(0)), hidden=(hidden,))
     with pytest.raises(FileError, match=r"/etc/mdevctl.d/other can't be read: EIO .* Nothing was changed"):
         expand_set(SetRequest(NAMESPACE, entries, purge), inventory)

@@ -26,7 +26,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import 
     Attribute,
     Definition,
     Device,
-    HiddenDefinitions,
+    Hidden,
     LiveAttribute,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._model.request import DeviceRequest
@@ -466,9 +466,9 @@ def test_a_device_in_use_stays_if_requested() -> None:
 def test_a_folder_that_cannot_be_read_may_define_the_device(
     folder: Optional[str], requested: DeviceRequest, refused: bool
 ) -> None:
-    inventory = replace(host(), hidden=(HiddenDefinitions("/etc/mdevctl.d/x", "EIO", folder),))
+    inventory = replace(host(), hidden=(Hidden("/etc/mdevctl.d/x", "EIO", folder),))
     if not refused:
         assert shape(plan_device(requested, inventory)) == ["create t-1 on 0000:41:00.4"]
         return
-    with pytest.raises(FileError, match=f"mdevctl.d/x can't be read: EIO, so whether it defines device {UUID}"):
+    with pytest.raises(FileError, match=f"mdevctl.d/x can't be read: EIO, so whether it has device {UUID}"):
         plan_device(requested, inventory)
