@@ -129,7 +129,7 @@ options:
       - V(owned) also removes devices that belong to this set on this host according to their UUID, but to no entry any
         more. Devices with a UUID that was given belong to no set.
       - V(all) removes all devices that are not listed, including those that other sets, tools or people created.
-      - If a folder of definitions or a parent can't be read, a purge fails and changes nothing, because the devices
+      - If a folder of definitions or a parent can't be read, a purge fails and changes nothing, because devices
         there are unknown.
     type: str
     choices: [none, owned, all]
