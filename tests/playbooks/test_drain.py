@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from drivers.samples import mtty
-from stand_in_fleet import Fleet, domain, fleet
+from stand_in_fleet import Fleet, fleet
 
 A, B, C, D = (f"{digit * 8}-1111-4111-8111-111111111111" for digit in "abcd")
 WEB, DB, IDLE, PLAIN = (f"{digit * 8}-5555-4666-8777-888888888888" for digit in "1234")
@@ -25,10 +25,10 @@ def hosts(tmp_path: Path) -> Iterator[Fleet]:
         source = started.hosts["gpu-7"]
         for uuid in (A, B, C, D):
             source.device(uuid=uuid, type="mtty-1")
-        source.add_guest("web", domain("web", WEB, A))
-        source.add_guest("db", domain("db", DB, B, C))
-        source.add_guest("idle", domain("idle", IDLE, D), "shut off")
-        source.add_guest("plain", domain("plain", PLAIN))
+        started.add_guest("gpu-7", "web", WEB, A)
+        started.add_guest("gpu-7", "db", DB, B, C)
+        started.add_guest("gpu-7", "idle", IDLE, D, state="shut off")
+        started.add_guest("gpu-7", "plain", PLAIN)
         yield started
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional
@@ -81,21 +82,25 @@ class Virsh:
         facts = {"--virttype": cpu.virttype, "--arch": cpu.arch, "--machine": cpu.machine}
         options = [text for name, value in facts.items() if value for text in (name, value)]
         try:
-            self._run("hypervisor-cpu-compare", "--file", "/dev/stdin", "--error", *options, stdin=cpu.xml)
+            with tempfile.TemporaryFile() as file:
+                file.write(cpu.xml.encode("utf-8"))
+                file.seek(0)
+                compare = ("hypervisor-cpu-compare", "--file", "/dev/stdin", "--error")
+                self._run(*compare, *options, stdin=file.fileno())
         except LibvirtError as error:
             if _INCOMPATIBLE not in error.message:
                 raise
             return error.message.partition(_INCOMPATIBLE)[2].lstrip(": ") or "it is incompatible with the CPU here"
         return ""
 
-    def _run(self, *argv: str, stdin: str = "") -> bytes:
+    def _run(self, *argv: str, stdin: int = subprocess.DEVNULL) -> bytes:
         command = ["virsh", "--quiet", "--connect", self.uri, *argv]
         action = f"'{' '.join(command)}'"
         try:
             done = subprocess.run(
                 command,
                 env={**os.environ, "LC_ALL": "C"},
-                input=stdin.encode("utf-8"),
+                stdin=stdin,
                 capture_output=True,
                 timeout=_SECONDS,
                 check=False,
