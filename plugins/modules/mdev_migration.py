@@ -73,6 +73,9 @@ options:
       running:
         description: Whether the guest will be migrated live. If it is omitted or V(null), it will be.
         type: bool
+      migrating:
+        description: Ignored. Accepted so that the output of M(vfio.mdev.mdev_guest_info) can be passed as is.
+        type: bool
       error:
         description: Why the guest's devices could not be retrieved. A guest with an error cannot be prepared.
         type: str
@@ -763,6 +766,7 @@ _GUEST = {
     **_texts(["name", "uuid", "state", "error", "xml", "persistent_xml"]),
     # Without defaults, null is accepted too. That is what mdev_guest_info returns for a guest with an error.
     "running": {"type": "bool"},
+    "migrating": {"type": "bool"},
     "command_line_devices": {"type": "list", "elements": "str", "default": []},
     "devices": {"type": "list", "elements": "dict", "options": _DEVICE},
 }
