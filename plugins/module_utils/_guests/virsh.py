@@ -13,16 +13,21 @@ from __future__ import annotations
 
 import os
 import re
+import selectors
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
 from .._model.errors import LibvirtError
 from .._xml.domain_cpu import DomainCpu
+from .job_info import JobInfo, parse_job_info
 
 _SECONDS = 120.0
+# A guest's XML has some 10 kB, and a list of guests some 50 bytes per guest.
+_MAX_BYTES = 2**24
 # The output of 'virsh version' in the C locale.
 _LIBVIRT = re.compile(r"^Running against daemon: (\S+)", re.MULTILINE)
 _QEMU = re.compile(r"^Running hypervisor: QEMU (\S+)", re.MULTILINE)
@@ -37,9 +42,10 @@ RUNNING = "running"
 
 @dataclass(frozen=True)
 class Virsh:
-    """virsh with a connection URI."""
+    """virsh with a connection URI. seconds: the deadline of each call."""
 
     uri: str
+    seconds: float = _SECONDS
 
     def versions(self) -> tuple[Optional[str], Optional[str]]:
         """The versions of libvirt's daemon and of QEMU. None if virsh does not report them."""
@@ -74,6 +80,30 @@ class Virsh:
         except UnicodeDecodeError as error:
             raise LibvirtError(f"the XML of guest {uuid} is not UTF-8: {error}", guest=uuid) from error
 
+    def job(self, uuid: str) -> JobInfo:
+        """The guest's current job."""
+        return parse_job_info(_text(self._run("domjobinfo", "--domain", uuid)))
+
+    def completed_job(self, uuid: str) -> JobInfo:
+        """The guest's last job, if libvirt has it. After a migration, the destination has it too."""
+        return parse_job_info(_text(self._run("domjobinfo", "--domain", uuid, "--completed", "--keep-completed")))
+
+    def abort_job(self, uuid: str) -> None:
+        """Aborts the guest's current job."""
+        self._run("domjobabort", "--domain", uuid)
+
+    def suspend(self, uuid: str) -> None:
+        """Stops the guest. libvirt lets it run again when its migration has ended at the destination."""
+        self._run("suspend", "--domain", uuid)
+
+    def resume(self, uuid: str) -> None:
+        """Lets the guest run again."""
+        self._run("resume", "--domain", uuid)
+
+    def set_max_downtime(self, uuid: str, milliseconds: int) -> None:
+        """Sets how long the guest may be stopped at the end of its migration."""
+        self._run("migrate-setmaxdowntime", "--domain", uuid, "--downtime", str(milliseconds))
+
     def cpu_problem(self, cpu: DomainCpu) -> str:
         """Why the hypervisor here can't provide a guest's CPU; empty if it can. Raises LibvirtError if that is unknown.
 
@@ -97,14 +127,7 @@ class Virsh:
         command = ["virsh", "--quiet", "--connect", self.uri, *argv]
         action = f"'{' '.join(command)}'"
         try:
-            done = subprocess.run(
-                command,
-                env={**os.environ, "LC_ALL": "C"},
-                stdin=stdin,
-                capture_output=True,
-                timeout=_SECONDS,
-                check=False,
-            )
+            code, output, errors = _run_bounded(command, self.seconds, stdin)
         except FileNotFoundError as error:
             raise LibvirtError(
                 f"{action} failed: virsh is not installed on this host. Install libvirt's client tools"
@@ -113,11 +136,55 @@ class Virsh:
             raise LibvirtError(f"{action} could not be started: {error}") from error
         except subprocess.TimeoutExpired as error:
             raise LibvirtError(
-                f"{action} timed out after {_SECONDS:.0f} s. Check that libvirt's daemon is running and responsive"
+                f"{action} timed out after {self.seconds:.0f} s. Check that libvirt's daemon is running and responsive",
+                timed_out=True,
             ) from error
-        if done.returncode != 0:
-            raise LibvirtError(f"{action} failed: {_text(done.stderr).strip()}", exit_code=done.returncode)
-        return done.stdout
+        if len(output) + len(errors) > _MAX_BYTES:
+            raise LibvirtError(f"{action} printed more than {_MAX_BYTES} bytes, and was ended")
+        if code != 0:
+            raise LibvirtError(f"{action} failed: {_text(errors).strip()}", exit_code=code)
+        return output
+
+
+def _run_bounded(command: Sequence[str], seconds: float, stdin: int) -> tuple[int, bytes, bytes]:
+    """The exit code, the output and the errors. The command is killed after the deadline, and if it prints too much."""
+    end = time.monotonic() + seconds
+    started = subprocess.Popen(
+        command,
+        env={**os.environ, "LC_ALL": "C"},
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with started as process, selectors.DefaultSelector() as selector:
+        try:
+            printed = _read(process, selector, end)
+            return process.wait(max(0.1, end - time.monotonic())), printed[0], printed[1]
+        except BaseException:
+            process.kill()
+            raise
+
+
+def _read(process: subprocess.Popen[bytes], selector: selectors.BaseSelector, end: float) -> tuple[bytes, bytes]:
+    """What the command prints until it closes its output, prints too much or the deadline has passed."""
+    printed = [bytearray(), bytearray()]
+    for number, stream in enumerate((process.stdout, process.stderr)):
+        if stream is not None:
+            selector.register(stream, selectors.EVENT_READ, number)
+    while selector.get_map():
+        left = end - time.monotonic()
+        ready = selector.select(max(0.0, left))
+        if not ready and left <= 0:
+            raise subprocess.TimeoutExpired(process.args, 0)
+        for key, _events in ready:
+            part = os.read(key.fd, 65536)
+            printed[key.data] += part
+            if not part:
+                selector.unregister(key.fileobj)
+        if sum(map(len, printed)) > _MAX_BYTES:
+            process.kill()
+            break
+    return bytes(printed[0]), bytes(printed[1])
 
 
 def matching_guests(texts: Sequence[str], guests: Mapping[str, str]) -> list[str]:
