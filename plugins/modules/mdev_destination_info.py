@@ -49,6 +49,9 @@ options:
       running:
         description: Whether the guest would be migrated live. If it is omitted or V(null), it would be.
         type: bool
+      migrating:
+        description: Ignored. Accepted so that the output of M(vfio.mdev.mdev_guest_info) can be passed as is.
+        type: bool
       error:
         description: Why the guest's devices could not be retrieved. No host can take such a guest.
         type: str

@@ -85,6 +85,9 @@ guests:
     running:
       description: Whether the guest is in any state other than V(shut off). V(null) if the state is V(null).
       type: bool
+    migrating:
+      description: Whether libvirt is migrating the guest from this host now. V(null) if libvirt does not report it.
+      type: bool
     error:
       description: Why the guest's state or devices could not be read. V(null) if they could.
       type: str
@@ -160,6 +163,7 @@ guests:
       uuid: 6c1d8a3e-0a55-4f0e-a3c3-7b1f9d2e4c10
       state: running
       running: true
+      migrating: false
       error: null
       command_line_devices: []
       cpu:

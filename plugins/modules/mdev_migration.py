@@ -73,6 +73,9 @@ options:
       running:
         description: Whether the guest will be migrated live. If it is omitted or V(null), it will be.
         type: bool
+      migrating:
+        description: Ignored. Accepted so that the output of M(vfio.mdev.mdev_guest_info) can be passed as is.
+        type: bool
       error:
         description: Why the guest's devices could not be retrieved. A guest with an error cannot be prepared.
         type: str

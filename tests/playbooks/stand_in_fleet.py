@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,8 @@ from drivers.kit.isolated_host import IsolatedHost
 from drivers.kit.mount import mounted
 from drivers.kit.namespace import Namespace
 
+HERE = Path(__file__).parent
+
 _ENTER = """#!/bin/sh
 export PATH=/etc/programs:$PATH TMPDIR=/run
 exec nsenter --target {pid} --mount --pid --root --wd=/ {python} "$@"
@@ -32,13 +35,13 @@ exec nsenter --target {pid} --mount --pid --root --wd=/ {python} "$@"
 _SECONDS = 240
 
 
-def domain(name: str, uuid: str, *devices: str, more: str = "") -> str:
+def domain(name: str, uuid: str, *devices: str) -> str:
     """The XML of a guest with these devices."""
     hostdevs = "".join(
         f"<hostdev mode='subsystem' type='mdev' model='vfio-pci'><source><address uuid='{device}'/></source></hostdev>"
         for device in devices
     )
-    return f"<domain type='kvm'><name>{name}</name><uuid>{uuid}</uuid><devices>{hostdevs}</devices>{more}</domain>"
+    return f"<domain type='kvm'><name>{name}</name><uuid>{uuid}</uuid><devices>{hostdevs}</devices></domain>"
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,27 @@ class Fleet:
             entries[name] = {"ansible_connection": "local", "ansible_python_interpreter": str(python)}
         inventory = {"all": {"children": {"gpu_hosts": {"hosts": entries}}}}
         (folder / "inventory.yml").write_text(json.dumps(inventory))
+
+    def add_guest(self, host: str, name: str, uuid: str, *devices: str, state: str = "running") -> None:
+        """Let libvirt on the host have a guest."""
+        path = self._folder / "fleet" / host / uuid
+        path.with_suffix(".state").write_text(state)
+        path.write_text(domain(name, uuid, *devices))
+
+    def mark(self, host: str, uuid: str, mark: str, is_set: bool = True) -> None:
+        """Let a guest's migration be slow or broken."""
+        path = (self._folder / "fleet" / host / uuid).with_suffix(f".{mark}")
+        path.touch() if is_set else path.unlink()
+
+    def guests(self) -> dict[str, set[tuple[str, str]]]:
+        """The guests of each host, as (name, state)."""
+        return {
+            name: {(guest["name"], guest["state"]) for guest in host.guest_info()} for name, host in self.hosts.items()
+        }
+
+    def desturis(self) -> dict[str, str]:
+        """The libvirt URIs of the hosts."""
+        return {name: f"stand-in:{name}" for name in self.hosts}
 
     def start(self, playbook: str, limit: str, *options: str, **variables: Any) -> subprocess.Popen[str]:
         """Start ansible-playbook."""
@@ -105,6 +129,9 @@ def fleet(folder: Path, **drivers: Driver) -> Iterator[Fleet]:
     """Hosts with these names, each with a driver. '_' in a name stands for '-'."""
     hosts: dict[str, IsolatedHost] = {}
     pids: dict[str, int] = {}
+    shared = folder / "fleet"
+    shared.mkdir()
+    (shared / "seconds").write_text("0.5")
     with ExitStack() as stack:
         for python_name, driver in drivers.items():
             name = python_name.replace("_", "-")
@@ -112,8 +139,11 @@ def fleet(folder: Path, **drivers: Driver) -> Iterator[Fleet]:
             place.mkdir(parents=True)
             scratch.mkdir()
             files = stack.enter_context(mounted(place, driver))
-            namespace = Namespace(place, scratch)
+            namespace = Namespace(place, scratch, shared=shared)
             stack.callback(namespace.stop)
+            (shared / name).mkdir()
+            (namespace.etc / "fleet-name").write_text(name)
+            shutil.copy(HERE / "virsh", namespace.etc / "programs")
             hosts[name] = IsolatedHost(files, namespace)
             hosts[name].reboot()
             pids[name] = namespace.inner_pid

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from drivers.samples import mdpy, mtty
-from stand_in_fleet import Fleet, domain, fleet
+from stand_in_fleet import Fleet, fleet
 
 A, B = (f"{digit * 8}-1111-4111-8111-111111111111" for digit in "ab")
 WEB, PLAIN = (f"{digit * 8}-5555-4666-8777-888888888888" for digit in "12")
@@ -20,8 +20,8 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """gpu-2 has more devices than gpu-10, and gpu-3 other types."""
     with fleet(tmp_path_factory.mktemp("fleet"), gpu_1=mtty(), gpu_2=mtty(), gpu_3=mdpy(), gpu_10=mtty()) as started:
         started.hosts["gpu-1"].device(uuid=A, type="mtty-1")
-        started.hosts["gpu-1"].add_guest("web", domain("web", WEB, A))
-        started.hosts["gpu-1"].add_guest("plain", domain("plain", PLAIN))
+        started.add_guest("gpu-1", "web", WEB, A)
+        started.add_guest("gpu-1", "plain", PLAIN)
         started.hosts["gpu-2"].device(uuid=B, type="mtty-1")
         yield started
 

@@ -11,32 +11,30 @@ import os
 import selectors
 import signal
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 _PART_BYTES = 65536
 _KILL_SECONDS = 1.0
 
 
 def run_bounded(
-    argv: Sequence[str], environment: Mapping[str, str], seconds: float, most: int, stdin: bytes = b""
+    argv: Sequence[str], environment: Mapping[str, str], seconds: float, most: int, stdin: int = subprocess.DEVNULL
 ) -> tuple[int, bytes, bytes]:
-    """The exit code, the output and the error output. stdin: the program's input.
+    """The exit code, the output and the error output. stdin: a handle, or DEVNULL.
 
     Raises OSError if the program can't be run, or with EFBIG if it prints more than ``most`` bytes, and TimeoutError if
     it does not end in time. It and its children are then killed.
     """
-    with _input(stdin) as given:
-        process = subprocess.Popen(
-            argv,
-            env=environment,
-            stdin=given,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+    process = subprocess.Popen(
+        argv,
+        env=environment,
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
     end = time.monotonic() + seconds
     try:
         output, errors = _read(process, end, most)
@@ -53,18 +51,6 @@ def run_bounded(
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
-
-
-@contextmanager
-def _input(data: bytes) -> Iterator[int]:
-    """A handle for a program's input. A file, because a program that does not read would block us on a pipe."""
-    if not data:
-        yield subprocess.DEVNULL
-        return
-    with tempfile.TemporaryFile() as file:
-        file.write(data)
-        file.seek(0)
-        yield file.fileno()
 
 
 def _read(process: subprocess.Popen[bytes], end: float, most: int) -> tuple[bytes, bytes]:

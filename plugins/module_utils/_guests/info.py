@@ -32,10 +32,11 @@ def guest_results(virsh: Virsh, texts: Sequence[str], inventory: Inventory) -> l
 def _guest(virsh: Virsh, uuid: str, name: str, inventory: Inventory) -> Result:
     """A guest. If libvirt does not answer for it, or its XML is refused, this is the guest's error."""
     guest: Result = {"name": name, "uuid": uuid, "state": None, "running": None, "devices": None}
-    guest.update(command_line_devices=[], cpu=None, error=None)
+    guest.update(migrating=None, command_line_devices=[], cpu=None, error=None)
     try:
         guest["state"] = virsh.state(uuid)
         guest["running"] = guest["state"] != SHUT_OFF
+        guest["migrating"] = guest["running"] and virsh.job(uuid).is_migration
         text = virsh.xml(uuid)
         domain, cpu = parse_domain(text), parse_cpu(text)
     except MdevError as error:

@@ -32,6 +32,7 @@ _RETRIEVED_GUEST = {
     **_texts(["name", "uuid", "state", "error"]),
     # Without defaults, null is accepted too. That is what mdev_guest_info returns for a guest with an error.
     "running": {"type": "bool"},
+    "migrating": {"type": "bool"},
     "command_line_devices": {"type": "list", "elements": "str", "default": []},
     "devices": {"type": "list", "elements": "dict", "options": _DEVICE},
     "cpu": {"type": "dict", "options": _texts(["virttype", "arch", "machine", "xml"])},

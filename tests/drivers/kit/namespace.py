@@ -47,16 +47,20 @@ class Stuck(AssertionError):
 class Namespace:
     """The namespace.
 
-    host: where the host's files are mounted; scratch: a folder for the namespace's own files; program: what runs in it
+    host: where the host's files are mounted; scratch: a folder for the namespace's own files; program: what runs in it;
+    shared: a folder that several namespaces have as /fleet
     """
 
-    def __init__(self, host: Path, scratch: Path, program: str = "drivers.kit.inside") -> None:
+    def __init__(
+        self, host: Path, scratch: Path, program: str = "drivers.kit.inside", shared: Path | None = None
+    ) -> None:
         self.etc = scratch / "etc"
         root = scratch / "root"
         root.mkdir()
         self._fill()
+        places = [host, self.etc, root, *([shared] if shared is not None else [])]
         self._process = subprocess.Popen(
-            [*_UNSHARE, sys.executable, "-m", program, str(host), str(self.etc), str(root)],
+            [*_UNSHARE, sys.executable, "-m", program, *map(str, places)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(_TESTS), "PATH": f"{_PROGRAMS}:{os.environ['PATH']}"},
