@@ -84,6 +84,27 @@ class PciIds:
 
 
 @dataclass(frozen=True)
+class CardModes:
+    """How a card can be sliced now, as its vendor's tool reports it. None: unknown, or the card does not have it.
+
+    mixed_sizes: whether its vGPUs can have different framebuffer sizes
+    mig:         whether MIG mode is on; then only GPU instances can hold vGPUs
+    instances:   the profiles of its GPU instances, by name
+    """
+
+    address: str
+    mixed_sizes: Optional[bool] = None
+    mig: Optional[bool] = None
+    instances: tuple[str, ...] = ()
+    serial: Optional[str] = None
+
+    @property
+    def lacks_instances(self) -> bool:
+        """Whether MIG mode is on and nothing on the card can hold a vGPU."""
+        return bool(self.mig) and not self.instances
+
+
+@dataclass(frozen=True)
 class Parent:
     """A device of the host that offers mediated devices."""
 
@@ -227,13 +248,17 @@ class Unread:
 
 @dataclass(frozen=True)
 class Inventory:
-    """Everything that was read in one pass, sorted: parents by address, devices and definitions by parent and UUID."""
+    """Everything that was read in one pass, sorted: parents by address, devices and definitions by parent and UUID.
+
+    cards: the modes of cards, as far as they were read
+    """
 
     parents: tuple[Parent, ...] = ()
     devices: tuple[Device, ...] = ()
     definitions: tuple[Definition, ...] = ()
     broken: tuple[BrokenDefinition, ...] = ()
     unread: tuple[Unread, ...] = ()
+    cards: tuple[CardModes, ...] = ()
 
     def parent(self, address: str) -> Optional[Parent]:
         """The parent with this sysfs name."""
@@ -243,6 +268,10 @@ class Inventory:
         """The parent with this sysfs or node device name, or the virtual functions of the card with this address."""
         named = tuple(parent for parent in self.parents if name in (parent.address, parent.nodedev))
         return named or tuple(parent for parent in self.parents if parent.physical_function == name)
+
+    def modes(self, card: str) -> CardModes:
+        """The modes of the card with this address."""
+        return next((modes for modes in self.cards if modes.address == card), CardModes(card))
 
     def device(self, key: str) -> Optional[Device]:
         """The device with this key or id on any parent, even if it is half removed."""
