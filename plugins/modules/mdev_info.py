@@ -328,6 +328,33 @@ parents:
           defined: 0
       devices: []
       xml: null
+cards:
+  description:
+    - How NVIDIA's cards can be sliced now, as C(nvidia-smi) reports it, by address. Empty without this tool and on other
+      hosts. Null if O(gather) does not include V(parents).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    address:
+      description: The PCI address of the card.
+      type: str
+    serial:
+      description: The serial number. Null if the card does not report it.
+      type: str
+    mig:
+      description: Whether MIG mode is on. Null if the card does not have it.
+      type: bool
+    gpu_instances:
+      description: The profiles of the GPU instances, by name.
+      type: list
+      elements: str
+    mixed_sizes:
+      description: Whether vGPUs of the card can have different framebuffer sizes. Null if the card does not report it,
+        as in MIG mode.
+      type: bool
+  sample:
+    - {address: "0000:41:00.0", serial: null, mig: false, gpu_instances: [], mixed_sizes: true}
 types:
   description:
     - The types of all returned parents. Null if O(gather) does not include them.
@@ -475,6 +502,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.modes import with_modes
 from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.registry import host_framework, read_inventory
 from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
 from ansible_collections.vfio.mdev.plugins.module_utils._host.pci import read_hardware
@@ -492,6 +520,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import
     placement_options,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import (
+    card_results,
     device_result,
     parent_result,
     type_results,
@@ -537,7 +566,7 @@ def _capacity_query(entry: dict[str, Any]) -> CapacityQuery:
 
 def build_result(query: Query) -> dict[str, Any]:
     """The result of the module."""
-    inventory = read_inventory(query.host, users="users" in query.gather)
+    inventory = with_modes(query.host, read_inventory(query.host, users="users" in query.gather))
     selection = select(inventory, query.parents, query.types, query.uuids)
     hardware = read_hardware(query.host) if not inventory.parents else Hardware()
     missing = [f"Nothing on this host matches {filter_text}." for filter_text in selection.unmatched]
@@ -548,6 +577,7 @@ def build_result(query: Query) -> dict[str, Any]:
         "unread": [{"path": unread.path, "error": unread.error} for unread in inventory.unread],
         "parents": _parents(selection, query) if "parents" in query.gather else None,
         "types": _types(selection) if "types" in query.gather else None,
+        "cards": card_results(inventory) if "parents" in query.gather else None,
         "devices": _devices(selection, query, inventory) if "devices" in query.gather else None,
         "capacity": _capacity_answers(query, inventory) if query.capacity else [],
     }

@@ -103,10 +103,18 @@ class CardModes:
         """Whether MIG mode is on and nothing on the card can hold a vGPU."""
         return bool(self.mig) and not self.instances
 
+    @property
+    def no_instance_text(self) -> str:
+        """What that means, in words."""
+        return (
+            f"card {self.address} is in MIG mode and has no GPU instance, so it can't hold any vGPU. Create GPU "
+            "instances (mig of module vfio.mdev.mdev_vfs), or turn MIG mode off"
+        )
+
 
 @dataclass(frozen=True)
 class Parent:
-    """A device of the host that offers mediated devices."""
+    """A device of the host that offers mediated devices. is_unknown: whether it may have a device that can't be read."""
 
     address: str
     subsystem: str
@@ -120,6 +128,7 @@ class Parent:
     vfs: Optional[Vfs] = None
     pci: Optional[PciIds] = None
     types: tuple[Type, ...] = ()
+    is_unknown: bool = False
 
     @property
     def card(self) -> str:
@@ -203,6 +212,7 @@ class Device:
     key:        the key that requests find it by; its id by default
     attributes: those that configure the device as far as the kernel reports them, which it does only for AP devices
     proven:     whether it is certainly the device that was created with its key
+    gpu_instance_id, placement_id: where the driver has put it on the card, if it says so
     """
 
     id: str
@@ -222,6 +232,8 @@ class Device:
     users: Optional[tuple[User, ...]] = None
     attributes: tuple[Attribute, ...] = ()
     proven: bool = True
+    gpu_instance_id: Optional[int] = None
+    placement_id: Optional[int] = None
 
     def __post_init__(self) -> None:
         if not self.key:

@@ -44,6 +44,8 @@ def device_result(
         "attributes": attribute_results(state.attributes),
         "iommu_group": device.iommu_group if device is not None else None,
         "numa_node": parent.numa_node if parent is not None else None,
+        "gpu_instance_id": device.gpu_instance_id if device is not None else None,
+        "placement_id": device.placement_id if device is not None else None,
         "in_use": _in_use(device),
         "used_by": used_by(device) if device is not None else [],
         "drift": [
@@ -86,6 +88,20 @@ def parent_result(parent: Parent, inventory: Inventory, xml: Optional[str] = Non
         "devices": sorted(uuid for uuid in uuids if uuid is not None),
         "xml": xml,
     }
+
+
+def card_results(inventory: Inventory) -> list[Result]:
+    """The modes of cards, as far as they were read."""
+    return [
+        {
+            "address": modes.address,
+            "serial": modes.serial,
+            "mig": modes.mig,
+            "gpu_instances": list(modes.instances),
+            "mixed_sizes": modes.mixed_sizes,
+        }
+        for modes in inventory.cards
+    ]
 
 
 def _parent_type(mdev_type: Type, active: int, defined: int) -> Result:

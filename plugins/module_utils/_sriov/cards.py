@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Optional
 
-from .._frameworks.registry import read_devices
+from .._frameworks.registry import read_inventory
 from .._frameworks.tool import run_tool
 from .._host.paths import Host
 from .._host.pci import pci_ids, read_card
@@ -163,10 +163,15 @@ class Sriov:
     def _occupants(self, address: str, functions: tuple[str, ...]) -> Iterator[Occupant]:
         """Devices on the card and its functions, and functions that are used directly."""
         addresses = {address, *functions}
-        devices = [device for device in read_devices(self.host) if device.parent in addresses]
+        inventory = read_inventory(self.host)
+        devices = [device for device in inventory.devices if device.parent in addresses]
         for device in devices:
             yield Occupant(f"{device.label} of type {device.type_id or 'unknown'}", device.users)
-        others = [function for function in functions if function not in {device.parent for device in devices}]
+        unknown = [parent.address for parent in inventory.parents if parent.is_unknown and parent.address in addresses]
+        for function in unknown:
+            yield Occupant(f"virtual function {function}, whose vGPU type can't be read", None)
+        seen = {*unknown, *(device.parent for device in devices)}
+        others = [function for function in functions if function not in seen]
         folders = [os.path.realpath(self._folder(function)) for function in others]
         if not others:
             return
