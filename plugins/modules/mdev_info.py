@@ -330,8 +330,8 @@ parents:
       xml: null
 cards:
   description:
-    - How NVIDIA's cards can be sliced now, as C(nvidia-smi) reports it, by address. Empty without this tool and on other
-      hosts. Null if O(gather) does not include V(parents).
+    - How NVIDIA's cards can be sliced now, as C(nvidia-smi) reports it, by address. Empty without this tool and on
+      other hosts. Null if O(gather) does not include V(parents).
   returned: success
   type: list
   elements: dict
@@ -451,6 +451,14 @@ devices:
     numa_node:
       description: The NUMA node of the parent.
       type: int
+    gpu_instance_id:
+      description: The id of the GPU instance that holds a vGPU in MIG mode, under NVIDIA's vendor VFIO framework. Null
+        if the driver does not report it.
+      type: int
+    placement_id:
+      description: Where the driver has placed a vGPU on its card or in its GPU instance, under NVIDIA's vendor VFIO
+        framework. Null if the driver does not report it.
+      type: int
     in_use:
       description: Whether a process holds the device. Null if O(gather) does not include V(users), or if not all
         processes could be checked.
@@ -489,6 +497,8 @@ devices:
       attributes: []
       iommu_group: 117
       numa_node: 1
+      gpu_instance_id: null
+      placement_id: null
       in_use: true
       used_by:
         - {pid: 4711, command: qemu-system-x86_64, guest: web-1}

@@ -30,6 +30,6 @@ def depends_on_modes(requests: Sequence[DeviceRequest], inventory: Inventory) ->
     requested = {request.type for request in requests if request.present and request.type}
     existing = {device.type_id for device in inventory.devices}
     names = {device.type_name for device in inventory.devices}
-    return len(requested - names | existing) > 1 and any(
+    return len((requested - names) | existing) > 1 and any(
         inventory.device(request.key) is None for request in requests if request.present
     )

@@ -114,7 +114,10 @@ class CardModes:
 
 @dataclass(frozen=True)
 class Parent:
-    """A device of the host that offers mediated devices. is_unknown: whether it may have a device that can't be read."""
+    """A device of the host that offers mediated devices.
+
+    is_unknown: whether it may have a device that can't be read
+    """
 
     address: str
     subsystem: str

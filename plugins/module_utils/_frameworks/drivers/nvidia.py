@@ -5,9 +5,9 @@
 """NVIDIA's vGPU driver: the capacity limits of its cards, in each framework. Pure.
 
 Source: NVIDIA vGPU User Guide; bigstack-oss/cubecos #1316 (mixed sizes). A virtual function holds one device. Without
-mixed sizes, all devices of a card have the same framebuffer size. Types of the same size ("T4-4Q", "T4-4A") can be mixed
-(NVML: heterogeneous time-slice profiles), and then share the card's maximum. Types backed by MIG have the number of
-slices in their names ("A100-1-5C"), and can be mixed in all sizes.
+mixed sizes, all devices of a card have the same framebuffer size. Types of the same size ("T4-4Q", "T4-4A") can be
+mixed (NVML: heterogeneous time-slice profiles), and then share the card's maximum. Types backed by MIG have the number
+of slices in their names ("A100-1-5C"), and can be mixed in all sizes.
 """
 
 from __future__ import annotations
