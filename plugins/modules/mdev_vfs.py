@@ -291,8 +291,9 @@ error:
     kind:
       description:
         - V(not_found), V(invalid_input), V(in_use), V(has_devices) if unused devices would be removed,
-          V(kernel_refused), V(backend_failed) if the tool failed, V(vfs_missing) if functions did not appear or are too
-          few, V(no_room) if V(auto) finds no place for the devices of O(sets), V(multiple) if there is more than one problem, or V(lock_timeout).
+          V(kernel_refused), V(backend_failed) if a tool failed or had no effect, V(vfs_missing) if functions did not
+          appear or are too few, V(no_room) if V(auto) finds no place for the devices of O(sets), V(multiple) if there
+          is more than one problem, or V(lock_timeout).
       type: str
     card:
       description: The PCI address of the card that has the problem.

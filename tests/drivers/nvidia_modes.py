@@ -82,7 +82,7 @@ class Card:
         self.address = f"{card}.0"
         self.types = tuple(types)
         self.answers = SHIPPED
-        self.broken = False
+        self.broken = self.unreadable = False
         self.framework = framework
         self.mig_survives = True
         self.silent = False
@@ -317,18 +317,19 @@ class Cards:
 
 
 def _commands(card: Card, arguments: list[str]) -> Answer:
-    match arguments:
-        case ["-mig", value]:
-            return card.set_mig(value)
-        case ["vgpu", "-shm", value]:
-            return card.set_mixed_sizes(value)
-        case ["mig", "-lgi"]:
-            return card.list_instances()
-        case ["mig", "-cgi", profiles, "-C"]:
-            return card.create_instances(profiles)
-        case ["mig", ("-dci" | "-dgi") as option]:
-            return card.destroy_instances(option)
-    return 2, f"Invalid combination of input arguments: {' '.join(arguments)}\n"
+    """What nvidia-smi does with these arguments, without those that name the card."""
+    *words, last = arguments
+    known: dict[str, Callable[[], Answer]] = {
+        "-mig": lambda: card.set_mig(last),
+        "vgpu -shm": lambda: card.set_mixed_sizes(last),
+        "mig -lgi": card.list_instances,
+        "mig -dci": lambda: card.destroy_instances(last),
+        "mig -dgi": lambda: card.destroy_instances(last),
+    }
+    if words[:2] == ["mig", "-cgi"] and last == "-C":
+        return card.create_instances(words[2])
+    act = known.get(" ".join(arguments)) or known.get(" ".join(words))
+    return act() if act is not None else (2, f"Invalid combination of input arguments: {' '.join(arguments)}\n")
 
 
 def rtx_pro(card: str = "0001:c8:00", count: int = 4) -> Card:

@@ -9,8 +9,8 @@ open. Add it with ``files.boot(card)``: a boot clears all types and parameters, 
 the errnos of refusals: :data:`SHIPPED` or :data:`UPSTREAM`.
 
 Each function has ``nvidia/creatable_vgpu_types``, ``nvidia/current_vgpu_type``, ``nvidia/vgpu_params``,
-``nvidia/gpu_instance_id`` and ``nvidia/placement_id``, a VFIO group of its own, and ``vfio-dev/vfioN``. The card has none of them. The list of types is per function and always current: it
-shrinks as the card fills.
+``nvidia/gpu_instance_id`` and ``nvidia/placement_id``, a VFIO group of its own, and ``vfio-dev/vfioN``. The card has
+none of them. The list of types is per function and always current: it shrinks as the card fills.
 
 NVIDIA's documentation names no errno. Two drivers do, in their source:
 
@@ -128,6 +128,8 @@ class VirtualFunction:
         return header + "".join(f"{vgpu_type.number:<5} : {vgpu_type.name}\n" for vgpu_type in types)
 
     def _current(self) -> str:
+        if self._card.unreadable:
+            refuse(errno.EIO)
         return f"{self.type.number if self.type else 0}\n"
 
     def _change(self, text: str) -> None:
@@ -180,6 +182,8 @@ class Card:
         self.answers = answers
         # Whether every request to the card fails.
         self.broken = False
+        # Whether the current types can't be read.
+        self.unreadable = False
         addresses = virtual_functions(card, count)
         physical = f"{card}.0"
         self._physical = function(physical, _PRODUCT, 0, virtual=addresses, total_virtual=32)

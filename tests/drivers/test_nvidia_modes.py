@@ -44,8 +44,7 @@ class CardHost(StandInHost):
         return run_module(
             "mdev_vfs",
             sysfs_path=self.paths["sysfs_path"],
-            cards=[{"address": address, **options}],
-            **{"wait_timeout": 5, **more},
+            **{"cards": [{"address": address, **options}], "wait_timeout": 5, **more},
         )
 
     def done(self) -> list[str]:
@@ -277,3 +276,99 @@ def test_requests_that_no_card_can_fulfil(host: Hosts, request_: dict[str, Any],
     refused = on.vfs(request_)
     assert (refused["error"]["kind"], on.tools.commands) == ("invalid_input", [])
     assert text in refused["msg"]
+
+
+def test_a_card_is_packed_with_both_sizes_only_in_the_mode_for_that(host: Hosts) -> None:
+    """Two cards: without mixed sizes, each gets one size, and the driver is not even asked."""
+    devices = [{"type": "NVIDIA A100-8C", "count": 2}, {"type": "NVIDIA A100-10C", "count": 2}]
+    for mixed_sizes, cards in ((False, 2), (True, 1)):
+        on = host(a100(), Card("0000:c1:00", 8))
+        both = [{"address": card.address, "mixed_sizes": mixed_sizes} for card in on.tools.cards]
+        assert not on.vfs({}, cards=both).get("failed")
+        made = on.set(devices=devices, placement="pack")
+        assert not made.get("failed"), made["msg"]
+        assert len({device["parent"].split(":")[1] for device in made["devices"]}) == cards
+        assert all("EIO" not in rejected["reason"] for rejected in made["rejected_parents"])
+
+
+def test_another_size_is_named_before_the_driver_is_asked(host: Hosts) -> None:
+    on = host(rtx_pro())
+    on.vfs({})
+    on.set(name="small", devices=[{"type": f"{PRO}-3Q"}])
+    for check in (True, False):
+        refused = on.set(devices=[{"type": f"{PRO}-6Q"}], check=check)
+        assert refused["error"]["kind"] == "no_room"
+        assert (
+            f"card {B} takes types of one size at a time (mixed_sizes is off), and has or will get 1519"
+            in refused["msg"]
+        )
+    refused = on.set(devices=[{"name": "a", "type": f"{PRO}-3A"}, {"name": "b", "type": f"{PRO}-6Q"}])
+    assert refused["error"]["kind"] == "no_room"
+    assert on.tools.cards[0].types_set() == {"0001:c8:00.4": 1519}
+
+
+def test_a_card_is_sliced_another_way(host: Hosts) -> None:
+    """The driver hides the type of the whole card while there are others. nvidia-smi knows it."""
+    on = host(rtx_pro())
+    on.vfs({})
+    on.set(devices=[{"name": "v", "type": f"{PRO}-3Q", "count": 4}], persistent=True)
+    whole = [{"name": "v", "type": f"{PRO}-96Q", "count": 1}]
+    checked = on.set(devices=whole, persistent=True, recreate=True, purge="owned", check=True)
+    assert not checked.get("failed"), checked["msg"]
+    done = on.set(devices=whole, persistent=True, recreate=True, purge="owned")
+    assert not done.get("failed"), done["msg"]
+    assert list(on.tools.cards[0].types_set().values()) == [1537]
+
+
+def test_mig_mode_without_instances_is_named_once(host: Hosts) -> None:
+    for card, mdev_type in ((a100(), "NVIDIA A100-1-5C"), (rtx_pro(), f"{PRO}-1-24Q"), (rtx_pro(), f"{PRO}-3Q")):
+        on = host(card)
+        card.set_mig("1")
+        card.sriov_manage("-e")
+        refused = on.set(devices=[{"type": mdev_type, "count": 2}])
+        assert refused["error"]["kind"] in ("no_room", "not_found")
+        assert refused["msg"].count("is in MIG mode and has no GPU instance") == 1, refused["msg"]
+        assert on.info()["cards"][0]["gpu_instances"] == []
+
+
+def test_the_result_shows_where_a_vgpu_landed(host: Hosts) -> None:
+    on = host(rtx_pro())
+    on.vfs({"mig": ["47", "47"]})
+    on.set(devices=[{"type": f"{PRO}-1-24Q", "count": 2}])
+    shown = [(device["gpu_instance_id"], device["placement_id"]) for device in on.info()["devices"]]
+    assert shown == [(1, 0), (2, 1)]
+
+
+def test_a_function_that_cannot_be_read_is_neither_free_nor_empty(host: Hosts) -> None:
+    card = rtx_pro()
+    on = host(card)
+    on.vfs({})
+    on.set(devices=[{"name": "a", "type": f"{PRO}-3Q"}], persistent=True)
+    card.unreadable = True
+    on.files.kernel.changed()
+    function = "0001:c8:00.4"
+    for request_ in ({"name": "a", "state": "absent"}, {"parent": function, "state": "absent"}):
+        refused = on.set(devices=[request_])
+        assert refused["error"]["kind"] == "file_error", refused
+        assert f"whether {function} has a device can't be read" in refused["msg"]
+    refused = on.vfs({"num_vfs": "0"})
+    assert refused["error"]["kind"] == "in_use"
+    assert "it is unknown whether these are in use: virtual function 0001:c8:00.4, whose vGPU type" in refused["msg"]
+    card.unreadable = False
+    on.files.kernel.changed()
+    assert on.set(devices=[{"name": "a", "state": "absent"}])["changed"] is True
+
+
+def test_another_card_at_the_address_is_named_with_both(host: Hosts) -> None:
+    on = host(a100())
+    done = on.vfs({})
+    word = f"{A}=max,id=10de:26b9"
+    on.vfs({"num_vfs": "0"})
+    code, output = on._program(enable_vfs, "--sysfs", on.paths["sysfs_path"], "--wait", "0", word)
+    assert (code, on.tools.cards[0].enabled) == (1, False)
+    assert "another card is at this address: 10de:20f1, but 10de:26b9 was declared" in output
+    on.files.boot(Cards(on.files.root, on.tools._folder, Card("0000:42:00", 8)))
+    code, output = on._program(enable_vfs, "--sysfs", on.paths["sysfs_path"], "--wait", "0", f"{A}=max,id=10de:20f1")
+    assert code == 1
+    assert "no such PCI device. A card with these PCI ids is at 0000:42:00.0" in output
+    assert done["boot_cards"][0]["address"] == A
