@@ -50,6 +50,8 @@ def test_a_vf_with_a_device(tree: Tree, info: Any) -> None:
         "nodedev": "pci_0000_41_00_4",
         "driver": "nvidia",
         "numa_node": 1,
+        "gpu_instance_id": None,
+        "placement_id": None,
         "physical_function": "0000:41:00.0",
         "vfs": None,
         "framework": "mdev",

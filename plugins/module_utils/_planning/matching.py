@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import Optional
 
 from .._model.addresses import address_key
-from .._model.errors import Ambiguous, InvalidInput, NotFound
+from .._model.errors import Ambiguous, FileError, InvalidInput, NotFound
 from .._model.identity import UuidNamespace
-from .._model.inventory import Inventory, Parent, Type
+from .._model.inventory import Definition, Inventory, Parent, Type
 from .._model.request import DeviceRequest
 
 
@@ -45,6 +45,18 @@ class ResolvedRequest:
     def named_types(self) -> dict[str, Type]:
         """The type on each named parent that has it, by the parent's address."""
         return types_on(self.request.type or "", tuple(self.named_parents.values()))
+
+
+def refuse_unknown(request: DeviceRequest, definitions: Sequence[Definition], inventory: Inventory) -> None:
+    """Refuses the removal of a device that may exist, although no device can be read there."""
+    places = {*request.parents, *(definition.parent for definition in definitions)}
+    for parent in inventory.parents:
+        if parent.is_unknown and parent.address in places:
+            raise FileError(
+                f"whether {parent.address} has a device can't be read, so nothing can be removed there. Nothing was "
+                "changed. The list of unread files of module vfio.mdev.mdev_info shows the reason",
+                parent=parent.address,
+            )
 
 
 def candidates(requested: tuple[str, ...], inventory: Inventory, excluded: tuple[str, ...] = ()) -> tuple[Parent, ...]:

@@ -22,7 +22,7 @@ from .._model.request import DeviceRequest
 from .attributes import correction
 from .capacity import Capacity
 from .expected import definition_on, expected_device
-from .matching import ResolvedRequest, types_on
+from .matching import ResolvedRequest, refuse_unknown, types_on
 from .placement import Choice, Placement, PlacementRequest, no_capacity_for, place_all
 from .steps import CreateDevice, Define, DevicePlan, Plan, RemoveDevice, Step, Undefine, WriteAttribute
 
@@ -121,7 +121,8 @@ def _plan_absent(
 ) -> DevicePlan:
     """Everything with this key is removed, the device in the kernel first, because only this can be refused."""
     request = resolved.request
-    _refuse_unknown(resolved, device, definitions)
+    if device is None:
+        refuse_unknown(request, definitions, resolved.inventory)
     before = State(device, definitions[0] if definitions else None)
     steps: list[Step] = []
     if device is not None:
@@ -134,19 +135,6 @@ def _plan_absent(
         _refuse_other(resolved, State(definition=definition))
         steps.append(Undefine(definition))
     return DevicePlan(request.key, removals=tuple(steps), before=before)
-
-
-def _refuse_unknown(resolved: ResolvedRequest, device: Optional[Device], definitions: tuple[Definition, ...]) -> None:
-    """Refuses the removal of a device that may exist although it can't be read."""
-    inventory = resolved.inventory
-    places = {*resolved.request.parents, *(definition.parent for definition in definitions)} if device is None else ()
-    for parent in inventory.parents:
-        if parent.is_unknown and parent.address in places:
-            raise FileError(
-                f"whether {parent.address} has a device can't be read, so nothing can be removed there. Nothing was "
-                "changed. The list of unread files of module vfio.mdev.mdev_info shows the reason",
-                parent=parent.address,
-            )
 
 
 def _refuse_other(resolved: ResolvedRequest, existing: State) -> None:
