@@ -372,3 +372,47 @@ def test_another_card_at_the_address_is_named_with_both(host: Hosts) -> None:
     assert code == 1
     assert "no such PCI device. A card with these PCI ids is at 0000:42:00.0" in output
     assert done["boot_cards"][0]["address"] == A
+
+
+def test_what_was_done_in_the_wrong_order_is_done_again(host: Hosts) -> None:
+    """By hand: the mode before the functions, GPU instances before the functions, functions off and on again."""
+    on = host(rtx_pro())
+    card = on.tools.cards[0]
+    card.set_mixed_sizes("1")
+    card.sriov_manage("-e")
+    assert on.info()["cards"][0]["mixed_sizes"] is False
+    refused = on.set(devices=[{"type": f"{PRO}-3Q"}, {"type": f"{PRO}-6Q"}])
+    assert refused["error"]["kind"] == "no_room"
+    assert "mixed_sizes is off" in refused["msg"]
+    on.done()
+    assert on.vfs({"mixed_sizes": True})["changed"] is True
+    assert on.done() == [f"nvidia-smi vgpu -i {B} -shm 1"]
+    assert not on.set(devices=[{"type": f"{PRO}-3Q"}, {"type": f"{PRO}-6Q"}]).get("failed")
+    on.set(devices=[], purge="owned")
+
+    card.sriov_manage("-d")
+    card.set_mig("1")
+    card.create_instances("47")
+    card.sriov_manage("-e")
+    assert card.instances == []
+    assert "has no GPU instance" in on.set(devices=[{"type": f"{PRO}-1-24Q"}])["msg"]
+    on.done()
+    assert on.vfs({"mig": ["47"]})["changed"] is True
+    assert on.done() == [f"nvidia-smi mig -i {B} -cgi 47 -C"]
+    assert not on.set(devices=[{"type": f"{PRO}-1-24Q"}]).get("failed")
+
+
+def test_mig_mode_changes_without_functions_only(host: Hosts) -> None:
+    """The functions are on already: they are disabled for the change, and enabled again."""
+    on = host(a100())
+    on.vfs({"mixed_sizes": True})
+    on.done()
+    done = on.vfs({"mig": ["1g.5gb"]}, diff=True)
+    assert on.done() == [
+        f"sriov-manage -d {A}",
+        f"nvidia-smi -i {A} -mig 1",
+        f"sriov-manage -e {A}",
+        f"nvidia-smi mig -i {A} -cgi 1g.5gb -C",
+    ]
+    assert done["diff"]["before"] == f"{A}: GPU instances none\n{A}: MIG mode off\n{A}: 8 virtual functions\n"
+    assert done["diff"]["after"] == f"{A}: GPU instances 1g.5gb\n{A}: MIG mode on\n{A}: 8 virtual functions\n"
