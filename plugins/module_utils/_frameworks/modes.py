@@ -8,16 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Optional
 
 from .._host.paths import Host
-from .._model.inventory import Inventory
+from .._model.inventory import Hardware, Inventory
 from .._model.request import DeviceRequest
 from .drivers.nvidia import DRIVER
 
 
-def with_modes(host: Host, inventory: Inventory) -> Inventory:
-    """The inventory with the modes of its cards. They are only read on hosts with NVIDIA's driver."""
-    if inventory.cards or all(parent.driver != DRIVER for parent in inventory.parents):
+def with_modes(host: Host, inventory: Inventory, hardware: Optional[Hardware] = None) -> Inventory:
+    """The inventory with the modes of its cards. They are only read on hosts with NVIDIA's driver.
+
+    hardware: cards that may have no parents
+    """
+    drivers = {parent.driver for parent in inventory.parents}
+    drivers.update(card.driver for card in (hardware.cards if hardware is not None else ()))
+    if inventory.cards or DRIVER not in drivers:
         return inventory
     # Imported here so that other hosts don't load it.
     from .drivers.nvidia_smi import read_modes
