@@ -351,6 +351,8 @@ devices:
       attributes: []
       iommu_group: 117
       numa_node: 1
+      gpu_instance_id: null
+      placement_id: null
       in_use: false
       used_by: []
       drift: []

@@ -293,7 +293,12 @@ def no_room(requested_type: str, rejected: tuple[Rejection, ...]) -> NoRoom:
 
 
 def _rejections_text(rejected: Iterable[Rejection]) -> str:
-    return "; ".join(f"{rejection.parent}: {rejection.reason}" for rejection in rejected)
+    """Reasons that are about a card are given once, not for each of its functions."""
+    texts = (
+        rejection.reason if rejection.reason.startswith("card ") else f"{rejection.parent}: {rejection.reason}"
+        for rejection in rejected
+    )
+    return "; ".join(dict.fromkeys(texts))
 
 
 def distinct(rejections: Iterable[Rejection]) -> tuple[Rejection, ...]:
