@@ -80,9 +80,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("variables", "text"), WRONG.values(), ids=WRONG)
-def test_bad_input_is_refused_before_anything_is_touched(
-    hosts: TwoHosts, variables: dict[str, Any], text: str
-) -> None:
+def test_bad_input_is_refused_before_anything_is_touched(hosts: TwoHosts, variables: dict[str, Any], text: str) -> None:
     hosts.add("web-1")
     assert text in hosts.migrate("web-1", fails=True, **variables)
     assert (hosts.guests("src"), hosts.left_behind()) == ({"web-1": "running"}, [])
