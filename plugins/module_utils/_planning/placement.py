@@ -315,7 +315,7 @@ def _parents_text(alike: Sequence[Rejection]) -> str:
     for rejection in alike:
         functions.setdefault(rejection.card or rejection.parent, []).append(rejection.parent)
     return ", ".join(
-        f"{len(parents)} functions of card {card}" if len(parents) > 1 else parents[0]
+        f"each of {len(parents)} functions of card {card}" if len(parents) > 1 else parents[0]
         for card, parents in functions.items()
     )
 

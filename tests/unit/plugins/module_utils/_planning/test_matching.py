@@ -96,7 +96,11 @@ def test_an_id_wins_over_the_same_text_as_a_name() -> None:
 
 @pytest.mark.parametrize(
     ("requested", "meant"),
-    [("nvidia a100-8c", "NVIDIA A100-8C"), ("A100-8C", "NVIDIA A100-8C"), ("nvidia471", "nvidia-471")],
+    [
+        ("nvidia a100-8c", "NVIDIA A100-8C"),
+        ("A100-8C", "NVIDIA A100-8C"),
+        ("nvidia471", "nvidia-471"),
+    ],
 )
 def test_the_type_that_was_meant(requested: str, meant: str) -> None:
     offering = (parent("a", mdev_type("nvidia-471", name="NVIDIA A100-8C")),)

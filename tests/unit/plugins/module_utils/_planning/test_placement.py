@@ -295,11 +295,11 @@ def test_a_reason_is_given_once_for_a_card() -> None:
     unplaced = placement.place_all(requests(host, ("t-1", 1)), Capacity(host)).missing
     assert placement.no_capacity_for(unplaced, 1).message == (
         "no room for a device of type 't-1'. card 0000:41:00.0 holds at most 2 of A100-8C and has 2; "
-        "7 functions of card 0000:c1:00.0: has 0 of t-1 left and nothing of any other type"
+        "each of 7 functions of card 0000:c1:00.0: has 0 of t-1 left and nothing of any other type"
     )
     elsewhere = [replace(request, numa_node=7) for request in requests(host, ("t-1", 1))]
     assert placement.no_capacity_for(placement.place_all(elsewhere, Capacity(host)).missing, 1).message == (
-        "no room for a device of type 't-1'. 7 functions of card 0000:41:00.0, 7 functions of card 0000:c1:00.0: "
+        "no room for a device of type 't-1'. each of 7 functions of card 0000:41:00.0, each of 7 functions of card 0000:c1:00.0: "
         "is on NUMA node 1, not 7, which no candidate is on"
     )
 
