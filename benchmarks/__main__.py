@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measures on lab hosts and writes figures.json, FIGURES.md and plots: ./dev bench [--runs N] [PART]...
 
-./dev bench payload measures without hosts and writes nothing (see payload.py).
+./dev bench payload and ./dev bench planning measure without hosts and write nothing (see payload.py and planning.py).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lab.errors import LabError
 from lab.progress import stage as step
 from lab.suites import HostName
 
-from benchmarks import creating, payload, preparing, reading
+from benchmarks import creating, payload, planning, preparing, reading
 from benchmarks.host import BenchHost
 
 HERE = CHECKOUT / "benchmarks"
@@ -47,12 +47,13 @@ PARTS = {
     "reading": Part(_SINGLE_HOST, reading.measure),
     "preparing": Part(_HOST_PAIR, preparing.measure),
 }
+_WITHOUT_HOSTS: dict[str, Callable[[Sequence[str]], int]] = {"payload": payload.main, "planning": planning.main}
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure the named parts. The results of the other parts stay as they are."""
-    if arguments[:1] == ["payload"]:
-        return payload.main(arguments[1:])
+    if arguments[:1] and arguments[0] in _WITHOUT_HOSTS:
+        return _WITHOUT_HOSTS[arguments[0]](arguments[1:])
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="default 3")
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default all")

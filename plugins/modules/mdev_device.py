@@ -216,7 +216,7 @@ device:
     - C(drift) lists what differed from the request before the run.
     - C(iommu_group) is null in check mode if the device would be new.
     - C(removing) is always V(false), since the module fails for such a device.
-    - C(xml) and C(hostdev_xml) are always null. M(vfio.mdev.mdev_info) returns them.
+    - C(xml) is always null. M(vfio.mdev.mdev_info) returns it.
   returned: success
   type: dict
   sample:
@@ -239,7 +239,12 @@ device:
     used_by: []
     drift: []
     xml: null
-    hostdev_xml: null
+    hostdev_xml: |
+      <hostdev mode="subsystem" type="mdev" model="vfio-pci">
+        <source>
+          <address uuid="5b2c8a34-11c0-4a2f-9a0e-0d4c3c1f7e10"/>
+        </source>
+      </hostdev>
 actions:
   description: The changes that were made, or in check mode would be made, in order. Empty if nothing changes.
   returned: success

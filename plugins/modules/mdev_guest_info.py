@@ -85,6 +85,9 @@ guests:
     running:
       description: Whether the guest is in any state other than V(shut off). V(null) if the state is V(null).
       type: bool
+    migrating:
+      description: Whether libvirt is migrating the guest from this host now. V(null) if libvirt does not report it.
+      type: bool
     error:
       description: Why the guest's state or devices could not be read. V(null) if they could.
       type: str
@@ -94,6 +97,24 @@ guests:
           libvirt does not manage them, and they cannot be replaced for a migration.
       type: list
       elements: str
+    cpu:
+      description:
+        - The guest's CPU, for M(vfio.mdev.mdev_destination_info). V(null) if the guest's XML names no CPU model, for
+          example with the mode C(host-passthrough), or if RV(guests[].error) is set.
+      type: dict
+      contains:
+        virttype:
+          description: How the guest is run, V(kvm) or V(qemu).
+          type: str
+        arch:
+          description: The architecture.
+          type: str
+        machine:
+          description: The type of the virtual machine.
+          type: str
+        xml:
+          description: The element C(<cpu>) of the guest's XML.
+          type: str
     devices:
       description:
         - The guest's mediated devices in the order of its XML, followed by its vGPUs on virtual functions. V(null) if
@@ -142,8 +163,14 @@ guests:
       uuid: 6c1d8a3e-0a55-4f0e-a3c3-7b1f9d2e4c10
       state: running
       running: true
+      migrating: false
       error: null
       command_line_devices: []
+      cpu:
+        virttype: kvm
+        arch: x86_64
+        machine: pc-q35-8.2
+        xml: "<cpu mode='custom' match='exact'><model fallback='forbid'>EPYC-Milan</model></cpu>"
       devices:
         - uuid: 5b2c8a34-11c0-8a2f-9a0e-0d4c3c1f7e10
           function: null

@@ -13,8 +13,8 @@ short_description: Retrieve mediated devices, their parents, types and users
 version_added: 0.1.0
 description:
   - Retrieves the mediated devices (mdevs) of a host, which are slices of a GPU or another device that guests use
-    through VFIO. The result has the parents, the types that each parent offers and how many more devices it can create,
-    the devices, and the processes and guests that use them.
+    through VFIO. The result starts with a summary for people. It has the cards with what is on them and what still
+    fits, the parents, the types, the devices, and the processes and guests that use them.
   - The module never changes anything. It finds the users of devices in C(/proc) and does not open VFIO groups, because
     opening one would make a guest that starts at the same moment fail.
   - The module does not fail if a host has no mediated devices, or if a file is missing, empty, unreadable, or removed
@@ -54,12 +54,11 @@ options:
         longest.
     type: list
     elements: str
-    choices: [parents, types, devices, users]
-    default: [parents, types, devices, users]
+    choices: [cards, parents, types, devices, users]
+    default: [cards, parents, types, devices, users]
   xml:
     description:
       - Whether to add libvirt's node device XML to each parent and device.
-      - Each device also gets the XML element that adds it to a guest.
       - The node device XML of a mediated device can be used for O(vfio.mdev.mdev_device#module:xml) and for
         C(virsh nodedev-create).
     type: bool
@@ -69,7 +68,7 @@ options:
       - Devices to check capacity for. RV(capacity) shows whether they would fit in addition to the existing devices.
         Nothing is created.
       - All entries are placed together, by the same rules as in M(vfio.mdev.mdev_set).
-      - If a card uses SR-IOV, or if types share the capacity of a parent, no sum over RV(types) can answer this.
+      - RV(types[].room) answers this for one type alone. If types share a card or parent, no sum over it can.
     type: list
     elements: dict
     default: []
@@ -144,10 +143,19 @@ EXAMPLES = r"""
     that: answer.capacity | rejectattr('fits') | length == 0
     fail_msg: "{{ answer.capacity | rejectattr('fits') | map(attribute='reasons') | flatten }}"
 
-- name: Show the capacity that one card has left over all its virtual functions
+- name: Retrieve what is on one card with all its virtual functions, and what still fits
   vfio.mdev.mdev_info:
     parents: ["0000:41:00.0"]
-    gather: [parents, types]
+    gather: [cards, types, users]
+  register: card
+
+- name: Show it in a few lines
+  ansible.builtin.debug:
+    var: card.summary
+
+- name: Show how many more devices of each type really fit on the card
+  ansible.builtin.debug:
+    var: card.cards[0].room
 
 - name: Find the guests that use devices of a type
   vfio.mdev.mdev_info:
@@ -185,6 +193,18 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+summary:
+  description:
+    - The host in a few lines for people. One line for each card (address, driver, NUMA node, virtual functions, devices
+      by type and their use, what still fits), one line with totals, and one line for each thing that is wrong.
+    - Do not parse the lines. All their facts are in the other return values.
+  returned: success
+  type: list
+  elements: str
+  sample:
+    - "0000:41:00.0: nvidia (mdev), NUMA node 1, 16 of 16 functions, 3 x NVIDIA A100-8C (2 in use, 1 idle), room for 2 x
+      NVIDIA A100-8C"
+    - "Total: 1 card, 3 devices active (2 in use, 1 idle), 3 defined, room for 2 x NVIDIA A100-8C"
 capacity:
   description: Whether the devices of each entry of O(capacity) would fit, in the same order.
   returned: success
@@ -223,6 +243,18 @@ capacity:
       reasons:
         - parent: "0000:41:00.4"
           reason: has 6 of nvidia-471 left, and this run puts 6 of nvidia-471 there
+cordon:
+  description: The host's cordon mark, see M(vfio.mdev.mdev_cordon). V(null) if the host has none.
+  returned: success
+  type: dict
+  contains:
+    reason:
+      description: Why the host is cordoned, or why the mark cannot be read.
+      type: str
+    since:
+      description: The time at which the mark was set, in UTC. V(null) if the mark cannot be read.
+      type: str
+  sample: null
 framework:
   description:
     - How this host slices its devices.
@@ -265,6 +297,76 @@ unread:
       description: The kernel's error, or what was wrong with the content.
       type: str
   sample: []
+cards:
+  description:
+    - The cards whose parents are in the result, by address. A card is a PCI device with all its virtual functions, or a
+      parent that stands alone.
+    - Without O(parents), O(types) and O(uuids), also the graphics cards with SR-IOV that offer nothing now.
+    - Null if O(gather) does not include them.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    address:
+      description: The PCI address of the card, or the name of the parent.
+      type: str
+    driver:
+      description: The driver that the card is bound to. Null for virtual parents.
+      type: str
+    numa_node:
+      description: The NUMA node of the card. Null if the host has none or does not report it.
+      type: int
+    framework:
+      description: See RV(parents[].framework). Null if the card offers nothing.
+      type: str
+    functions:
+      description: The number of virtual functions of the card, C(enabled) and C(total). Null if it has no SR-IOV.
+      type: dict
+    parents:
+      description: The number of parents on the card, which are its virtual functions, or the card itself.
+      type: int
+    types:
+      description:
+        - What each virtual function of the card offers, unless RV(parents[].types) has other numbers. A mapping of the
+          same form.
+        - Null if the parent is no virtual function.
+      type: dict
+    room:
+      description:
+        - How many more devices really fit on the card, by the id of the type, if only devices of this type are created.
+          Types without room are left out. Null if the number can't be read.
+        - The same rules decide in M(vfio.mdev.mdev_set).
+      type: dict
+    devices:
+      description: The number of devices by type, each with C(type) (null for half removed devices), C(active) (in the
+        kernel now) and C(defined) (on disk).
+      type: list
+      elements: dict
+    in_use:
+      description: The number of devices that a process holds. Null if O(gather) does not include V(users).
+      type: int
+    idle:
+      description: The number of devices in the kernel that no process holds. Null if O(gather) does not include
+        V(users).
+      type: int
+    use_unknown:
+      description: The number of devices for which it is unknown whether a process holds them, because not all processes
+        could be examined. Run the module as root. Null if O(gather) does not include V(users).
+      type: int
+  sample:
+    - address: "0000:41:00.0"
+      driver: nvidia
+      numa_node: 1
+      framework: mdev
+      functions: {enabled: 16, total: 16}
+      parents: 16
+      types: {nvidia-471: 1}
+      room: {nvidia-471: 2}
+      devices:
+        - {type: nvidia-471, active: 3, defined: 3}
+      in_use: 2
+      idle: 1
+      use_unknown: 0
 parents:
   description: The devices that offer mediated devices, by address. Null if O(gather) does not include them.
   returned: success
@@ -297,11 +399,11 @@ parents:
       description: The id of the type that is set on a V(vendor_vfio) function. Null if none is set, and for V(mdev).
       type: str
     types:
-      description: The types that the parent offers, each with C(id), C(name), C(description), C(device_api),
-        C(available_instances) (how many more devices it can create now; types share the remaining capacity), C(active)
-        (devices now) and C(defined) (devices on disk).
-      type: list
-      elements: dict
+      description:
+        - How many more devices the driver reports that the parent can create now (C(available_instances)), by the id of
+          the type. Types without instances are left out. The number is null if it can't be read.
+        - Null for a virtual function that offers the same as most functions of its card, see RV(cards[].types).
+      type: dict
     devices:
       description: The UUIDs of the devices on the parent.
       type: list
@@ -318,21 +420,11 @@ parents:
       vfs: null
       framework: mdev
       current_type: null
-      types:
-        - id: nvidia-471
-          name: NVIDIA A100-8C
-          description: "num_heads=1, frl_config=60, framebuffer=8192M, max_resolution=4096x2160, max_instance=5"
-          device_api: vfio-pci
-          available_instances: 1
-          active: 0
-          defined: 0
-      devices: []
+      types: {}
+      devices: [5b2c8a34-11c0-4a2f-9a0e-0d4c3c1f7e10]
       xml: null
 types:
-  description:
-    - The types of all returned parents. Null if O(gather) does not include them.
-    - RV(types[].available_instances) is the sum over parents and an upper bound, since parents and types may share
-      the remaining capacity.
+  description: The types that the parents in the result offer, by id. Null if O(gather) does not include them.
   returned: success
   type: list
   elements: dict
@@ -343,15 +435,35 @@ types:
     name:
       description: The driver's name for the type. Null if the driver reports none.
       type: str
+    description:
+      description: The driver's description of the type. Null if the driver reports none.
+      type: str
+    driver:
+      description: The driver of the parents that offer the type. Null for virtual parents.
+      type: str
     device_api:
       description: How a guest sees devices of the type, V(vfio-pci), V(vfio-ccw) or V(vfio-ap).
       type: str
+    framework:
+      description: See RV(parents[].framework).
+      type: str
     parents:
-      description: The addresses of the parents that offer the type.
-      type: list
-      elements: str
+      description: The number of parents that offer the type.
+      type: int
     available_instances:
-      description: The maximum number of devices that could still be created.
+      description: The driver's numbers, added up over the parents. More than really fits if parents share a card, since
+        each parent reports what it could get alone. Null if none can be read.
+      type: int
+    limited:
+      description: Whether RV(types[].available_instances) is a limit that a host can reach. V(false) for s390 AP
+        devices, for which the driver reports the size of its table.
+      type: bool
+    room:
+      description:
+        - How many more devices really fit on these parents, if only devices of this type are created. The same rules
+          decide in M(vfio.mdev.mdev_set). Null if no driver reports it.
+        - Drivers under NVIDIA's vendor VFIO framework do not report how many devices fit on a card together. There, it
+          is one for each virtual function that can get the type now, and an upper bound.
       type: int
     active:
       description: The number of devices in the kernel now.
@@ -362,11 +474,16 @@ types:
   sample:
     - id: nvidia-471
       name: NVIDIA A100-8C
+      description: "num_heads=1, frl_config=60, framebuffer=8192M, max_resolution=4096x2160, max_instance=5"
+      driver: nvidia
       device_api: vfio-pci
-      parents: ["0000:41:00.4", "0000:41:00.5"]
-      available_instances: 2
-      active: 0
-      defined: 0
+      framework: mdev
+      parents: 16
+      available_instances: 13
+      limited: true
+      room: 2
+      active: 3
+      defined: 3
 devices:
   description: The mediated devices that are active or defined, by parent and UUID. Null if O(gather) does not include
     them.
@@ -426,7 +543,7 @@ devices:
       type: int
     in_use:
       description: Whether a process holds the device. Null if O(gather) does not include V(users), or if not all
-        processes could be checked.
+        processes could be examined. Null never means unused. RV(hints) then says what to do.
       type: bool
     used_by:
       description: The processes that hold the device, each with C(pid), C(command) and C(guest) (null if the process is
@@ -443,7 +560,7 @@ devices:
       type: str
     hostdev_xml:
       description:
-        - The XML element that adds the device to a guest, if O(xml=true).
+        - The XML element that adds the device to a guest. Null if the type of the device is unknown.
         - V(<hostdev type='mdev'>), or V(<hostdev type='pci' managed='no'>) for a vGPU on a virtual function.
       type: str
   sample:
@@ -467,23 +584,36 @@ devices:
         - {pid: 4711, command: qemu-system-x86_64, guest: web-1}
       drift: []
       xml: null
-      hostdev_xml: null
+      hostdev_xml: |
+        <hostdev mode="subsystem" type="mdev" model="vfio-pci">
+          <source>
+            <address uuid="5b2c8a34-11c0-4a2f-9a0e-0d4c3c1f7e10"/>
+          </source>
+        </hostdev>
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.vfio.mdev.plugins.module_utils._fleet.cordon import read_cordon
 from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.registry import host_framework, read_inventory
 from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
 from ansible_collections.vfio.mdev.plugins.module_utils._host.pci import read_hardware
-from ansible_collections.vfio.mdev.plugins.module_utils._info.hints import hints
+from ansible_collections.vfio.mdev.plugins.module_utils._info.cards import SlicedCard, bare_cards, cards_of
+from ansible_collections.vfio.mdev.plugins.module_utils._info.hints import about_use, hints, problems
 from ansible_collections.vfio.mdev.plugins.module_utils._info.selection import Selection, select
-from ansible_collections.vfio.mdev.plugins.module_utils._model.addresses import canonical_parent, parse_uuid
+from ansible_collections.vfio.mdev.plugins.module_utils._info.summary import summary
+from ansible_collections.vfio.mdev.plugins.module_utils._model.addresses import (
+    address_key,
+    canonical_parent,
+    parse_uuid,
+)
 from ansible_collections.vfio.mdev.plugins.module_utils._model.device_state import State
 from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InvalidInput
-from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import Hardware, Inventory, Parent
+from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import Drift, Hardware, Inventory, Parent
 from ansible_collections.vfio.mdev.plugins.module_utils._model.request import CapacityQuery
 from ansible_collections.vfio.mdev.plugins.module_utils._planning.drift import find_drift
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import (
@@ -492,13 +622,14 @@ from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import
     placement_options,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import (
+    card_result,
     device_result,
     parent_result,
     type_results,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
 
-PARTS = ["parents", "types", "devices", "users"]
+PARTS = ["cards", "parents", "types", "devices", "users"]
 
 
 @dataclass(frozen=True)
@@ -538,40 +669,50 @@ def _capacity_query(entry: dict[str, Any]) -> CapacityQuery:
 def build_result(query: Query) -> dict[str, Any]:
     """The result of the module."""
     inventory = read_inventory(query.host, users="users" in query.gather)
+    hardware = read_hardware(query.host, inventory)
     selection = select(inventory, query.parents, query.types, query.uuids)
-    hardware = read_hardware(query.host) if not inventory.parents else Hardware()
+    cordon = read_cordon(query.host)
     missing = [f"Nothing on this host matches {filter_text}." for filter_text in selection.unmatched]
+    unknown = about_use(inventory) if "users" in query.gather else []
+    drift = {state: find_drift(state, inventory) for state in selection.states}
+    shown = _cards(selection, query, inventory, hardware)
+    wrong = [*missing, *problems(inventory, hardware), *unknown]
     return {
+        "summary": summary(shown, inventory, drift, wrong, "users" in query.gather),
+        "cordon": cordon.as_result() if cordon is not None else None,
         "framework": host_framework(inventory),
-        "hints": missing + hints(inventory, hardware),
+        "hints": [*missing, *hints(inventory, hardware), *unknown],
         "broken_definitions": [{"path": broken.path, "problem": broken.problem} for broken in inventory.broken],
         "unread": [{"path": unread.path, "error": unread.error} for unread in inventory.unread],
-        "parents": _parents(selection, query) if "parents" in query.gather else None,
-        "types": _types(selection) if "types" in query.gather else None,
-        "devices": _devices(selection, query, inventory) if "devices" in query.gather else None,
+        "cards": [card_result(card, "users" in query.gather) for card in shown] if "cards" in query.gather else None,
+        "parents": _parents(shown, selection, query) if "parents" in query.gather else None,
+        "types": type_results(shown, selection.counted) if "types" in query.gather else None,
+        "devices": _devices(drift, query, inventory) if "devices" in query.gather else None,
         "capacity": _capacity_answers(query, inventory) if query.capacity else [],
     }
 
 
-def _parents(selection: Selection, query: Query) -> list[dict[str, Any]]:
+def _cards(selection: Selection, query: Query, inventory: Inventory, hardware: Hardware) -> tuple[SlicedCard, ...]:
+    """The cards of the selection. Without filters also those that offer nothing."""
+    sliced = cards_of(inventory, hardware, selection.parents, selection.states)
+    if query.parents or query.types or query.uuids:
+        return sliced
+    return tuple(sorted((*sliced, *bare_cards(inventory, hardware)), key=lambda card: address_key(card.address)))
+
+
+def _parents(cards: Sequence[SlicedCard], selection: Selection, query: Query) -> list[dict[str, Any]]:
+    on_cards = {parent.address: card for card in cards for parent in card.parents}
     return [
-        parent_result(parent, selection.counted, _parent_xml(parent) if query.xml else None)
+        parent_result(parent, selection.counted, on_cards[parent.address], _parent_xml(parent) if query.xml else None)
         for parent in selection.parents
     ]
 
 
-def _types(selection: Selection) -> list[dict[str, Any]]:
-    shown = {mdev_type.id for parent in selection.parents for mdev_type in parent.types}
-    return [row for row in type_results(selection.counted) if row["id"] in shown]
-
-
-def _devices(selection: Selection, query: Query, inventory: Inventory) -> list[dict[str, Any]]:
-    return [_device(state, query, inventory) for state in selection.states]
-
-
-def _device(state: State, query: Query, inventory: Inventory) -> dict[str, Any]:
-    xml = _device_xml(state, inventory) if query.xml else {}
-    return device_result(state, inventory, find_drift(state, inventory), **xml)
+def _devices(drift: Mapping[State, tuple[Drift, ...]], query: Query, inventory: Inventory) -> list[dict[str, Any]]:
+    return [
+        device_result(state, inventory, differences, _device_xml(state, inventory) if query.xml else None)
+        for state, differences in drift.items()
+    ]
 
 
 # What most queries do not need is imported if it is requested: a host pays for each import.
@@ -595,16 +736,12 @@ def _parent_xml(parent: Parent) -> str:
     return parent_xml(parent)
 
 
-def _device_xml(state: State, inventory: Inventory) -> dict[str, str]:
-    """The device's XML, as far as there is any."""
-    from ansible_collections.vfio.mdev.plugins.module_utils._xml.nodedev import device_xml, hostdev_xml
+def _device_xml(state: State, inventory: Inventory) -> Optional[str]:
+    """The device's XML. None if its parent or type is missing."""
+    from ansible_collections.vfio.mdev.plugins.module_utils._xml.nodedev import device_xml
 
     parent = inventory.parent(state.parent)
-    if parent is None or not state.type_id:
-        return {}
-    mdev_type = parent.type(state.type_id)
-    device_api = mdev_type.device_api if mdev_type else None
-    return {"xml": device_xml(state, parent), "hostdev_xml": hostdev_xml(state, device_api)}
+    return device_xml(state, parent) if parent is not None and state.type_id else None
 
 
 def act(params: dict[str, Any], _check_mode: bool) -> ModuleResult:

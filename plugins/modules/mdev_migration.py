@@ -73,6 +73,9 @@ options:
       running:
         description: Whether the guest will be migrated live. If it is omitted or V(null), it will be.
         type: bool
+      migrating:
+        description: Ignored. Accepted so that the output of M(vfio.mdev.mdev_guest_info) can be passed as is.
+        type: bool
       error:
         description: Why the guest's devices could not be retrieved. A guest with an error cannot be prepared.
         type: str
@@ -144,6 +147,22 @@ options:
             type: str
           address:
             description: Ignored. Accepted so that the output of M(vfio.mdev.mdev_guest_info) can be passed as is.
+            type: str
+      cpu:
+        description: Ignored. Accepted so that the output of M(vfio.mdev.mdev_guest_info) can be passed as is.
+        type: dict
+        suboptions:
+          virttype:
+            description: Ignored.
+            type: str
+          arch:
+            description: Ignored.
+            type: str
+          machine:
+            description: Ignored.
+            type: str
+          xml:
+            description: Ignored.
             type: str
   guest_names:
     description:
@@ -504,159 +523,40 @@ error:
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vfio.mdev.plugins.module_utils._guests.virsh import Virsh
 from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
 from ansible_collections.vfio.mdev.plugins.module_utils._migration.findings import finding_results
+from ansible_collections.vfio.mdev.plugins.module_utils._migration.inputs import (
+    REQUEST_ARGUMENTS,
+    GuestInputs,
+    guest_inputs,
+    migration_request,
+)
 from ansible_collections.vfio.mdev.plugins.module_utils._migration.record import (
     MigrationRecord,
     MigrationRecords,
     RecordedDevice,
 )
-from ansible_collections.vfio.mdev.plugins.module_utils._migration.request import (
-    SAME,
-    UUID_POLICIES,
-    Guest,
-    GuestDevice,
-    MigrationRequest,
-)
+from ansible_collections.vfio.mdev.plugins.module_utils._migration.request import Guest
 from ansible_collections.vfio.mdev.plugins.module_utils._migration.run import Commit, Preparation, Rollback
-from ansible_collections.vfio.mdev.plugins.module_utils._model.addresses import parse_uuid
-from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InUse, InvalidInput, MdevError, NotReady
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InUse, MdevError, NotReady
 from ansible_collections.vfio.mdev.plugins.module_utils._model.framework import HOSTDEV_MDEV
-from ansible_collections.vfio.mdev.plugins.module_utils._model.request import DeviceRequest, checked_attributes
-from ansible_collections.vfio.mdev.plugins.module_utils._model.versions import Versions
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import (
     BACKEND_ARGUMENTS,
     HOST_ARGUMENTS,
-    PLACEMENT_ARGUMENTS,
-    placement_options,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.change_results import action_results, diff_results
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.context import RunContext
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import device_result
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.run import Outcome, run
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
-from ansible_collections.vfio.mdev.plugins.module_utils._xml.domain import (
-    Domain,
-    device_id,
-    parse_domain,
-    remap_domain,
-)
+from ansible_collections.vfio.mdev.plugins.module_utils._xml.domain import remap_domain
 
 Operation = Union[Preparation, Commit, Rollback]
-
-
-@dataclass(frozen=True)
-class GuestInputs:
-    """The guests as given, with the XML of each by its UUID."""
-
-    guests: tuple[Guest, ...] = ()
-    xml: tuple[tuple[str, Optional[str], Optional[str]], ...] = ()
-
-    def xml_of(self, uuid: str) -> tuple[Optional[str], Optional[str]]:
-        """The guest's XML, and its persistent XML."""
-        return next(((live, persistent) for guest, live, persistent in self.xml if guest == uuid), (None, None))
-
-
-def guest_inputs(params: dict[str, Any]) -> GuestInputs:
-    """The guests to prepare for. Problems with one are errors before anything is looked at."""
-    guests = [_guest(given) for given in params["guests"]]
-    for names in ([guest.name for guest in guests], [guest.uuid for guest in guests if guest.uuid]):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise InvalidInput(f"guest {', '.join(twice)} is given twice", guest=twice[0])
-    xml = tuple((guest.uuid, given["xml"], given["persistent_xml"]) for guest, given in zip(guests, params["guests"]))
-    return GuestInputs(tuple(guests), xml)
-
-
-def _guest(given: dict[str, Any]) -> Guest:
-    domain = parse_domain(given["xml"]) if given["xml"] else None
-    guest = _named_guest(given, domain)
-    if guest.error:
-        return guest
-    known = {_id(device, guest.name): device for device in given["devices"] or []}
-    ids = list(known)
-    if domain is not None:
-        # Of a guest's PCI functions only those that devices names are vGPUs.
-        vgpus = [device.function for device in domain.functions if device.function in known]
-        ids = [*(device.uuid for device in domain.mdevs), *vgpus]
-    unknown = [name for name in ids if not (known.get(name) or {}).get("type")]
-    if unknown:
-        raise InvalidInput(
-            f"guest {guest.name}: the type of device {', '.join(unknown)} is unknown. The source host has no such "
-            "device or could not be queried. Start the guest there, or set type in devices",
-            guest=guest.name,
-            unknown=unknown,
-        )
-    return replace(guest, devices=tuple(_device(name, known[name]) for name in ids))
-
-
-def _named_guest(given: dict[str, Any], domain: Optional[Domain]) -> Guest:
-    """The guest without its devices."""
-    name = given["name"] or (domain.name if domain else "")
-    if not name or "/" in name or "\0" in name:
-        text = f"'{name}' can't name a guest: give name, or xml with a <name>. libvirt allows no '/'"
-        raise InvalidInput(text, guest=name)
-    command_line = given["command_line_devices"] or []
-    return Guest(
-        name=name,
-        running=given["running"] is not False,
-        devices=(),
-        uuid=_guest_uuid(given["uuid"], domain, name),
-        command_line=tuple(dict.fromkeys([*command_line, *(domain.command_line if domain else ())])),
-        error=given["error"] or "",
-    )
-
-
-def _guest_uuid(given: Optional[str], domain: Optional[Domain], name: str) -> str:
-    """The guest's UUID; empty if neither the option nor the XML has it."""
-    uuid = parse_uuid(given) if given else ""
-    if uuid and domain is not None and domain.uuid not in ("", uuid):
-        raise InvalidInput(f"guest {name}: uuid is {uuid}, but xml is that of guest {domain.uuid}", guest=name)
-    return uuid or (domain.uuid if domain is not None else "")
-
-
-def _id(given: dict[str, Any], guest: str) -> str:
-    """The device's name in the guest's XML. Ansible counts null as given, so it can't check this."""
-    names = [name for name in (given["uuid"], given["function"]) if name]
-    if len(names) != 1:
-        raise InvalidInput(f"guest {guest}: a device needs either uuid or function, and has {len(names)} of them")
-    return device_id(names[0])
-
-
-def _device(name: str, given: dict[str, Any]) -> GuestDevice:
-    return GuestDevice(
-        id=name,
-        type_id=given["type"],
-        type_name=given["type_name"],
-        device_api=given["device_api"],
-        driver=given["driver"],
-        attributes=checked_attributes([(pair["name"], pair["value"]) for pair in given["attributes"]]),
-    )
-
-
-def migration_request(params: dict[str, Any], guests: tuple[Guest, ...]) -> MigrationRequest:
-    """What should be prepared."""
-    return MigrationRequest(
-        source=params["source"],
-        guests=guests,
-        versions=_versions(params["source_versions"]),
-        uuid_policy=params["uuid_policy"],
-        uuid_map={str(source): str(target) for source, target in params["uuid_map"].items()},
-        type_map=params["type_map"],
-        pattern=DeviceRequest(**placement_options({"parent": None, **params})),
-        drivers_must_match=params["driver_match"] == "exact",
-    )
-
-
-def _versions(given: dict[str, Any]) -> Optional[Versions]:
-    return Versions(**{name: value for name, value in given.items() if value is not None}) if given else None
 
 
 def select_operation(params: dict[str, Any], host: Host, guests: tuple[Guest, ...]) -> Operation:
@@ -750,43 +650,14 @@ def _checks(error: MdevError) -> dict[str, Any]:
     return {"checks": error.checks if isinstance(error, NotReady) else []}
 
 
-def _texts(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    return {name: {"type": "str"} for name in names}
-
-
-_ATTRIBUTE = {"name": {"type": "str", "required": True}, "value": {"type": "str", "required": True}}
-_DEVICE = {
-    **_texts(["uuid", "function", "type", "type_name", "device_api", "driver", "alias", "model", "address"]),
-    "attributes": {"type": "list", "elements": "dict", "default": [], "options": _ATTRIBUTE},
-}
-_GUEST = {
-    **_texts(["name", "uuid", "state", "error", "xml", "persistent_xml"]),
-    # Without defaults, null is accepted too. That is what mdev_guest_info returns for a guest with an error.
-    "running": {"type": "bool"},
-    "command_line_devices": {"type": "list", "elements": "str", "default": []},
-    "devices": {"type": "list", "elements": "dict", "options": _DEVICE},
-}
-
-
 def main() -> None:
     """Arguments, then inventory, plan and apply, then the result."""
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["prepared", "committed", "rolled_back"], "default": "prepared"},
             "source": {"type": "str"},
-            # Guests' XML can contain passwords. Without no_log, Ansible writes the option to the host's log.
-            "guests": {"type": "list", "elements": "dict", "default": [], "options": _GUEST, "no_log": True},
             "guest_names": {"type": "list", "elements": "str", "default": []},
-            "source_versions": {
-                "type": "dict",
-                "default": {},
-                "options": {**_texts(["kernel", "libvirt", "qemu"]), "drivers": {"type": "dict", "default": {}}},
-            },
-            "uuid_policy": {"type": "str", "choices": list(UUID_POLICIES), "default": SAME},
-            "uuid_map": {"type": "dict", "default": {}},
-            "type_map": {"type": "dict", "default": {}},
-            **{name: spec for name, spec in PLACEMENT_ARGUMENTS.items() if name != "parent"},
-            "driver_match": {"type": "str", "choices": ["exact", "ignore"], "default": "exact"},
+            **REQUEST_ARGUMENTS,
             "persistent": {"type": "bool", "default": False},
             "autostart": {"type": "bool", "default": True},
             "wait_timeout": {"type": "float", "default": 60},

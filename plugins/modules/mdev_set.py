@@ -355,7 +355,12 @@ devices:
       used_by: []
       drift: []
       xml: null
-      hostdev_xml: null
+      hostdev_xml: |
+        <hostdev mode="subsystem" type="mdev" model="vfio-pci">
+          <source>
+            <address uuid="5b2c8a34-11c0-8a2f-9a0e-0d4c3c1f7e10"/>
+          </source>
+        </hostdev>
 entries:
   description: The devices that each entry stands for, in the order of O(devices).
   returned: success

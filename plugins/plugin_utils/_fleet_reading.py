@@ -82,7 +82,9 @@ def _totals(hosts: tuple[HostRow, ...], answered: Answers) -> Totals:
     return totals_of(
         hosts,
         answered=len(answered),
-        parents_with_room=sum(bool(_room(parent)) for answer in answered.values() for parent in answer["parents"]),
+        parents_with_room=sum(
+            any(_offers(parent, answer).values()) for answer in answered.values() for parent in answer["parents"]
+        ),
         autostart=sum(bool(device["autostart"]) for answer in answered.values() for device in answer["devices"]),
     )
 
@@ -94,12 +96,12 @@ def _host(name: str, answer: Answer) -> HostRow:
         name=name,
         state=_state(answer),
         framework=answer.get("framework"),
-        usage=_usage(devices, sum_of_rooms(_room(parent) for parent in parents)),
+        usage=_usage(devices, sum_of_rooms(_most(card["room"].values()) for card in answer.get("cards", ()))),
         defined=sum(bool(device["defined"]) for device in devices),
         drifted=sum(bool(device["drift"]) for device in devices),
         problems=sum(note.problem for note in notes),
         parent_count=len(parents),
-        parents=tuple(_parents(parents, devices)),
+        parents=tuple(_parents(answer)) if parents else (),
         devices=tuple(_device(device) for device in devices),
         notes=notes,
     )
@@ -119,40 +121,61 @@ def _usage(devices: Iterable[Answer], room: Optional[int]) -> Usage:
     return usage_of(in_use, len(in_kernel) - in_use, room)
 
 
-def _room(parent: Answer) -> Optional[int]:
-    """How many more devices a parent could get: those of the type that fits most often, since types share the room."""
-    rooms = [offer["available_instances"] for offer in parent["types"] if offer["available_instances"] is not None]
-    return max(rooms) if rooms else None
+def _most(rooms: Iterable[Optional[int]]) -> Optional[int]:
+    """The room of the type that fits most often, since types share the room. 0 without types, None if unknown."""
+    numbers = list(rooms)
+    known = [room for room in numbers if room is not None]
+    return max(known) if known else None if numbers else 0
+
+
+def _offers(parent: Answer, answer: Answer) -> Mapping[str, Optional[int]]:
+    """The types that the parent has instances of, by id: its own, or those of its card's functions."""
+    if parent["types"] is not None:
+        return dict(parent["types"])
+    return dict(_card(parent, answer)["types"])
+
+
+def _card(parent: Answer, answer: Answer) -> Answer:
+    address = parent["physical_function"] or parent["address"]
+    return next(card for card in answer["cards"] if card["address"] == address)
 
 
 # Parents: identical virtual functions of a card are one row, otherwise a single card would fill a page.
 
 
-def _parents(parents: Iterable[Answer], devices: Iterable[Answer]) -> Iterator[ParentRow]:
+def _parents(answer: Answer) -> Iterator[ParentRow]:
     by_parent: dict[str, list[Answer]] = {}
-    for device in devices:
+    for device in answer["devices"]:
         by_parent.setdefault(device["parent"], []).append(device)
-    for _key, group in groupby(parents, key=lambda parent: _group_key(parent, by_parent.get(parent["address"], []))):
+    groups = groupby(
+        answer["parents"], key=lambda parent: _group_key(parent, answer, by_parent.get(parent["address"], []))
+    )
+    for _key, group in groups:
         identical = list(group)
-        yield _parent(identical, [device for parent in identical for device in by_parent.get(parent["address"], ())])
+        devices = [device for parent in identical for device in by_parent.get(parent["address"], ())]
+        yield _parent(identical, devices, answer)
 
 
-def _group_key(parent: Answer, devices: list[Answer]) -> object:
+def _group_key(parent: Answer, answer: Answer, devices: list[Answer]) -> object:
     """Equal for parents that can share a row."""
     card = parent["physical_function"]
     if card is None:
         return parent["address"]
-    types = tuple((offer["id"], offer["name"], offer["available_instances"]) for offer in parent["types"])
     states = tuple(
         (device["type"], *(bool(device[state]) for state in _STATES), device["in_use"]) for device in devices
     )
-    return (card, parent["driver"], parent["numa_node"], types, states)
+    return (card, parent["driver"], parent["numa_node"], tuple(_offers(parent, answer).items()), states)
 
 
-def _parent(identical: list[Answer], devices: list[Answer]) -> ParentRow:
+def _parent(identical: list[Answer], devices: list[Answer], answer: Answer) -> ParentRow:
     first = identical[0]
-    types = [_parent_type(number, identical, devices) for number in range(len(first["types"]))]
-    shown = [offer for offer in types if offer.usage.in_use or offer.usage.idle or offer.usage.room or offer.defined]
+    rooms = _rooms(identical, answer)
+    shown = {*(device["type"] for device in devices), *(type_id for type_id, room in rooms.items() if room)}
+    types = [
+        _parent_type(mdev_type, devices, rooms.get(mdev_type["id"], 0))
+        for mdev_type in answer["types"]
+        if mdev_type["id"] in shown
+    ]
     return ParentRow(
         addresses=tuple(parent["address"] for parent in identical),
         driver=first["driver"],
@@ -160,24 +183,29 @@ def _parent(identical: list[Answer], devices: list[Answer]) -> ParentRow:
         card=first["physical_function"],
         vfs=f"{first['vfs']['enabled']} of {first['vfs']['total']}" if first["vfs"] else None,
         defined=sum(bool(device["defined"]) for device in devices),
-        usage=_usage(devices, sum_of_rooms(_room(parent) for parent in identical)),
-        types=tuple(shown),
-        types_without_room=len(types) - len(shown),
+        usage=_usage(devices, _most(rooms.values())),
+        types=tuple(types),
+        types_without_room=len(answer["types"]) - len(types),
     )
 
 
-def _parent_type(number: int, identical: list[Answer], devices: list[Answer]) -> ParentType:
-    """The type with this number in the lists of all these parents."""
-    offers = [parent["types"][number] for parent in identical]
-    first = offers[0]
+def _rooms(identical: list[Answer], answer: Answer) -> dict[str, Optional[int]]:
+    """The room on these parents by type: what they report, but no more than their card has."""
+    room, reported = _card(identical[0], answer)["room"], [_offers(parent, answer) for parent in identical]
+    return {
+        type_id: None if room[type_id] is None else min(room[type_id], sum(offer[type_id] or 0 for offer in reported))
+        for type_id in reported[0]
+        if type_id in room
+    }
+
+
+def _parent_type(mdev_type: Answer, devices: list[Answer], room: Optional[int]) -> ParentType:
+    own = [device for device in devices if device["type"] == mdev_type["id"]]
     return ParentType(
-        id=first["id"],
-        name=first["name"],
-        defined=sum(offer["defined"] for offer in offers),
-        usage=_usage(
-            [device for device in devices if device["type"] == first["id"]],
-            sum_of_rooms(offer["available_instances"] for offer in offers),
-        ),
+        id=mdev_type["id"],
+        name=mdev_type["name"],
+        defined=sum(bool(device["defined"]) for device in own),
+        usage=_usage(own, room),
     )
 
 
@@ -250,8 +278,7 @@ def _types(answered: Answers) -> Iterator[TypeRow]:
 
 def _host_type(host: str, mdev_type: Answer, answer: Answer) -> HostType:
     devices = [device for device in answer["devices"] if device["type"] == mdev_type["id"]]
-    usage = _usage(devices, mdev_type["available_instances"])
-    return HostType(host, len(mdev_type["parents"]), mdev_type["defined"], usage)
+    return HostType(host, mdev_type["parents"], mdev_type["defined"], _usage(devices, mdev_type["room"]))
 
 
 # Notes.

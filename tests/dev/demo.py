@@ -22,7 +22,7 @@ from lab.suites import HostName
 
 from dev.environment import CHECKOUT
 from dev.stage import collections_path, staged
-from dev.table import devices_table, parents_table
+from dev.table import devices_table, types_table
 
 _HOSTS = [HostName("trixie", "a"), HostName("trixie", "b")]
 _PLAYBOOK = CHECKOUT / "tests" / "dev" / "demo.yml"
@@ -48,12 +48,13 @@ class Demo:
         self._ansible(["ansible-playbook", str(_PLAYBOOK.relative_to(CHECKOUT))], check=True)
 
     def show_devices(self) -> dict[str, Any]:
-        """Show the host's parents and devices, and return the result of mdev_info."""
+        """Show the host's types and devices, and return the result of mdev_info."""
         command = ["ansible", str(self.machine.name), "-m", "vfio.mdev.mdev_info"]
-        print(f"$ {' '.join(command)}   # its result as a table", flush=True)
+        print(f"$ {' '.join(command)}   # its result as tables", flush=True)
         completed = self._ansible(command, check=True, captured=True)
         info: dict[str, Any] = json.loads(completed.stdout.partition("=>")[2])
-        print(f"{parents_table(info)}\n\n{devices_table(info)}\n", flush=True)
+        summary = "\n".join(info["summary"])
+        print(f"{summary}\n\n{types_table(info)}\n\n{devices_table(info)}\n", flush=True)
         return info
 
     def try_to_remove(self, uuid: str) -> None:

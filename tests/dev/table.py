@@ -11,14 +11,12 @@ from typing import Any
 Row = Sequence[str]
 
 
-def parents_table(info: dict[str, Any]) -> str:
-    """One line per parent and type, with used and free instances."""
-    rows: list[Row] = [("PARENT", "DRIVER", "TYPE", "NAME", "USED", "DEFINED", "FREE")]
-    for parent in info["parents"]:
-        for index, mdev_type in enumerate(parent["types"]):
-            place = (parent["address"], parent["driver"] or "-") if index == 0 else ("", "")
-            numbers = (mdev_type["active"], mdev_type["defined"], mdev_type["available_instances"])
-            rows.append((*place, mdev_type["id"], mdev_type["name"] or "-", *(_text(number) for number in numbers)))
+def types_table(info: dict[str, Any]) -> str:
+    """One line per type, with used and free instances and what really fits."""
+    rows: list[Row] = [("TYPE", "NAME", "PARENTS", "USED", "DEFINED", "FREE", "ROOM")]
+    for mdev_type in info["types"]:
+        numbers = (mdev_type[name] for name in ("parents", "active", "defined", "available_instances", "room"))
+        rows.append((mdev_type["id"], mdev_type["name"] or "-", *(_text(number) for number in numbers)))
     return _aligned(rows)
 
 

@@ -32,7 +32,7 @@ DEFINITIONS = Path("/etc/mdevctl.d")
 _ALL = libvirt.VIR_CONNECT_LIST_NODE_DEVICES_ACTIVE | libvirt.VIR_CONNECT_LIST_NODE_DEVICES_INACTIVE
 
 # Fields that differ between two results about the same device even if nothing changed.
-_VARIABLE_FIELDS = {"drift": [], "xml": None, "hostdev_xml": None, "attributes": []}
+_VARIABLE_FIELDS = {"drift": [], "xml": None, "attributes": []}
 
 
 def sh(command: str, stdin: str = "", fails: bool = False) -> str:

@@ -35,10 +35,13 @@ def test_an_idle_host_shows_its_parents_and_all_of_their_room(host: Host) -> Non
     assert [parent["address"] for parent in idle["parents"]] == ["mbochs", "mdpy", "mtty"]
     assert {mdev_type["id"]: mdev_type["available_instances"] for mdev_type in idle["types"]} == ROOM
     assert idle["parents"][2]["nodedev"] == "mtty_mtty"
-    assert [mdev_type["name"] for mdev_type in idle["parents"][2]["types"]] == [
-        "Single port serial",
-        "Dual port serial",
-    ]
+    assert idle["parents"][2]["types"] == {"mtty-1": 24, "mtty-2": 12}
+    assert {mdev_type["id"]: mdev_type["room"] for mdev_type in idle["types"]} == ROOM
+    assert {card["address"]: card["room"]["mtty-1"] for card in idle["cards"] if card["address"] == "mtty"} == {
+        "mtty": 24
+    }
+    names = {mdev_type["id"]: mdev_type["name"] for mdev_type in idle["types"]}
+    assert (names["mtty-1"], names["mtty-2"]) == ("Single port serial", "Dual port serial")
 
 
 def test_our_xml_is_valid_for_libvirts_own_tool(host: Host) -> None:

@@ -45,6 +45,21 @@ def test_a_vf_with_a_device(tree: Tree, info: Any) -> None:
     assert parent.pop("xml").startswith("<device>")
     assert device.pop("xml").startswith("<device>")
     assert device.pop("hostdev_xml").startswith("<hostdev")
+    [card] = result["cards"]
+    assert card == {
+        "address": "0000:41:00.0",
+        "driver": "nvidia",
+        "numa_node": 1,
+        "framework": "mdev",
+        "functions": None,
+        "parents": 1,
+        "types": {},
+        "room": {},
+        "devices": [{"type": "nvidia-471", "active": 1, "defined": 0}],
+        "in_use": 0,
+        "idle": 1,
+        "use_unknown": 0,
+    }
     assert parent == {
         "address": VF,
         "nodedev": "pci_0000_41_00_4",
@@ -54,18 +69,7 @@ def test_a_vf_with_a_device(tree: Tree, info: Any) -> None:
         "vfs": None,
         "framework": "mdev",
         "current_type": None,
-        "types": [
-            {
-                "id": type_id,
-                "name": f"Name of {type_id}",
-                "description": None,
-                "device_api": "vfio-pci",
-                "available_instances": 0,
-                "active": active,
-                "defined": 0,
-            }
-            for type_id, active in (("nvidia-471", 1), ("nvidia-472", 0))
-        ],
+        "types": None,
         "devices": [UUID],
     }
     assert device == {
@@ -124,7 +128,7 @@ def test_odd_files_of_a_type(
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
     result = info()
     assert unread(result) == errors
-    assert result["parents"][0]["types"][0][field] == value
+    assert result["types"][0][field] == value
     assert result["types"][0]["id"] == "mtty-1"
 
 
@@ -136,7 +140,7 @@ def test_a_file_that_is_a_folder_and_a_huge_one(tree: Tree, info: Any) -> None:
     (type_folder / "description").write_bytes(b"x" * 10_000_000)
     result = info()
     assert unread(result) == {"device_api": "EISDIR (Is a directory)"}
-    assert len(result["parents"][0]["types"][0]["description"]) == 65536
+    assert len(result["types"][0]["description"]) == 65536
 
 
 def test_a_parent_that_disappeared(tree: Tree, info: Any) -> None:
@@ -150,7 +154,7 @@ def test_a_parent_that_disappeared(tree: Tree, info: Any) -> None:
 def test_a_parent_without_types(tree: Tree, info: Any) -> None:
     tree.parent("mtty", "mtty")
     result = info()
-    assert result["parents"][0]["types"] == []
+    assert result["parents"][0]["types"] == {}
     assert unread(result) == {"mdev_supported_types": "ENOENT (No such file or directory)"}
     assert any("offers no types" in hint for hint in result["hints"])
 
@@ -297,7 +301,8 @@ def test_the_hint_about_mdevctl_is_true(tree: Tree, info: Any, text: str, blocks
 def test_numbers_are_those_of_the_kernel(tree: Tree, info: Any, text: str) -> None:
     tree.parent("mtty", "mtty", mtty_1=text)
     result = info()
-    assert result["parents"][0]["types"][0]["available_instances"] is None
+    assert result["parents"][0]["types"] == {"mtty-1": None}
+    assert (result["types"][0]["available_instances"], result["types"][0]["room"]) == (None, None)
     assert [f"not a number: '{text}'" in unread["error"] for unread in result["unread"]] == [True]
 
 
@@ -345,7 +350,7 @@ def test_invalid_arguments(info: Any, arguments: dict[str, Any], words: str) -> 
 
 def test_parts_that_are_not_gathered_are_null(info: Any) -> None:
     result = info(gather=["types"])
-    assert (result["parents"], result["types"], result["devices"]) == (None, [], None)
+    assert (result["cards"], result["parents"], result["types"], result["devices"]) == (None, None, [], None)
 
 
 def test_nvidias_own_framework(tree: Tree, info: Any) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.mdev.framework import MDEV
 from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.registry import host_framework
 from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.vendor_vfio.framework import VENDOR_VFIO
-from ansible_collections.vfio.mdev.plugins.module_utils._info.hints import hints
+from ansible_collections.vfio.mdev.plugins.module_utils._info.cards import bare_cards, cards_of
+from ansible_collections.vfio.mdev.plugins.module_utils._info.hints import hints, problems
+from ansible_collections.vfio.mdev.plugins.module_utils._info.summary import summary
 from ansible_collections.vfio.mdev.plugins.module_utils._model.addresses import parent_nodedev
 from ansible_collections.vfio.mdev.plugins.module_utils._model.device_state import states
 from ansible_collections.vfio.mdev.plugins.module_utils._model.framework import Framework
@@ -31,6 +33,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import 
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._planning.drift import find_drift
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import (
+    card_result,
     device_result,
     parent_result,
     type_results,
@@ -41,15 +44,21 @@ Answer = dict[str, Any]
 
 def answer(inventory: Inventory, hardware: Hardware | None = None) -> Answer:
     """The result of mdev_info for this inventory."""
+    hardware = hardware or Hardware()
+    drift = {state: find_drift(state, inventory) for state in states(inventory)}
+    cards = (*cards_of(inventory, hardware, inventory.parents, tuple(drift)), *bare_cards(inventory, hardware))
+    on_cards = {parent.address: card for card in cards for parent in card.parents}
     return {
         "changed": False,
+        "summary": summary(cards, inventory, drift, problems(inventory, hardware), users_read=True),
         "framework": host_framework(inventory),
-        "hints": hints(inventory, hardware or Hardware()),
+        "hints": hints(inventory, hardware),
         "broken_definitions": [{"path": broken.path, "problem": broken.problem} for broken in inventory.broken],
         "unread": [{"path": unread.path, "error": unread.error} for unread in inventory.unread],
-        "parents": [parent_result(offering, inventory) for offering in inventory.parents],
-        "types": type_results(inventory),
-        "devices": [device_result(state, inventory, find_drift(state, inventory)) for state in states(inventory)],
+        "cards": [card_result(card, users_read=True) for card in cards],
+        "parents": [parent_result(offering, inventory, on_cards[offering.address]) for offering in inventory.parents],
+        "types": type_results(cards, inventory),
+        "devices": [device_result(state, inventory, differences) for state, differences in drift.items()],
         "capacity": [],
     }
 
@@ -119,12 +128,16 @@ def defined(active: Device, autostart: bool = True, **changed: Any) -> Definitio
 
 # NVIDIA A100 with SR-IOV: a function holds one device, and all functions of a card share its memory.
 
-_A100 = {"nvidia-468": "NVIDIA A100-4C", "nvidia-471": "NVIDIA A100-8C", "nvidia-474": "NVIDIA A100-40C"}
+_A100 = {"nvidia-468": ("NVIDIA A100-4C", 4, 10), "nvidia-471": ("NVIDIA A100-8C", 8, 5)}
+_A100["nvidia-474"] = ("NVIDIA A100-40C", 40, 1)
 
 
 def a100(card: str, numa_node: int, room: dict[str, int], functions: int = 16) -> list[Parent]:
     """The functions of a card, which all report the same room."""
-    types = [Type(type_id, name, None, "vfio-pci", room.get(type_id, 0)) for type_id, name in _A100.items()]
+    types = [
+        Type(type_id, name, f"framebuffer={size}M, max_instance={most}", "vfio-pci", room.get(type_id, 0))
+        for type_id, (name, size, most) in _A100.items()
+    ]
     return [
         parent(
             f"0000:{card}:{number // 8:02x}.{number % 8}",

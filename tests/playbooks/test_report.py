@@ -128,7 +128,7 @@ def test_a_link_to_a_host_opens_its_line(page: Page) -> None:
 
 def test_types_users_drift_and_notes(page: Page) -> None:
     [a100] = [text for text in lines(page, "types") if "NVIDIA A100-8C" in text]
-    assert " ".join(a100.split()) == ("NVIDIA A100-8C nvidia-471 parents 48 in use 5 idle 0 room 16 defined 6 vfio-pci")
+    assert " ".join(a100.split()) == ("NVIDIA A100-8C nvidia-471 parents 48 in use 5 idle 0 room 5 defined 6 vfio-pci")
     users = cells(page, "users")
     assert users[0] == ["web-1", "qemu-system-x86_64 (4711)", "gpu-1", "NVIDIA A100-8C", "0000:41:00.4", number_uuid(0)]
     assert ["\N{EN DASH}", "vfio-test (77)", "lab", "Single port serial", "mtty", number_uuid(50)] in users

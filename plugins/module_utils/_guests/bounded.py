@@ -20,9 +20,9 @@ _KILL_SECONDS = 1.0
 
 
 def run_bounded(
-    argv: Sequence[str], environment: Mapping[str, str], seconds: float, most: int
+    argv: Sequence[str], environment: Mapping[str, str], seconds: float, most: int, stdin: int = subprocess.DEVNULL
 ) -> tuple[int, bytes, bytes]:
-    """The exit code, the output and the error output.
+    """The exit code, the output and the error output. stdin: a handle, or DEVNULL.
 
     Raises OSError if the program can't be run, or with EFBIG if it prints more than ``most`` bytes, and TimeoutError if
     it does not end in time. It and its children are then killed.
@@ -30,7 +30,7 @@ def run_bounded(
     process = subprocess.Popen(
         argv,
         env=environment,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,

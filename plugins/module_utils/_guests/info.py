@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Union
 
 from .._model.addresses import pci_address
@@ -15,6 +16,7 @@ from .._model.errors import MdevError
 from .._model.inventory import Inventory
 from .._model.versions import Versions
 from .._xml.domain import DomainFunction, DomainMdev, parse_domain
+from .._xml.domain_cpu import parse_cpu
 from .virsh import SHUT_OFF, Virsh, matching_guests
 
 Result = dict[str, Any]
@@ -30,11 +32,13 @@ def guest_results(virsh: Virsh, texts: Sequence[str], inventory: Inventory) -> l
 def _guest(virsh: Virsh, uuid: str, name: str, inventory: Inventory) -> Result:
     """A guest. If libvirt does not answer for it, or its XML is refused, this is the guest's error."""
     guest: Result = {"name": name, "uuid": uuid, "state": None, "running": None, "devices": None}
-    guest.update(command_line_devices=[], error=None)
+    guest.update(migrating=None, command_line_devices=[], cpu=None, error=None)
     try:
         guest["state"] = virsh.state(uuid)
         guest["running"] = guest["state"] != SHUT_OFF
-        domain = parse_domain(virsh.xml(uuid))
+        guest["migrating"] = guest["running"] and virsh.job(uuid).is_migration
+        text = virsh.xml(uuid)
+        domain, cpu = parse_domain(text), parse_cpu(text)
     except MdevError as error:
         return {**guest, "error": error.message}
     vgpus = [function for function in domain.functions if inventory.gives_functions(function.function)]
@@ -45,6 +49,7 @@ def _guest(virsh: Virsh, uuid: str, name: str, inventory: Inventory) -> Result:
     guest["command_line_devices"] = [
         device for device in domain.command_line if pci_address(device) is None or inventory.gives_functions(device)
     ]
+    guest["cpu"] = asdict(cpu) if cpu is not None else None
     return guest
 
 

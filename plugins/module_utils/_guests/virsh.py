@@ -14,12 +14,16 @@ from __future__ import annotations
 import errno
 import os
 import re
+import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
 from .._model.errors import LibvirtError
+from .._xml.domain_cpu import DomainCpu
 from .bounded import run_bounded
+from .job_info import JobInfo, parse_job_info
 
 _SECONDS = 120.0
 # libvirt's protocol has no text above 4 MiB: REMOTE_STRING_MAX in remote_protocol.x. A list of guests has many texts.
@@ -29,6 +33,8 @@ _LIBVIRT = re.compile(r"^Running against daemon: (\S+)", re.MULTILINE)
 _QEMU = re.compile(r"^Running hypervisor: QEMU (\S+)", re.MULTILINE)
 # A line of 'virsh list --uuid --name'. Old versions of virsh pad the name with spaces.
 _GUEST = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}) (.*)")
+# VIR_ERR_CPU_INCOMPATIBLE in libvirt's virerror.c. The reason follows after a colon.
+_INCOMPATIBLE = "the CPU is incompatible with host CPU"
 
 SHUT_OFF = "shut off"
 RUNNING = "running"
@@ -36,9 +42,10 @@ RUNNING = "running"
 
 @dataclass(frozen=True)
 class Virsh:
-    """virsh with a connection URI."""
+    """virsh with a connection URI. seconds: the deadline of each call."""
 
     uri: str
+    seconds: float = _SECONDS
 
     def versions(self) -> tuple[Optional[str], Optional[str]]:
         """The versions of libvirt's daemon and of QEMU. None if virsh does not report them."""
@@ -73,18 +80,62 @@ class Virsh:
         except UnicodeDecodeError as error:
             raise LibvirtError(f"the XML of guest {uuid} is not UTF-8: {error}", guest=uuid) from error
 
-    def _run(self, *argv: str) -> bytes:
+    def job(self, uuid: str) -> JobInfo:
+        """The guest's current job."""
+        return parse_job_info(_text(self._run("domjobinfo", "--domain", uuid)))
+
+    def completed_job(self, uuid: str) -> JobInfo:
+        """The guest's last job, if libvirt has it. After a migration, the destination has it too."""
+        return parse_job_info(_text(self._run("domjobinfo", "--domain", uuid, "--completed", "--keep-completed")))
+
+    def abort_job(self, uuid: str) -> None:
+        """Aborts the guest's current job."""
+        self._run("domjobabort", "--domain", uuid)
+
+    def suspend(self, uuid: str) -> None:
+        """Stops the guest. libvirt lets it run again when its migration has ended at the destination."""
+        self._run("suspend", "--domain", uuid)
+
+    def resume(self, uuid: str) -> None:
+        """Lets the guest run again."""
+        self._run("resume", "--domain", uuid)
+
+    def set_max_downtime(self, uuid: str, milliseconds: int) -> None:
+        """Sets how long the guest may be stopped at the end of its migration."""
+        self._run("migrate-setmaxdowntime", "--domain", uuid, "--downtime", str(milliseconds))
+
+    def cpu_problem(self, cpu: DomainCpu) -> str:
+        """Why the hypervisor here can't provide a guest's CPU; empty if it can. Raises LibvirtError if that is unknown.
+
+        With --error, libvirt reports an incompatible CPU as an error with the missing features (virsh(1)).
+        """
+        facts = {"--virttype": cpu.virttype, "--arch": cpu.arch, "--machine": cpu.machine}
+        options = [text for name, value in facts.items() if value for text in (name, value)]
+        try:
+            with tempfile.TemporaryFile() as file:
+                file.write(cpu.xml.encode("utf-8"))
+                file.seek(0)
+                compare = ("hypervisor-cpu-compare", "--file", "/dev/stdin", "--error")
+                self._run(*compare, *options, stdin=file.fileno())
+        except LibvirtError as error:
+            if _INCOMPATIBLE not in error.message:
+                raise
+            return error.message.partition(_INCOMPATIBLE)[2].lstrip(": ") or "it is incompatible with the CPU here"
+        return ""
+
+    def _run(self, *argv: str, stdin: int = subprocess.DEVNULL) -> bytes:
         command = ["virsh", "--quiet", "--connect", self.uri, *argv]
         action = f"'{' '.join(command)}'"
         try:
-            code, output, errors = run_bounded(command, {**os.environ, "LC_ALL": "C"}, _SECONDS, _MAX_BYTES)
+            code, output, errors = run_bounded(command, {**os.environ, "LC_ALL": "C"}, self.seconds, _MAX_BYTES, stdin)
         except FileNotFoundError as error:
             raise LibvirtError(
                 f"{action} failed: virsh is not installed on this host. Install libvirt's client tools"
             ) from error
         except TimeoutError as error:
             raise LibvirtError(
-                f"{action} timed out after {_SECONDS:.0f} s. Check that libvirt's daemon is running and responsive"
+                f"{action} timed out after {self.seconds:.0f} s. Check that libvirt's daemon is running and responsive",
+                timed_out=True,
             ) from error
         except OSError as error:
             if error.errno == errno.EFBIG:

@@ -2,14 +2,14 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Hardware that could offer mediated devices: read only to explain why a host has none."""
+"""Hardware that offers mediated devices or vGPUs, or could: read to describe cards, and why one offers nothing."""
 
 from __future__ import annotations
 
 import os
 
 from .._model.addresses import address_key
-from .._model.inventory import Card, Hardware
+from .._model.inventory import Card, Hardware, Inventory
 from .paths import Host
 from .reader import Reader
 
@@ -20,24 +20,26 @@ _DISPLAY_CLASS = "0x03"
 _MODULES = ("mdev", "nvidia", "nvidia_vgpu_vfio", "i915", "kvmgt", "vfio_ap", "vfio_ccw")
 
 
-def read_hardware(host: Host) -> Hardware:
+def read_hardware(host: Host, inventory: Inventory) -> Hardware:
     """Cards, loaded modules and s390 buses. Unreadable files are left out: hints are help, not results."""
     reader = Reader()
     return Hardware(
-        cards=tuple(_cards(host, reader)),
+        cards=tuple(_cards(host, reader, inventory)),
         modules=frozenset(module for module in _MODULES if os.path.isdir(os.path.join(host.sys, "module", module))),
         css=os.path.isdir(os.path.join(host.sys, "bus", "css", "devices")),
         ap=os.path.isdir(os.path.join(host.sys, "bus", "ap", "devices")),
     )
 
 
-def _cards(host: Host, reader: Reader) -> list[Card]:
+def _cards(host: Host, reader: Reader, inventory: Inventory) -> list[Card]:
+    """The cards of the parents, and all display controllers. Functions that are parents need no look of their own."""
     folder = os.path.join(host.sys, "bus", "pci", "devices")
+    offering = {parent.card for parent in inventory.parents}
+    functions = {parent.address for parent in inventory.parents if parent.physical_function is not None}
     cards = []
-    for address in sorted(reader.names(folder, optional=True), key=address_key):
+    for address in sorted({*reader.names(folder, optional=True)} - functions, key=address_key):
         device = os.path.join(folder, address)
-        pci_class = reader.text(os.path.join(device, "class"), optional=True) or ""
-        if pci_class.startswith(_DISPLAY_CLASS):
+        if address in offering or (reader.text(f"{device}/class", optional=True) or "").startswith(_DISPLAY_CLASS):
             cards.append(read_card(host, address))
     return cards
 
@@ -46,6 +48,7 @@ def read_card(host: Host, address: str) -> Card:
     """One PCI device of any class. Values that it does not have are empty or None."""
     device = os.path.join(host.sys, "bus", "pci", "devices", address)
     reader = Reader()
+    numa_node = reader.number(os.path.join(device, "numa_node"), optional=True)
     return Card(
         address=address,
         vendor=reader.text(os.path.join(device, "vendor"), optional=True) or "",
@@ -53,4 +56,5 @@ def read_card(host: Host, address: str) -> Card:
         is_vf=os.path.islink(os.path.join(device, "physfn")),
         vfs_enabled=reader.number(os.path.join(device, "sriov_numvfs"), optional=True),
         vfs_total=reader.number(os.path.join(device, "sriov_totalvfs"), optional=True),
+        numa_node=numa_node if numa_node is not None and numa_node >= 0 else None,
     )

@@ -107,6 +107,10 @@ class Framework(Protocol):
     def capacity_doubts(self, parent: Parent) -> tuple[CapacityRule, ...]:
         """Possible limits that only the driver knows: a parent with such a limit is tried after the others."""
 
+    def is_limited(self, mdev_type: Type) -> bool:
+        """Whether available_instances of the type is a limit that a host can reach."""
+        return True
+
     def attribute_rules(self, device_api: Optional[str]) -> Optional[AttributeRules]:
         """The rules for attributes of devices with this device_api. None if all are read where they are written."""
 

@@ -331,7 +331,7 @@ class Inventory:
 
 @dataclass(frozen=True)
 class Card:
-    """A display controller of the host, sliced or not."""
+    """A display controller of the host or another card that offers devices, sliced or not."""
 
     address: str
     vendor: str
@@ -339,6 +339,12 @@ class Card:
     is_vf: bool
     vfs_enabled: Optional[int] = None
     vfs_total: Optional[int] = None
+    numa_node: Optional[int] = None
+
+    @property
+    def vfs(self) -> Optional[Vfs]:
+        """Its virtual functions. None without SR-IOV."""
+        return None if self.vfs_enabled is None or self.vfs_total is None else Vfs(self.vfs_enabled, self.vfs_total)
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def _may_pass(error: MdevError) -> bool:
 def _after_timeout(error: MdevError, context: RunContext) -> MdevError:
     """The error, with hints on why something is missing."""
     inventory = read_inventory(context.host, users=False)
-    explained = " ".join(hints(inventory, read_hardware(context.host)))
+    explained = " ".join(hints(inventory, read_hardware(context.host, inventory)))
     return error.extended(after=f". Waited {context.wait_timeout:g} s. {explained}".rstrip())
 
 

@@ -78,7 +78,7 @@ def run_module(
 def _check_times(params: Mapping[str, Any]) -> None:
     """Refuses times that nothing can wait for: negative, nan and inf, which Ansible accepts as numbers."""
     for name, value in params.items():
-        if name.endswith("_timeout") and value is not None and not 0 <= value <= _MAX_SECONDS:
+        if name.endswith("timeout") and isinstance(value, (int, float)) and not 0 <= value <= _MAX_SECONDS:
             raise InvalidInput(
                 f"{name} is {value}: it must be 0 or more seconds, and at most {_MAX_SECONDS}", option=name
             )

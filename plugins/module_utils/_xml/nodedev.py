@@ -18,20 +18,16 @@ from typing import TYPE_CHECKING, Optional
 from .._model.addresses import css_address, parse_uuid, pci_address
 from .._model.device_state import State
 from .._model.errors import InvalidInput, MissingLibrary
-from .._model.framework import HOSTDEV_MDEV
 from .._model.inventory import Attribute, Parent, PciIds, Type
 from .._model.request import DeviceRequest, checked_attributes, checked_parents
 from .guard import XmlGuard
+from .hostdev import NOT_XML, PCI_PARTS
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
 
 _GUARD = XmlGuard("the node device XML", max_bytes=65536, max_depth=16)
-_PCI_PARTS = ("domain", "bus", "slot", "function")
-
-# XML 1.0 has no way to write these, whatever a driver puts into a name.
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def parse_device_xml(text: str, base: DeviceRequest) -> DeviceRequest:
@@ -82,21 +78,6 @@ def device_xml(state: State, parent: Parent) -> str:
     return _serialised(root)
 
 
-def hostdev_xml(state: State, device_api: Optional[str]) -> str:
-    """The element of a guest's XML that gives it the device (libvirt's domain.rng)."""
-    root = _element("hostdev", mode="subsystem", type=state.framework.hostdev_type)
-    address = _child(_child(root, "source"), "address")
-    if state.framework.hostdev_type == HOSTDEV_MDEV:
-        root.set("model", device_api or "vfio-pci")
-        address.set("uuid", state.id)
-        return _serialised(root)
-    # libvirt must leave the function with the driver that made the vGPU.
-    root.set("managed", "no")
-    for name, digits in zip(_PCI_PARTS, re.split("[:.]", state.parent)):
-        address.set(name, f"0x{digits}")
-    return _serialised(root)
-
-
 def request_xml(uuid: str, parent_nodedev: str, type_id: str, attributes: tuple[Attribute, ...]) -> str:
     """The document from which libvirt's API creates or defines a device."""
     root = _element("device")
@@ -143,7 +124,7 @@ def _bus_capability(root: _Element, parent: Parent) -> Optional[_Element]:
 def _pci_capability(root: _Element, address: str, ids: PciIds) -> _Element:
     capability = _child(root, "capability", type="pci")
     numbers = re.split("[:.]", address)
-    for tag, digits in zip(_PCI_PARTS, numbers):
+    for tag, digits in zip(PCI_PARTS, numbers):
         _child(capability, tag, str(int(digits, 16)))
     _child(capability, "product", id=ids.product)
     _child(capability, "vendor", id=ids.vendor)
@@ -262,9 +243,9 @@ def _element(tag: str, **attributes: str) -> _Element:
 def _child(parent: _Element, tag: str, text: Optional[str] = None, **attributes: str) -> _Element:
     child: _Element = _etree().SubElement(parent, tag)
     for name, value in attributes.items():
-        child.set(name, _NOT_XML.sub("?", value))
+        child.set(name, NOT_XML.sub("?", value))
     if text is not None:
-        child.text = _NOT_XML.sub("?", text)
+        child.text = NOT_XML.sub("?", text)
     return child
 
 

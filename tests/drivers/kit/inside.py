@@ -31,10 +31,12 @@ _HOLDER = "import os, sys, time; os.open(sys.argv[1], os.O_RDWR); print(flush=Tr
 _holders: list[subprocess.Popen[bytes]] = []
 
 
-def make_root(host: Path, etc: Path, root: Path) -> None:
+def make_root(host: Path, etc: Path, root: Path, shared: str = "") -> None:
     """Mount the tester's files read-only, the host's /sys and /dev/vfio, and the namespace's own /etc."""
     _mount("-t", "tmpfs", "tmpfs", root)
-    for name in sorted(os.listdir("/")):
+    # What the host keeps in /var is part of what a test leaves behind, as /etc is.
+    (root / "var").symlink_to("etc/var")
+    for name in sorted(set(os.listdir("/")) - {"var"}):
         source = Path("/", name)
         if source.is_symlink():
             (root / name).symlink_to(source.readlink())
@@ -46,6 +48,9 @@ def make_root(host: Path, etc: Path, root: Path) -> None:
     _mount("--bind", host / "sys", root / "sys")
     _mount("--bind", etc, root / "etc")
     _mount("-t", "proc", "proc", root / "proc")
+    if shared:
+        (root / "fleet").mkdir()
+        _mount("--bind", shared, root / "fleet")
     for name in _DEVICES:
         (root / "dev" / name).touch()
         _mount("--bind", Path("/dev", name), root / "dev" / name)
@@ -134,8 +139,8 @@ def serve() -> None:
 
 
 def main() -> None:
-    host, etc, root = (Path(argument) for argument in sys.argv[1:])
-    make_root(host, etc, root)
+    host, etc, root = (Path(argument) for argument in sys.argv[1:4])
+    make_root(host, etc, root, *sys.argv[4:])
     os.chroot(root)
     os.chdir("/")
     serve()

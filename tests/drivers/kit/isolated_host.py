@@ -61,6 +61,12 @@ class IsolatedHost(StandInHost):
     def migration(self, **arguments: Any) -> dict[str, Any]:
         return self._run("mdev_migration", **{"source": "gpu-1", "records_path": "/etc/migrations", **arguments})
 
+    def destination_info(self, **arguments: Any) -> dict[str, Any]:
+        return self._run("mdev_destination_info", **{"source": "gpu-1", "records_path": "/etc/migrations", **arguments})
+
+    def cordon(self, **arguments: Any) -> dict[str, Any]:
+        return self._run("mdev_cordon", **arguments)
+
     def guest_info(self, *guest_names: str) -> list[dict[str, Any]]:
         """What mdev_guest_info reports about these guests, or about all guests."""
         guests: list[dict[str, Any]] = self._run("mdev_guest_info", guest_names=guest_names)["guests"]

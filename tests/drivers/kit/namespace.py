@@ -47,16 +47,20 @@ class Stuck(AssertionError):
 class Namespace:
     """The namespace.
 
-    host: where the host's files are mounted; scratch: a folder for the namespace's own files; program: what runs in it
+    host: where the host's files are mounted; scratch: a folder for the namespace's own files; program: what runs in it;
+    shared: a folder that several namespaces have as /fleet
     """
 
-    def __init__(self, host: Path, scratch: Path, program: str = "drivers.kit.inside") -> None:
+    def __init__(
+        self, host: Path, scratch: Path, program: str = "drivers.kit.inside", shared: Path | None = None
+    ) -> None:
         self.etc = scratch / "etc"
         root = scratch / "root"
         root.mkdir()
         self._fill()
+        places = [host, self.etc, root, *([shared] if shared is not None else [])]
         self._process = subprocess.Popen(
-            [*_UNSHARE, sys.executable, "-m", program, str(host), str(self.etc), str(root)],
+            [*_UNSHARE, sys.executable, "-m", program, *map(str, places)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(_TESTS), "PATH": f"{_PROGRAMS}:{os.environ['PATH']}"},
@@ -65,6 +69,12 @@ class Namespace:
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
+
+    @property
+    def inner_pid(self) -> int:
+        """The id of the process in the namespace, as the tester's machine knows it."""
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        return int(children.read_text().split()[0])
 
     def run_module(self, module_name: str, /, **arguments: Any) -> dict[str, Any]:
         """Run a module. Returns the result that it prints."""
@@ -113,6 +123,7 @@ class Namespace:
         starter.touch()
         (self.etc / "mdevctl.d").mkdir()
         (self.etc / "guests").mkdir()
+        (self.etc / "var").mkdir()
         programs = self.etc / Path(_PROGRAMS).name
         programs.mkdir()
         shutil.copy(_VIRSH, programs / "virsh")

@@ -15,6 +15,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._planning.device_set imp
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import (
     BACKEND_ARGUMENTS,
     COMMON_ARGUMENTS,
+    ENTRY_ARGUMENTS,
     HOST_ARGUMENTS,
     NAMESPACE_ARGUMENTS,
     WAIT_ARGUMENTS,
@@ -45,6 +46,15 @@ def specification(option: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("name", sorted(set(SET) - DIFFERENT))
 def test_a_sets_options_are_those_of_the_module(name: str) -> None:
     assert specification(OPTIONS["provision_sets"]["options"][name]) == specification(SET[name])
+
+
+def test_an_entrys_options_are_those_of_the_module() -> None:
+    entry = OPTIONS["provision_sets"]["options"]["devices"]["options"]
+    assert {name: specification(option) for name, option in entry.items()} == {
+        name: specification(option) for name, option in ENTRY_ARGUMENTS.items()
+    }
+    for attributes in (entry["attributes"], OPTIONS["provision_sets"]["options"]["attributes"]):
+        assert set(attributes["options"]) == set(ENTRY_ARGUMENTS["attributes"]["options"])
 
 
 def test_all_options_of_a_set_reach_the_module() -> None:

@@ -38,14 +38,20 @@ def one_device_per_function(occupancy: Occupancy, parent: Parent, mdev_type: Typ
     return ""
 
 
+def card_maximum(mdev_type: Type) -> Optional[int]:
+    """How many devices of a type a whole card holds, as its description says. None if it does not."""
+    limit = _MAX_INSTANCE.search(mdev_type.description or "")
+    return int(limit.group(1)) if limit else None
+
+
 def max_instance(occupancy: Occupancy, parent: Parent, mdev_type: Type) -> str:
     """A card holds as many devices of the same size as the description of their types says."""
-    limit = _MAX_INSTANCE.search(mdev_type.description or "")
+    limit = card_maximum(mdev_type)
     types = occupancy.types_on_card(parent)
     count = sum(devices for type_id, devices in types.items() if _same_size(parent.type(type_id), mdev_type))
-    if limit is None or count < int(limit.group(1)):
+    if limit is None or count < limit:
         return ""
-    return f"card {parent.card} holds at most {limit.group(1)} of {mdev_type.id}, and has or will get {count}"
+    return f"card {parent.card} holds at most {limit} of {mdev_type.id}, and has or will get {count}"
 
 
 def one_size_per_card(occupancy: Occupancy, parent: Parent, mdev_type: Type) -> str:

@@ -15,7 +15,7 @@ from ..._host.paths import Host
 from ..._host.reader import Reader
 from ..._model.addresses import device_nodedev
 from ..._model.framework import HOSTDEV_MDEV, AttributeRules, CapacityRule
-from ..._model.inventory import Inventory, Parent
+from ..._model.inventory import Inventory, Parent, Type
 from ..._model.request import DeviceRequest
 from ..base import HostFramework
 from .reader import MdevReader
@@ -70,6 +70,10 @@ class MdevFramework(HostFramework):
         from ..drivers import nvidia
 
         return (nvidia.one_size_per_card,)
+
+    def is_limited(self, mdev_type: Type) -> bool:
+        """Not for AP devices: their number is that of the driver's table (MAX_ZDEV_ENTRIES_EXT in vfio_ap_ops.c)."""
+        return mdev_type.device_api != _AP_API
 
     def attribute_rules(self, device_api: Optional[str]) -> Optional[AttributeRules]:
         """Those of AP devices."""

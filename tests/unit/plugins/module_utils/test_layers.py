@@ -21,6 +21,7 @@ LAYERS = [
     {"_runner"},
     {"_boot"},
     {"_migration"},
+    {"_fleet"},
 ]
 PURE = {"_model", "_planning", "_xml"}
 ALLOWED_IN_PURE = {"__future__", "collections", "copy", "dataclasses", "functools", "hashlib", "itertools", "json"}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Optional
 
 import pytest
@@ -23,9 +24,10 @@ def mdev_type(type_id: str, room: Optional[int], name: Optional[str] = None, **m
     return {
         "id": type_id,
         "name": name,
-        "description": None,
         "device_api": "vfio-pci",
+        "parents": 1,
         "available_instances": room,
+        "room": room,
         "active": 0,
         "defined": 0,
         **more,
@@ -33,8 +35,26 @@ def mdev_type(type_id: str, room: Optional[int], name: Optional[str] = None, **m
 
 
 def parent(address: str, *types: dict[str, Any], card: Optional[str] = None, **more: Any) -> dict[str, Any]:
+    """A parent whose types are still rows. answer() makes the rows of the host and of the cards of them."""
     facts = {"driver": "nvidia", "numa_node": 0, "vfs": None, "framework": "mdev", "devices": [], "xml": None, **more}
     return {"address": address, "types": list(types), "physical_function": card, **facts}
+
+
+def cards_of(parents: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    rooms: dict[str, dict[str, Optional[int]]] = {}
+    for row in parents:
+        room = rooms.setdefault(row["physical_function"] or row["address"], {})
+        for offer in row["types"]:
+            left = offer["room"]
+            room[offer["id"]] = left if left is None else (room.get(offer["id"]) or 0) + left
+    return [
+        {
+            "address": address,
+            "types": None,
+            "room": {type_id: left for type_id, left in room.items() if left != 0},
+        }
+        for address, room in rooms.items()
+    ]
 
 
 def device(parent_address: str, type_id: Optional[str] = "t-1", *users: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -54,7 +74,13 @@ def device(parent_address: str, type_id: Optional[str] = "t-1", *users: dict[str
 
 def answer(*parents: dict[str, Any], devices: Any = (), types: Any = (), **more: Any) -> dict[str, Any]:
     facts = {"framework": "mdev", "hints": [], "broken_definitions": [], "unread": [], **more}
-    return {"parents": list(parents), "devices": list(devices), "types": list(types), **facts}
+    offered = {offer["id"]: offer for row in parents for offer in row["types"]}
+    lean = [
+        {**row, "types": {offer["id"]: offer["room"] for offer in row["types"] if offer["room"] != 0}}
+        for row in parents
+    ]
+    rows = list(types) or list(offered.values())
+    return {"parents": lean, "cards": cards_of(parents), "devices": list(devices), "types": rows, **facts}
 
 
 def host_of(host_answer: dict[str, Any]) -> HostRow:
@@ -84,7 +110,7 @@ def notes_of(fleet: Fleet) -> list[tuple[str, str, str, bool]]:
         ([], [24, 12], Usage(0, 0, 24, 0.0, 0.0)),
         ([], [None, 12], Usage(0, 0, 12, 0.0, 0.0)),
         ([device("p")], [None], Usage(0, 1, None, 0.0, 100.0)),
-        ([device("p")], [], Usage(0, 1, None, 0.0, 100.0)),
+        ([device("p")], [], Usage(0, 1, 0, 0.0, 100.0)),
     ],
 )
 def test_usage_of_a_parent(devices: list[Any], rooms: list[Optional[int]], usage: Usage) -> None:
@@ -135,16 +161,17 @@ def test_types_without_room_or_devices_are_only_counted() -> None:
         mdev_type("used", 0),
         mdev_type("free", 1),
         mdev_type("gone", 0),
-        mdev_type("stored", 0, defined=1),
+        mdev_type("stored", 0),
         mdev_type("unknown", None),
     ]
-    [row] = host_of(answer(parent("p", *types), devices=[device("p", "used")])).parents
+    devices = [device("p", "used"), device("p", "stored", active=False, defined=True)]
+    [row] = host_of(answer(parent("p", *types), devices=devices)).parents
     assert [offer.id for offer in row.types] == ["used", "free", "stored"]
     assert row.types_without_room == 2
 
 
 def test_types_across_the_fleet() -> None:
-    offer = {"parents": ["a", "b"], "defined": 1}
+    offer = {"parents": 2, "defined": 1}
     answers = {
         "gpu-2": answer(types=[mdev_type("t-10", 5, "Ten", **offer), mdev_type("t-9", None, "Nine", **offer)]),
         "gpu-1": answer(

@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from builders import OTHER, UUID, define, device, inventory, mdev_type, parent
 
-from ansible_collections.vfio.mdev.plugins.module_utils._info.selection import select
+from ansible_collections.vfio.mdev.plugins.module_utils._info.cards import cards_of
+from ansible_collections.vfio.mdev.plugins.module_utils._info.selection import Selection, select
+from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import Hardware, Inventory
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import type_results
 
 CARD = "0000:41:00.0"
@@ -60,13 +64,17 @@ def test_definitions_without_their_parent_are_selected() -> None:
         assert chosen.unmatched == ()
 
 
+def types_of(host: Inventory, selection: Selection) -> list[dict[str, Any]]:
+    return type_results(cards_of(host, Hardware(), selection.parents, selection.states), selection.counted)
+
+
 def test_a_filter_on_devices_does_not_change_counts() -> None:
     two = inventory(parent(A, mdev_type("t-1", 3)), devices=(device(UUID, A, "t-1"), device(OTHER, A, "t-1")))
-    assert type_results(select(two, (), (), (UUID,)).counted)[0]["active"] == 2
+    assert types_of(two, select(two, (), (), (UUID,)))[0]["active"] == 2
 
 
 def test_types_of_the_whole_host() -> None:
-    [m1, t1, t2] = type_results(HOST)
-    assert (t1["id"], t1["parents"], t1["available_instances"], t1["active"]) == ("t-1", [A, B], 2, 1)
+    [m1, t1, t2] = types_of(HOST, select(HOST, (), (), ()))
+    assert (t1["id"], t1["parents"], t1["available_instances"], t1["active"]) == ("t-1", 2, 2, 1)
     assert (m1["name"], m1["available_instances"]) == ("Serial", 24)
     assert t2["active"] == 0

@@ -96,39 +96,6 @@ def test_a_function_with_a_vgpu_is_a_pci_device_to_libvirt(schema: etree.RelaxNG
     assert root.find(".//capability[@type='mdev_types']") is None
 
 
-@pytest.mark.parametrize(
-    ("state", "api", "element"),
-    [
-        (
-            State(device(UUID, "mtty", "mtty-1")),
-            "vfio-pci",
-            f"""<hostdev mode="subsystem" type="mdev" model="vfio-pci">
-  <source>
-    <address uuid="{UUID}"/>
-  </source>
-</hostdev>
-""",
-        ),
-        (
-            State(definition=define("b", "0000:41:00.5", "1147", framework=VENDOR_VFIO)),
-            None,
-            """<hostdev mode="subsystem" type="pci" managed="no">
-  <source>
-    <address domain="0x0000" bus="0x41" slot="0x00" function="0x5"/>
-  </source>
-</hostdev>
-""",
-        ),
-    ],
-)
-def test_hostdev_xml(state: State, api: str, element: str, libvirt_schemas: Path) -> None:
-    assert nodedev.hostdev_xml(state, api) == element
-    guest = f"""<domain type="qemu"><name>a</name><memory>1</memory><os><type>hvm</type></os>
-    <devices>{element}</devices></domain>"""
-    domains = etree.RelaxNG(etree.parse(libvirt_schemas / "domain.rng"))
-    assert valid(domains, guest), domains.error_log
-
-
 def test_a_defined_device_that_is_not_active(schema: etree.RelaxNG) -> None:
     stored = define(UUID, "mtty", "mtty-2", attributes=(Attribute("a", "1"),))
     text = nodedev.device_xml(State(definition=stored), MTTY)
