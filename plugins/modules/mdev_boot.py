@@ -67,8 +67,10 @@ options:
     default: []
   vfs:
     description:
-      - Virtual functions (SR-IOV) that should be enabled at boot, since cards lose them when the host reboots. See
-        M(vfio.mdev.mdev_vfs).
+      - Virtual functions (SR-IOV) and modes that should be enabled at boot, since cards lose them when the host
+        reboots. See M(vfio.mdev.mdev_vfs).
+      - The PCI ids of each card are noted in the unit. If another card is at its address at boot, the unit fails and
+        names both. If the note differs from the card that is there now, this module replaces the note with a warning.
       - If omitted, there is no unit for virtual functions.
     type: dict
     suboptions:
@@ -86,6 +88,18 @@ options:
             description: The number of virtual functions, or V(max). See O(vfio.mdev.mdev_vfs#module:cards[].num_vfs).
             type: str
             default: max
+          mig:
+            description:
+              - The profiles of the GPU instances that are created at boot, if they are missing then. V([]) turns MIG
+                mode off. See O(vfio.mdev.mdev_vfs#module:cards[].mig).
+              - V(auto) is not possible here. Use RV(vfio.mdev.mdev_vfs#module:boot_cards).
+            type: list
+            elements: str
+          mixed_sizes:
+            description:
+              - Whether the vGPUs of the card can have different sizes.
+              - See O(vfio.mdev.mdev_vfs#module:cards[].mixed_sizes).
+            type: bool
       backend:
         description: How functions are enabled. See O(vfio.mdev.mdev_vfs#module:backend).
         type: str
@@ -190,6 +204,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.vfio.mdev.plugins.module_utils._boot.cards import moved_cards, with_ids
 from ansible_collections.vfio.mdev.plugins.module_utils._boot.install import FileChange, apply_boot, plan_boot
 from ansible_collections.vfio.mdev.plugins.module_utils._boot.systemd import unit_states
 from ansible_collections.vfio.mdev.plugins.module_utils._boot.units import (
@@ -202,21 +217,18 @@ from ansible_collections.vfio.mdev.plugins.module_utils._boot.units import (
 from ansible_collections.vfio.mdev.plugins.module_utils._host.lock import host_lock
 from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
-from ansible_collections.vfio.mdev.plugins.module_utils._sriov.arguments import (
-    CARDS_ARGUMENT,
-    VFS_BACKEND_ARGUMENT,
-    vfs_requests,
-)
+from ansible_collections.vfio.mdev.plugins.module_utils._sriov.arguments import CARDS_ARGUMENT, VFS_BACKEND_ARGUMENT
+from ansible_collections.vfio.mdev.plugins.module_utils._sriov.request import vfs_requests
 
 
-def units(params: dict[str, Any], program: Program) -> list[UnitFile]:
+def units(params: dict[str, Any], program: Program, host: Host) -> list[UnitFile]:
     """The units that should be installed."""
     if params["state"] == "absent":
         return []
     wanted = [devices_unit(program, params["after_units"])]
     vfs = params["vfs"]
     if vfs is not None and vfs["cards"]:
-        requests = vfs_requests(vfs["cards"])
+        requests = with_ids(host, vfs_requests(vfs["cards"]))
         wanted.insert(0, vfs_unit(program, requests, vfs["backend"], vfs["after_units"], vfs["before_units"]))
     return wanted
 
@@ -235,7 +247,7 @@ def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
     """What differs, then the files and units, under the host's lock, then the result."""
     program = Program(params["program_path"], params["python"], params["wait_timeout"])
     host = Host()
-    wanted = units(params, program)
+    wanted = units(params, program, host)
     with nullcontext() if check_mode else host_lock(host, params["lock_timeout"]):
         plan = plan_boot(host, program, wanted, unit_states(host, UNITS))
         if not check_mode and plan.changed:
@@ -248,7 +260,7 @@ def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
             "unmasked": list(plan.unmasked),
             "reloaded": bool(plan.files) or plan.reload,
         },
-        warnings=plan.warnings,
+        warnings=[*plan.warnings, *moved_cards(plan)],
         diff=[diff(change) for change in plan.files],
     )
 

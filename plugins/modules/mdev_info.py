@@ -322,6 +322,20 @@ cards:
     functions:
       description: The number of virtual functions of the card, C(enabled) and C(total). Null if it has no SR-IOV.
       type: dict
+    serial:
+      description: The serial number of an NVIDIA card. Null without C(nvidia-smi), or if the card does not report it.
+      type: str
+    mig:
+      description: Whether an NVIDIA card is in MIG mode. Null without C(nvidia-smi), or if the card does not have it.
+      type: bool
+    gpu_instances:
+      description: The profiles of the GPU instances of a card in MIG mode, by name.
+      type: list
+      elements: str
+    mixed_sizes:
+      description: Whether vGPUs of an NVIDIA card can have different framebuffer sizes. Null without C(nvidia-smi), or
+        if the card does not report it, as in MIG mode.
+      type: bool
     parents:
       description: The number of parents on the card, which are its virtual functions, or the card itself.
       type: int
@@ -359,6 +373,10 @@ cards:
       numa_node: 1
       framework: mdev
       functions: {enabled: 16, total: 16}
+      serial: null
+      mig: false
+      gpu_instances: []
+      mixed_sizes: false
       parents: 16
       types: {nvidia-471: 1}
       room: {nvidia-471: 2}
@@ -541,6 +559,14 @@ devices:
     numa_node:
       description: The NUMA node of the parent.
       type: int
+    gpu_instance_id:
+      description: The id of the GPU instance that holds a vGPU in MIG mode, under NVIDIA's vendor VFIO framework. Null
+        if the driver does not report it.
+      type: int
+    placement_id:
+      description: Where the driver has placed a vGPU on its card or in its GPU instance, under NVIDIA's vendor VFIO
+        framework. Null if the driver does not report it.
+      type: int
     in_use:
       description: Whether a process holds the device. Null if O(gather) does not include V(users), or if not all
         processes could be examined. Null never means unused. RV(hints) then says what to do.
@@ -579,6 +605,8 @@ devices:
       attributes: []
       iommu_group: 117
       numa_node: 1
+      gpu_instance_id: null
+      placement_id: null
       in_use: true
       used_by:
         - {pid: 4711, command: qemu-system-x86_64, guest: web-1}
@@ -599,6 +627,7 @@ from typing import Any, Optional
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vfio.mdev.plugins.module_utils._fleet.cordon import read_cordon
+from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.modes import with_modes
 from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.registry import host_framework, read_inventory
 from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
 from ansible_collections.vfio.mdev.plugins.module_utils._host.pci import read_hardware
@@ -670,9 +699,10 @@ def build_result(query: Query) -> dict[str, Any]:
     """The result of the module."""
     inventory = read_inventory(query.host, users="users" in query.gather)
     hardware = read_hardware(query.host, inventory)
+    inventory = with_modes(query.host, inventory, hardware)
     selection = select(inventory, query.parents, query.types, query.uuids)
     cordon = read_cordon(query.host)
-    missing = [f"Nothing on this host matches {filter_text}." for filter_text in selection.unmatched]
+    missing = selection.unmatched
     unknown = about_use(inventory) if "users" in query.gather else []
     drift = {state: find_drift(state, inventory) for state in selection.states}
     shown = _cards(selection, query, inventory, hardware)

@@ -37,7 +37,7 @@ attributes:
       - vfio.mdev.mdev_host
       - vfio.mdev.mdev_provision
   diff_mode:
-    description: Shows the devices that change, before and after.
+    description: Shows each device that changes in one line, before and after.
 options:
   name:
     description:
@@ -351,6 +351,8 @@ devices:
       attributes: []
       iommu_group: 117
       numa_node: 1
+      gpu_instance_id: null
+      placement_id: null
       in_use: false
       used_by: []
       drift: []
@@ -517,7 +519,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.change_results import (
     action_results,
-    diff_results,
+    diff_result,
     placement_result,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.context import RunContext
@@ -624,7 +626,7 @@ def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
     )
     outcome = run(context, check_mode)
     changes = [(planned.before, outcome.after(planned)) for planned in outcome.plan.devices]
-    return ModuleResult(result(outcome, request), outcome.warnings(), diff_results(changes))
+    return ModuleResult(result(outcome, request), outcome.warnings(), diff_result(changes, outcome.inventory))
 
 
 def main() -> None:

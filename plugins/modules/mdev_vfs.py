@@ -9,11 +9,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mdev_vfs
-short_description: Manage SR-IOV virtual functions of PCI devices
+short_description: Manage SR-IOV virtual functions, MIG and mixed sizes of PCI cards
 version_added: 0.1.0
 description:
   - Sets the number of virtual functions (VFs) of PCI cards. On cards with SR-IOV, the virtual functions are the parents
     of mediated devices.
+  - On NVIDIA's cards, also sets the modes that decide which vGPU types a card takes, MIG mode with its GPU instances,
+    and mixed sizes. Each step is done in the only order that the driver accepts (MIG mode, functions, GPU instances,
+    mixed sizes), and only if the card differs. Each mode is read back, because C(nvidia-smi) can succeed without an
+    effect.
   - A card that already has the right number is left alone.
   - The kernel accepts a new number only if the current one is zero, so all functions of the card are removed first.
     Nothing is changed if a device exists on the card or its functions, used or not, if a function has a vGPU type set,
@@ -22,7 +26,8 @@ description:
   - Only the functions that the kernel shows afterwards count, not the result of a tool. NVIDIA's C(sriov-manage) can
     end with exit code 0 and without functions, and a driver can enable fewer functions than requested. Both are errors.
   - All cards are checked before the first one is changed. If a change fails, earlier changes are not rolled back.
-  - Virtual functions are lost when the host reboots. Use M(vfio.mdev.mdev_boot) to enable them at boot.
+  - Virtual functions, GPU instances and mixed sizes are lost when the host reboots. Use M(vfio.mdev.mdev_boot) to
+    enable them at boot. MIG mode survives a reboot on some cards only.
 extends_documentation_fragment:
   - vfio.mdev._attributes
   - vfio.mdev._attributes.action_group
@@ -34,7 +39,7 @@ attributes:
       - vfio.mdev.mdev_provision
   diff_mode:
     details:
-      - The diff shows the number of functions of each card that changes, before and after.
+      - The diff shows the number of functions and the modes of each card that changes, before and after.
 options:
   cards:
     description: The cards.
@@ -51,6 +56,31 @@ options:
           - The number of virtual functions, or V(max) for as many as the card supports. V(0) disables them.
         type: str
         default: max
+      mig:
+        description:
+          - The GPU instances (MIG) that the card should have. Give the name of a GPU instance profile (C(1g.5gb)) or
+            its id (C(19)) for each instance, as C(nvidia-smi mig -lgip) lists them. Each instance gets one compute
+            instance.
+          - V(auto) derives the instances from the devices in O(sets) that have MIG-backed types. Instances that no
+            device needs stay, so that a set can become smaller while its devices exist.
+          - V([]) turns MIG mode off. If omitted, MIG mode and GPU instances stay as they are.
+          - Missing instances are added. If the card has others, all are replaced. MIG mode only changes without virtual
+            functions, which are therefore disabled and enabled again.
+        type: list
+        elements: str
+      mixed_sizes:
+        description:
+          - Whether the vGPUs of the card can have different framebuffer sizes at the same time
+            (C(nvidia-smi vgpu -shm)). If omitted, the mode stays as it is.
+          - Only without MIG. Requires a card and a driver that support it.
+        type: bool
+  sets:
+    description:
+      - The sets that will be created on the cards, with the arguments of M(vfio.mdev.mdev_set). They are only read for
+        O(cards[].mig=auto), and of them only C(devices), C(type), C(count), C(parent), C(parents) and C(state).
+    type: list
+    elements: dict
+    default: []
   backend:
     description:
       - How functions are enabled and disabled.
@@ -74,9 +104,13 @@ options:
     default: 60
 requirements:
   - Linux with Python 3.9 or newer
+  - C(nvidia-smi) in C(/usr/bin), for O(cards[].mig) and O(cards[].mixed_sizes). If O(sysfs_path) is set, C(usr/bin)
+    must be beside that folder.
 seealso:
   - module: vfio.mdev.mdev_boot
   - module: vfio.mdev.mdev_info
+  - ref: ansible_collections.vfio.mdev.docsite.guide_nvidia
+    description: Interfaces, modes and the order of steps on NVIDIA's cards.
   - ref: ansible_collections.vfio.mdev.docsite.guide_vendor_vfio
     description: NVIDIA's driver sets vGPU types on virtual functions on newer cards and kernels.
   - name: PCI Express I/O Virtualization Howto
@@ -110,6 +144,29 @@ EXAMPLES = r"""
     lock_timeout: 300
   check_mode: true
   diff: true
+
+- name: Enable all virtual functions of a card, and let its vGPUs have different sizes
+  vfio.mdev.mdev_vfs:
+    cards:
+      - address: "0000:41:00.0"
+        mixed_sizes: true
+
+- name: Slice a card into three GPU instances, and enable its virtual functions
+  vfio.mdev.mdev_vfs:
+    cards:
+      - address: "0000:41:00.0"
+        mig: [3g.20gb, 2g.10gb, 2g.10gb]
+
+- name: Create the GPU instances that the devices of a set need
+  vfio.mdev.mdev_vfs:
+    cards:
+      - address: "0000:41:00.0"
+        mig: auto
+    sets:
+      - name: training
+        devices:
+          - type: NVIDIA A100-1-5C
+            count: 7
 
 - name: Enable all virtual functions of a card from a container that has the host's file systems in /host
   vfio.mdev.mdev_vfs:
@@ -158,12 +215,49 @@ cards:
       description: The PCI addresses of the virtual functions. In check mode, these are the current functions.
       type: list
       elements: str
+    mig:
+      description: Whether MIG mode is on. Null if the request says nothing about modes, or the card does not have it.
+      type: bool
+    gpu_instances:
+      description: The profiles of the GPU instances, by name. In check mode, new ones as they were requested.
+      type: list
+      elements: str
+    mixed_sizes:
+      description: Whether vGPUs can have different sizes. Null if the request says nothing about modes, or the card
+        does not report it.
+      type: bool
   sample:
     - address: "0000:41:00.0"
       nodedev: pci_0000_41_00_0
       driver: nvidia
       vfs: {enabled: 2, total: 2}
       functions: ["0000:41:00.4", "0000:41:00.5"]
+      mig: false
+      gpu_instances: []
+      mixed_sizes: true
+boot_cards:
+  description:
+    - The cards as they should be at each boot, for O(vfio.mdev.mdev_boot#module:vfs.cards), with the GPU instances that
+      V(auto) stands for.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    address:
+      description: The card's PCI address.
+      type: str
+    num_vfs:
+      description: The number of virtual functions, or V(max).
+      type: str
+    mig:
+      description: The profiles of the GPU instances. Null if they stay as they are.
+      type: list
+      elements: str
+    mixed_sizes:
+      description: Whether vGPUs can have different sizes. Null if this stays as it is.
+      type: bool
+  sample:
+    - {address: "0000:41:00.0", num_vfs: max, mig: null, mixed_sizes: true}
 actions:
   description: The changes that were made, or would be made in check mode, in order. Empty if nothing changes.
   returned: success
@@ -171,19 +265,21 @@ actions:
   elements: dict
   contains:
     action:
-      description: V(set_vfs).
+      description: V(set_vfs), V(set_mig), V(set_gpu_instances) or V(set_mixed_sizes).
       type: str
     card:
       description: The card's PCI address.
       type: str
     before:
-      description: The number of functions before the change.
-      type: int
+      description:
+        - What the card had before the change, the number of functions, whether the mode was on (null if this is
+          unknown), or the list of GPU instance profiles.
+      type: raw
     after:
-      description: The number of functions after the change.
-      type: int
+      description: The same after the change.
+      type: raw
     backend:
-      description: V(sysfs) or V(sriov-manage).
+      description: V(sysfs), V(sriov-manage) or V(nvidia-smi).
       type: str
   sample:
     - {action: set_vfs, card: "0000:41:00.0", before: 0, after: 2, backend: sriov-manage}
@@ -195,8 +291,9 @@ error:
     kind:
       description:
         - V(not_found), V(invalid_input), V(in_use), V(has_devices) if unused devices would be removed,
-          V(kernel_refused), V(backend_failed) if the tool failed, V(vfs_missing) if functions did not appear or are too
-          few, V(multiple) if there is more than one problem, or V(lock_timeout).
+          V(kernel_refused), V(backend_failed) if a tool failed or had no effect, V(vfs_missing) if functions did not
+          appear or are too few, V(no_room) if V(auto) finds no place for the devices of O(sets), V(multiple) if there
+          is more than one problem, or V(lock_timeout).
       type: str
     card:
       description: The PCI address of the card that has the problem.
@@ -216,11 +313,11 @@ from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
 from ansible_collections.vfio.mdev.plugins.module_utils._model.addresses import parent_nodedev
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import SYSFS_ARGUMENTS
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
-from ansible_collections.vfio.mdev.plugins.module_utils._sriov.arguments import (
-    CARDS_ARGUMENT,
-    VFS_BACKEND_ARGUMENT,
-    vfs_requests,
-)
+from ansible_collections.vfio.mdev.plugins.module_utils._sriov.arguments import CARDS_ARGUMENT, VFS_BACKEND_ARGUMENT
+from ansible_collections.vfio.mdev.plugins.module_utils._sriov.mig import wanted_types
+from ansible_collections.vfio.mdev.plugins.module_utils._sriov.modes import SetMode, value_text
+from ansible_collections.vfio.mdev.plugins.module_utils._sriov.plan import CardStep
+from ansible_collections.vfio.mdev.plugins.module_utils._sriov.request import MAX, vfs_requests
 from ansible_collections.vfio.mdev.plugins.module_utils._sriov.run import VfsOutcome, VfsRunContext, run_vfs
 
 
@@ -232,6 +329,7 @@ def run_context(params: dict[str, Any]) -> VfsRunContext:
         backend=params["backend"],
         wait_timeout=params["wait_timeout"],
         lock_timeout=params["lock_timeout"],
+        wanted=wanted_types(params["sets"]),
     )
 
 
@@ -246,12 +344,24 @@ def result(outcome: VfsOutcome) -> dict[str, Any]:
                 "driver": card.driver,
                 "vfs": {"enabled": vfs.enabled, "total": vfs.total} if vfs is not None else None,
                 "functions": list(card.functions),
+                "mig": outcome.mig(card),
+                "gpu_instances": list(outcome.profiles(card)),
+                "mixed_sizes": outcome.mixed_sizes(card),
             }
             for card, vfs in ((card, outcome.vfs(card)) for card in outcome.cards)
         ],
+        "boot_cards": [
+            {
+                "address": request.address,
+                "num_vfs": MAX if request.num_vfs is None else str(request.num_vfs),
+                "mig": request.mig,
+                "mixed_sizes": request.mixed_sizes,
+            }
+            for request in outcome.requests
+        ],
         "actions": [
             {
-                "action": "set_vfs",
+                "action": step.action,
                 "card": step.address,
                 "before": step.before,
                 "after": step.after,
@@ -262,14 +372,32 @@ def result(outcome: VfsOutcome) -> dict[str, Any]:
     }
 
 
+_DIFF_LINES = {
+    "set_vfs": "{} virtual functions",
+    "set_mig": "MIG mode {}",
+    "set_gpu_instances": "GPU instances {}",
+    "set_mixed_sizes": "mixed sizes {}",
+}
+
+
 def diff(outcome: VfsOutcome) -> dict[str, str]:
-    """The numbers of the cards that change. A card may go by zero: its first and last number count."""
-    first = {step.address: step.before for step in reversed(outcome.steps)}
-    last = {step.address: step.after for step in outcome.steps}
+    """What changes of each card. A value may change twice on the way: its first and last one count."""
+    first = {(step.address, step.action): _before(step) for step in reversed(outcome.steps)}
+    last = {(step.address, step.action): _after(step) for step in outcome.steps}
     return {
-        side: "".join(f"{address}: {number} virtual functions\n" for address, number in sorted(numbers.items()))
-        for side, numbers in (("before", first), ("after", last))
+        side: "".join(
+            f"{address}: {_DIFF_LINES[action].format(text)}\n" for (address, action), text in sorted(values.items())
+        )
+        for side, values in (("before", first), ("after", last))
     }
+
+
+def _before(step: CardStep) -> str:
+    return value_text(step.before) if isinstance(step, SetMode) else str(step.before)
+
+
+def _after(step: CardStep) -> str:
+    return value_text(step.after) if isinstance(step, SetMode) else str(step.after)
 
 
 def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
@@ -283,6 +411,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "cards": CARDS_ARGUMENT,
+            "sets": {"type": "list", "elements": "dict", "default": []},
             "backend": VFS_BACKEND_ARGUMENT,
             "wait_timeout": {"type": "float", "default": 60},
             "lock_timeout": {"type": "float", "default": 60},

@@ -239,8 +239,9 @@ class Migrations:
         running = [other for other in self._unfinished() if not other.is_ready]
         destination = migration.guest["destination"]
         beside = sum(other.guest["destination"] == destination for other in running)
-        most = self._params["parallel"]
-        return len(running) < most and beside < (self._params["parallel_per_destination"] or most)
+        most: int = self._params["parallel"]
+        most_beside: int = self._params["parallel_per_destination"] or most
+        return len(running) < most and beside < most_beside
 
     def _start_one(self, migration: Migration) -> None:
         migration.is_ready = False

@@ -28,12 +28,17 @@ _MAX_PARAMETERS = 1024
 
 @dataclass(frozen=True)
 class VgpuType:
-    """A vGPU type. framebuffer: in MiB; maximum: how many of it one card holds."""
+    """A vGPU type. framebuffer: in MiB; maximum: how many of it one card holds.
+
+    profile: the id of the GPU instance profile that it needs, None without MIG; per_instance: how many one holds.
+    """
 
     number: int
     name: str
     framebuffer: int
     maximum: int
+    profile: int | None = None
+    per_instance: int = 1
 
     @property
     def id(self) -> str:
@@ -62,6 +67,23 @@ L40S = (
     VgpuType(1148, "NVIDIA L40S-2Q", 2048, 24),
     VgpuType(1155, "NVIDIA L40S-24Q", 24576, 2),
     VgpuType(1159, "NVIDIA L40S-48Q", 49152, 1),
+)
+
+
+# MIG-backed types of an A100 with 40 GB, and their GPU instance profiles.
+A100_MIG = (
+    VgpuType(476, "NVIDIA A100-1-5C", 4864, 7, 19),
+    VgpuType(477, "NVIDIA A100-2-10C", 9984, 3, 14),
+    VgpuType(478, "NVIDIA A100-3-20C", 20224, 2, 9),
+)
+# Measured by bigstack-oss/cubecos: one GPU instance holds several vGPUs of one size.
+RTX_PRO = (
+    VgpuType(1519, "NVIDIA RTX Pro 6000 Blackwell DC-3Q", 3072, 32),
+    VgpuType(1520, "NVIDIA RTX Pro 6000 Blackwell DC-3A", 3072, 32),
+    VgpuType(1523, "NVIDIA RTX Pro 6000 Blackwell DC-6Q", 6144, 16),
+    VgpuType(1537, "NVIDIA RTX Pro 6000 Blackwell DC-96Q", 98304, 1),
+    VgpuType(1550, "NVIDIA RTX Pro 6000 Blackwell DC-1-12Q", 12288, 8, 47, 2),
+    VgpuType(1561, "NVIDIA RTX Pro 6000 Blackwell DC-1-24Q", 24576, 4, 47),
 )
 
 

@@ -8,9 +8,9 @@ first, ``card.types_set()`` returns the type of each function, ``files.kernel.he
 open. Add it with ``files.boot(card)``: a boot clears all types and parameters, as the driver does. ``answers`` selects
 the errnos of refusals: :data:`SHIPPED` or :data:`UPSTREAM`.
 
-Each function has ``nvidia/creatable_vgpu_types``, ``nvidia/current_vgpu_type`` and ``nvidia/vgpu_params``, a VFIO group
-of its own, and ``vfio-dev/vfioN``. The card has none of them. The list of types is per function and always current: it
-shrinks as the card fills.
+Each function has ``nvidia/creatable_vgpu_types``, ``nvidia/current_vgpu_type``, ``nvidia/vgpu_params``,
+``nvidia/gpu_instance_id`` and ``nvidia/placement_id``, a VFIO group of its own, and ``vfio-dev/vfioN``. The card has
+none of them. The list of types is per function and always current: it shrinks as the card fills.
 
 NVIDIA's documentation names no errno. Two drivers do, in their source:
 
@@ -115,17 +115,21 @@ class VirtualFunction:
                     "creatable_vgpu_types": Node(read=self._creatable),
                     "current_vgpu_type": Node(read=self._current, write=self._change),
                     "vgpu_params": Node(read=self._read_parameters, write=self._write_parameters),
+                    "gpu_instance_id": Node(read=lambda: self._output(self._card.instance_of(self))),
+                    "placement_id": Node(read=lambda: self._output(self._card.placement_of(self))),
                 },
             ),
         }
 
     def _creatable(self) -> str:
         created = self._card.created()
-        types = [] if self.type else [vgpu_type for vgpu_type in self._card.types if room(vgpu_type, created)]
+        types = [] if self.type else [vgpu_type for vgpu_type in self._card.types if self._card.room(vgpu_type)]
         header = _HEADER if self._card.answers.header_always or not created else ""
         return header + "".join(f"{vgpu_type.number:<5} : {vgpu_type.name}\n" for vgpu_type in types)
 
     def _current(self) -> str:
+        if self._card.unreadable:
+            refuse(errno.EIO)
         return f"{self.type.number if self.type else 0}\n"
 
     def _change(self, text: str) -> None:
@@ -152,10 +156,14 @@ class VirtualFunction:
         if vgpu_type is None:
             return answers.unknown
         created = self._card.created()
-        if room(vgpu_type, created):
+        if self._card.room(vgpu_type):
             return 0
         same_size = all(existing.framebuffer == vgpu_type.framebuffer for existing in created)
         return answers.full if same_size else answers.other_size
+
+    def _output(self, number: int | None) -> str:
+        """Where the vGPU landed. Source: bigstack-oss/cubecos, config_gpu.cpp: ENXIO until a vGPU exists."""
+        return refuse(errno.ENXIO) if self.type is None or number is None else f"{number}\n"
 
     def _read_parameters(self) -> str:
         return self._parameters.read() if self.type else refuse(errno.ENXIO)
@@ -174,6 +182,8 @@ class Card:
         self.answers = answers
         # Whether every request to the card fails.
         self.broken = False
+        # Whether the current types can't be read.
+        self.unreadable = False
         addresses = virtual_functions(card, count)
         physical = f"{card}.0"
         self._physical = function(physical, _PRODUCT, 0, virtual=addresses, total_virtual=32)
@@ -193,6 +203,19 @@ class Card:
 
     def created(self) -> list[VgpuType]:
         return [function.type for function in self.functions if function.type is not None]
+
+    def room(self, vgpu_type: VgpuType) -> int:
+        """How many more of a type fit."""
+        return room(vgpu_type, self.created())
+
+    def instance_of(self, function: VirtualFunction) -> int | None:
+        """The GPU instance that holds a function's vGPU. None without MIG."""
+        return None
+
+    def placement_of(self, function: VirtualFunction) -> int | None:
+        """Where the vGPU of a function is in the card's memory."""
+        before = self.functions[: self.functions.index(function)]
+        return sum(other.type.framebuffer for other in before if other.type) // 1024
 
     def type(self, number: int) -> VgpuType | None:
         return next((vgpu_type for vgpu_type in self.types if vgpu_type.number == number), None)

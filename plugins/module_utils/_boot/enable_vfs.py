@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Enables the virtual functions of cards. vfio-mdev-vfs.service runs this program at boot, without Ansible.
+"""Enables the virtual functions and modes of cards. vfio-mdev-vfs.service runs this program at boot, without Ansible.
 
-Cards lose their functions when the host reboots. Drivers can load late, and NVIDIA's tool can fail while the driver is
-still starting, so the program retries each card until a common deadline. The exit code is 1 if a card does not have the
-requested functions.
+Cards lose their functions, GPU instances and mixed sizes when the host reboots. Drivers can load late, and NVIDIA's
+tool can fail while the driver is still starting, so the program retries each card until a common deadline. The exit
+code is 1 if a card is not as requested.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from collections.abc import Sequence
 from .._host.paths import Host
 from .._model.errors import MdevError, Unexpected
 from .._sriov.cards import Sriov
-from .._sriov.plan import AUTO, BACKENDS, VfsRequest, vfs_request
-from .._sriov.run import VfsRunContext, run_vfs
+from .._sriov.modes import value_text
+from .._sriov.plan import AUTO, BACKENDS
+from .._sriov.request import VfsRequest, parse_request
+from .._sriov.run import VfsOutcome, VfsRunContext, run_vfs
 from .journal import exit_code, say, seconds
 
 _POLL_SECONDS = 1.0
@@ -58,17 +60,27 @@ def _enable(request: VfsRequest, context: VfsRunContext, missing: dict[VfsReques
         missing[request] = f"card {request.address}: {Unexpected.from_exception(error).message}"
         return
     del missing[request]
-    count = len(outcome.cards[0].functions)
-    say(f"card {request.address}: {'enabled' if outcome.steps else 'already has'} {count} virtual functions")
+    say(f"card {request.address}: {'enabled' if outcome.steps else 'already has'} {_state_text(request, outcome)}")
+
+
+def _state_text(request: VfsRequest, outcome: VfsOutcome) -> str:
+    card = outcome.cards[0]
+    texts = [f"{len(card.functions)} virtual functions"]
+    if request.mig is not None:
+        texts.append(
+            f"MIG mode {value_text(outcome.mig(card))} with GPU instances {value_text(outcome.profiles(card))}"
+        )
+    if request.mixed_sizes is not None:
+        texts.append(f"mixed sizes {value_text(outcome.mixed_sizes(card))}")
+    return ", ".join(texts)
 
 
 def _requests(cards: Sequence[str], failed: list[str]) -> list[VfsRequest]:
     """The requests on the command line. One that can't be understood does not keep the others from being done."""
     requests: list[VfsRequest] = []
     for card in cards:
-        address, _equals, number = card.rpartition("=")
         try:
-            requests.append(vfs_request(address or number, number if address else ""))
+            requests.append(parse_request(card))
         except MdevError as error:
             failed.append(error.message)
     return requests
@@ -82,7 +94,9 @@ def main() -> int:
     )
     parser.add_argument("--backend", choices=BACKENDS, default=AUTO, help="(%(default)s)")
     parser.add_argument("--sysfs", default="/sys", metavar="FOLDER", help="(%(default)s)")
-    parser.add_argument("cards", nargs="+", metavar="ADDRESS=NUMBER", help="a card, and a number or 'max'")
+    parser.add_argument(
+        "cards", nargs="+", metavar="ADDRESS=NUMBER[,…]", help="a card, a number or 'max', and its modes"
+    )
     options = parser.parse_args()
     failed: list[str] = []
     try:

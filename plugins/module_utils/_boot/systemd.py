@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .._frameworks.tool import run_for_lines
+from .._frameworks.tool import tool_output
 from .._host.paths import Host
 from .._host.reader import errno_text
 from .._model.errors import BackendFailed
@@ -62,7 +62,7 @@ def systemctl(*arguments: str) -> str:
     """Runs systemctl. Returns its output."""
     command = f"systemctl {' '.join(arguments)}"
     try:
-        code, output = run_for_lines(["systemctl", *arguments], _SECONDS)
+        code, output = tool_output(["systemctl", *arguments], _SECONDS)
     except OSError as error:
         raise BackendFailed(
             f"{command} failed: {errno_text(error)}. The boot units require systemd", backend="systemd"

@@ -4,7 +4,8 @@
 
 """The texts of the systemd units that run at boot. Pure.
 
-The order at boot: driver, virtual functions, units of the host that configure these (MIG), devices, libvirt.
+The order at boot: driver, MIG mode, virtual functions, GPU instances, mixed sizes, units of the host that configure
+these, devices, libvirt.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._host.autostart import DEVICES_UNIT
-from .._sriov.plan import VfsRequest
+from .._sriov.request import VfsRequest
 
 VFS_UNIT = "vfio-mdev-vfs.service"
 UNITS = (VFS_UNIT, DEVICES_UNIT)

@@ -17,7 +17,7 @@ from .._host.paths import Host
 from .._host.reader import Reader
 from .._host.users import with_users
 from .._model.addresses import address_key
-from .._model.inventory import Device, Hidden, Inventory
+from .._model.inventory import Hidden, Inventory
 from .base import HostFramework
 from .mdev.framework import MDEV
 from .vendor_vfio.framework import VENDOR_VFIO
@@ -72,8 +72,3 @@ def forget_stale(host: Host) -> None:
     """Removes what this collection noted about devices that are gone. Only under the host's lock."""
     for framework in FRAMEWORKS:
         framework.forget_stale(host)
-
-
-def read_devices(host: Host) -> tuple[Device, ...]:
-    """All devices with the processes that hold them."""
-    return read_inventory(host).devices

@@ -21,13 +21,15 @@ _POLL_SECONDS = 0.05
 
 
 def run_tool(argv: Sequence[str], seconds: float, text: str = "") -> tuple[Optional[int], str]:
-    """The exit code and the output on one line, as run_for_lines."""
-    code, output = run_for_lines(argv, seconds, text)
+    """The exit code and the output in one line. text: what the tool reads. See tool_output()."""
+    code, output = tool_output(argv, seconds, text)
     return code, " ".join(output.split())
 
 
-def run_for_lines(argv: Sequence[str], seconds: float, text: str = "") -> tuple[Optional[int], str]:
-    """The exit code and the output. text: what the tool reads. Raises OSError if the tool can't be run.
+def tool_output(
+    argv: Sequence[str], seconds: float, text: str = "", most: int = _MAX_BYTES
+) -> tuple[Optional[int], str]:
+    """The exit code and the first ``most`` bytes of output. Raises OSError if the tool can't be run.
 
     After the deadline, the tool and all its children are killed, and the code is None. It has its own session, so that
     one that hangs in the kernel does not keep Ansible's connection open. Its output is UTF-8 in any locale.
@@ -50,21 +52,21 @@ def run_for_lines(argv: Sequence[str], seconds: float, text: str = "") -> tuple[
     data = b""
     if process.stdout is not None:
         with process.stdout as output:
-            data = _read_until_end(process, output.fileno(), time.monotonic() + seconds)
+            data = _read_until_end(process, output.fileno(), time.monotonic() + seconds, most)
     code = process.poll()
     if code is None:
         os.killpg(process.pid, signal.SIGKILL)
     return code, data.decode("utf-8", "backslashreplace")
 
 
-def _read_until_end(process: subprocess.Popen[bytes], output: int, end: float) -> bytes:
+def _read_until_end(process: subprocess.Popen[bytes], output: int, end: float, most: int) -> bytes:
     """What the tool prints until it ends, or until the deadline."""
     data, is_open = b"", True
     while time.monotonic() < end:
         ended = process.poll() is not None
         if is_open and select.select([output], [], [], 0 if ended else _POLL_SECONDS)[0]:
             part = os.read(output, _MAX_BYTES)
-            data = (data + part)[:_MAX_BYTES]
+            data = (data + part)[:most]
             is_open = bool(part)
         elif ended:
             break

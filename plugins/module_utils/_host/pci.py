@@ -58,3 +58,15 @@ def read_card(host: Host, address: str) -> Card:
         vfs_total=reader.number(os.path.join(device, "sriov_totalvfs"), optional=True),
         numa_node=numa_node if numa_node is not None and numa_node >= 0 else None,
     )
+
+
+def pci_ids(host: Host, address: str) -> str:
+    """What a PCI device is, as vendor:device:subsystem vendor:subsystem, without 0x. Empty if it can't be read.
+
+    Source: kernel Documentation/ABI/testing/sysfs-bus-pci, lspci(8).
+    """
+    folder = os.path.join(host.sys, "bus", "pci", "devices", address)
+    names = ("vendor", "device", "subsystem_vendor", "subsystem_device")
+    ids = [Reader().text(os.path.join(folder, name), optional=True) for name in names]
+    known = [text.removeprefix("0x").lower() for text in ids if text]
+    return ":".join(known) if len(known) > 1 else ""

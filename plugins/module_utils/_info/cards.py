@@ -18,7 +18,7 @@ from typing import Optional
 from .._model.addresses import address_key
 from .._model.device_state import State
 from .._model.framework import Framework
-from .._model.inventory import Card, Device, Hardware, Inventory, Parent, Vfs
+from .._model.inventory import Card, CardModes, Device, Hardware, Inventory, Parent, Vfs
 from .room import Room, room_on
 
 # What parents report for types with instances left, by type id. None if it can't be read.
@@ -46,6 +46,7 @@ class SlicedCard:
     parents: tuple[Parent, ...] = ()
     states: tuple[State, ...] = ()
     room: Optional[Room] = None
+    modes: Optional[CardModes] = None
 
     @cached_property
     def devices(self) -> tuple[Device, ...]:
@@ -146,6 +147,7 @@ def _sliced_card(
         parents=parents,
         states=tuple(state for parent in parents for state in by_parent.get(parent.address, ())),
         room=room_on(parents, inventory),
+        modes=inventory.modes(address),
     )
 
 
@@ -153,7 +155,7 @@ def bare_cards(inventory: Inventory, hardware: Hardware) -> tuple[SlicedCard, ..
     """The cards of the host with SR-IOV that offer nothing now."""
     offering = {parent.card for parent in inventory.parents}
     return tuple(
-        SlicedCard(card.address, card.driver, card.numa_node, card.vfs)
+        SlicedCard(card.address, card.driver, card.numa_node, card.vfs, modes=inventory.modes(card.address))
         for card in hardware.cards
         if card.address not in offering and not card.is_vf and card.vfs_total
     )

@@ -155,8 +155,11 @@ def _about_empty_cards(inventory: Inventory) -> Iterator[str]:
         parents = cards[address]
         offers = [mdev_type for parent in parents for mdev_type in parent.types]
         where = f"Card {address}" if len(parents) > 1 or parents[0].card != parents[0].address else f"Parent {address}"
+        modes = inventory.modes(address)
         is_empty = not any(inventory.devices_on(parent.address) for parent in parents)
-        if is_empty and parents[0].driver == "nvidia" and all(offer.available_instances == 0 for offer in offers):
+        if modes.lacks_instances:
+            yield f"C{modes.no_instance_text[1:]}."
+        elif is_empty and parents[0].driver == "nvidia" and all(offer.available_instances == 0 for offer in offers):
             yield (
                 f"{where} has no device, and yet has room for none. If its MIG mode is on, it has no GPU instances: "
                 "create them (nvidia-smi mig -cgi PROFILES -C). Otherwise, see the journal of nvidia-vgpu-mgr."

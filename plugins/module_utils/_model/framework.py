@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Callable, Optional, Protocol
 
 if TYPE_CHECKING:
-    from .inventory import Attribute, AttributeChange, Drift, Inventory, Parent, Type
+    from .inventory import Attribute, AttributeChange, CardModes, Drift, Inventory, Parent, Type
     from .request import DeviceRequest
 
 # The types of <hostdev> that give a guest a device (libvirt's domain.rng): by UUID, and by PCI address.
@@ -35,6 +35,9 @@ class Occupancy(Protocol):
 
     def planned_on_card(self, parent: Parent) -> Collection[str]:
         """The type ids that this run puts on the parent's card."""
+
+    def modes(self, parent: Parent) -> CardModes:
+        """The modes of the parent's card."""
 
     def card_stays(self, parent: Parent) -> bool:
         """Whether the parent's card has devices and all of them stay: it can then take each type that it offers now."""

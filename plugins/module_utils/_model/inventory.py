@@ -84,8 +84,40 @@ class PciIds:
 
 
 @dataclass(frozen=True)
+class CardModes:
+    """How a card can be sliced now, as its vendor's tool reports it. None: unknown, or the card does not have it.
+
+    mixed_sizes: whether its vGPUs can have different framebuffer sizes
+    mig:         whether MIG mode is on; then only GPU instances can hold vGPUs
+    instances:   the profiles of its GPU instances, by name
+    """
+
+    address: str
+    mixed_sizes: Optional[bool] = None
+    mig: Optional[bool] = None
+    instances: tuple[str, ...] = ()
+    serial: Optional[str] = None
+
+    @property
+    def lacks_instances(self) -> bool:
+        """Whether MIG mode is on and nothing on the card can hold a vGPU."""
+        return bool(self.mig) and not self.instances
+
+    @property
+    def no_instance_text(self) -> str:
+        """What that means, in words."""
+        return (
+            f"card {self.address} is in MIG mode and has no GPU instance, so it can't hold any vGPU. Create GPU "
+            "instances (mig of module vfio.mdev.mdev_vfs), or turn MIG mode off"
+        )
+
+
+@dataclass(frozen=True)
 class Parent:
-    """A device of the host that offers mediated devices."""
+    """A device of the host that offers mediated devices.
+
+    is_unknown: whether it may have a device that can't be read
+    """
 
     address: str
     subsystem: str
@@ -99,6 +131,7 @@ class Parent:
     vfs: Optional[Vfs] = None
     pci: Optional[PciIds] = None
     types: tuple[Type, ...] = ()
+    is_unknown: bool = False
 
     @property
     def card(self) -> str:
@@ -199,11 +232,11 @@ class Drift:
 class Device(Half):
     """A device in the kernel.
 
-    removing:   'remove' was written while the device was in use. The kernel then keeps half of it until the user
-                closes it; its type can no longer be read
+    removing:   'remove' was written while it was in use. The kernel keeps half of it, without its type, until it is free
     users:      None if nobody looked, or if they could not be determined
     attributes: those that configure the device as far as the kernel reports them, which it does only for AP devices
     proven:     whether it is certainly the device that was created with its key
+    gpu_instance_id, placement_id: where the driver has put it on the card, if it says so
     """
 
     id: str
@@ -223,6 +256,8 @@ class Device(Half):
     users: Optional[tuple[User, ...]] = None
     attributes: tuple[Attribute, ...] = ()
     proven: bool = True
+    gpu_instance_id: Optional[int] = None
+    placement_id: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -235,7 +270,10 @@ class Unread:
 
 @dataclass(frozen=True)
 class Inventory:
-    """Everything that was read in one pass, sorted: parents by address, devices and definitions by parent and UUID."""
+    """Everything that was read in one pass, sorted: parents by address, devices and definitions by parent and UUID.
+
+    cards: the modes of cards, as far as they were read
+    """
 
     parents: tuple[Parent, ...] = ()
     devices: tuple[Device, ...] = ()
@@ -243,6 +281,7 @@ class Inventory:
     broken: tuple[BrokenDefinition, ...] = ()
     unread: tuple[Unread, ...] = ()
     hidden: tuple[Hidden, ...] = ()
+    cards: tuple[CardModes, ...] = ()
 
     def parent(self, address: str) -> Optional[Parent]:
         """The parent with this sysfs name."""
@@ -252,6 +291,10 @@ class Inventory:
         """The parent with this sysfs or node device name, or the virtual functions of the card with this address."""
         named = tuple(parent for parent in self.parents if name in (parent.address, parent.nodedev))
         return named or tuple(parent for parent in self.parents if parent.physical_function == name)
+
+    def modes(self, card: str) -> CardModes:
+        """The modes of the card with this address."""
+        return next((modes for modes in self.cards if modes.address == card), CardModes(card))
 
     def device(self, key: str) -> Optional[Device]:
         """The device with this key or id on any parent, even if it is half removed."""

@@ -17,7 +17,7 @@ from collections import Counter
 from copy import deepcopy
 from typing import Optional
 
-from .._model.inventory import Device, Inventory, Parent, Type
+from .._model.inventory import CardModes, Device, Inventory, Parent, Type
 
 
 class Capacity:
@@ -25,6 +25,7 @@ class Capacity:
 
     def __init__(self, inventory: Inventory) -> None:
         self._parents = {parent.address: parent for parent in inventory.parents}
+        self._modes = {modes.address: modes for modes in inventory.cards}
         self._existing = Counter(device.parent for device in inventory.devices)
         self._planned: dict[str, Counter[str]] = {}
         self._freed: dict[str, Counter[str]] = {}
@@ -41,7 +42,7 @@ class Capacity:
 
     def copy(self) -> Capacity:
         """A copy of the capacity, for trying out a plan."""
-        return deepcopy(self, {id(self._parents): self._parents})
+        return deepcopy(self, {id(known): known for known in (self._parents, self._modes)})
 
     def free(self, device: Device) -> None:
         """Count a device as removed before any device is created."""
@@ -65,11 +66,15 @@ class Capacity:
         return self.types_on_card(parent).get(mdev_type.id, 0) > 0
 
     def why_not(self, parent: Parent, mdev_type: Type) -> str:
-        """Why the parent can't take one more device of the type, in words; empty if it can."""
+        """Why the parent can't take one more device of the type, in words; empty if it can.
+
+        The driver's limits come first: they say more than its number, and are the same for all functions of a card.
+        """
         rules = parent.framework.capacity_rules(parent)
         return (
-            self._nothing_left(parent, mdev_type)
+            self._no_instance(parent)
             or next((reason for rule in rules if (reason := rule(self, parent, mdev_type))), "")
+            or self._nothing_left(parent, mdev_type)
             or self._all_planned(parent, mdev_type)
         )
 
@@ -96,11 +101,18 @@ class Capacity:
         """How many devices of each type id this run puts on the parent's card."""
         return self._planned_on_card.get(parent.card, Counter())
 
+    def modes(self, parent: Parent) -> CardModes:
+        """The modes of the parent's card."""
+        return self._modes.get(parent.card, CardModes(parent.card))
+
     def card_stays(self, parent: Parent) -> bool:
         """Whether the parent's card has devices, and all of them stay."""
         return parent.card in self._used_cards and parent.card not in self._freed_cards
 
     # The numbers that the kernel reports, and how this run changes them.
+
+    def _no_instance(self, parent: Parent) -> str:
+        return self.modes(parent).no_instance_text if self.modes(parent).lacks_instances else ""
 
     def _nothing_left(self, parent: Parent, mdev_type: Type) -> str:
         if mdev_type.available_instances is None:
@@ -109,7 +121,8 @@ class Capacity:
             return ""
         left = [f"{other.available_instances} of {other.id}" for other in parent.types if other.available_instances]
         others = f" (but {', '.join(left)})" if left else " and nothing of any other type"
-        return f"has 0 of {mdev_type.id} left{others}"
+        doubt = self.doubt(parent, mdev_type)
+        return f"has 0 of {mdev_type.id} left{others}{f': {doubt}' if doubt else ''}"
 
     def _all_planned(self, parent: Parent, mdev_type: Type) -> str:
         planned = self._planned.get(parent.address)

@@ -25,7 +25,7 @@ from .expected import definition_on, expected_device
 from .matching import ResolvedRequest, types_on
 from .placement import Choice, Placement, PlacementRequest, no_capacity_for, place_all
 from .steps import CreateDevice, Define, DevicePlan, Plan, RemoveDevice, Step, Undefine, WriteAttribute
-from .unknown import refuse_unknown
+from .unknown import refuse_unknown, refuse_unreadable_parent
 
 Live = Mapping[str, tuple[LiveAttribute, ...]]
 
@@ -111,6 +111,8 @@ def _plan_absent(
 ) -> DevicePlan:
     """Everything with this key is removed, the device in the kernel first, because only this can be refused."""
     request = resolved.request
+    if device is None:
+        refuse_unreadable_parent(request, definitions, resolved.inventory)
     before = State(device, definitions[0] if definitions else None)
     steps: list[Step] = []
     if device is not None:

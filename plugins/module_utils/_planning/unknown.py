@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .._model.errors import FileError
-from .._model.inventory import Hidden, Inventory
+from .._model.inventory import Definition, Hidden, Inventory
+from .._model.request import DeviceRequest
 from .matching import ResolvedRequest
 
 
@@ -25,6 +28,18 @@ def refuse_unknown(resolved: ResolvedRequest) -> None:
         # The folder of another parent does not concern a device that should be on the requested ones.
         if not (request.present and request.parents and hidden.parent) or hidden.parent in resolved.named_parents:
             raise _refusal(hidden, f"whether it has device {request.key} is unknown")
+
+
+def refuse_unreadable_parent(request: DeviceRequest, definitions: Sequence[Definition], inventory: Inventory) -> None:
+    """Refuses the removal of a device that may exist, although no device can be read there."""
+    places = {*request.parents, *(definition.parent for definition in definitions)}
+    for parent in inventory.parents:
+        if parent.is_unknown and parent.address in places:
+            raise FileError(
+                f"whether {parent.address} has a device can't be read, so nothing can be removed there. Nothing was "
+                "changed. The list of unread files of module vfio.mdev.mdev_info shows the reason",
+                parent=parent.address,
+            )
 
 
 def refuse_hidden(inventory: Inventory, why: str) -> None:

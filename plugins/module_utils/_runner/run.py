@@ -14,10 +14,12 @@ from typing import Optional
 
 from .._frameworks.backends import choose_backends
 from .._frameworks.device_files import DeviceFiles
+from .._frameworks.modes import depends_on_modes, with_modes
 from .._frameworks.registry import forget_stale, read_inventory, sweep
 from .._frameworks.unfinished import UnfinishedMarks
 from .._host.autostart import require_starter, require_unit
 from .._host.lock import host_lock
+from .._host.paths import Host
 from .._host.pci import read_hardware
 from .._info.hints import hints
 from .._model.device_state import State
@@ -116,10 +118,12 @@ def _run_once(context: RunContext, check_mode: bool) -> Outcome:
             forget_stale(context.host)
         inventory = read_inventory(context.host)
         requests = context.requests(inventory)
+        if depends_on_modes(requests, inventory):
+            inventory = with_modes(context.host, inventory)
         live = _live(requests, inventory, DeviceFiles(context.host))
         marks = UnfinishedMarks(context.host)
         requests = [_restarted(request, inventory, live, marks) for request in requests]
-        plan = plan_devices(requests, inventory, live)
+        plan = _plan(requests, inventory, live, context.host)
         if any(_needs_boot_unit(step) for step in plan.steps):
             require_unit(context.host)
         if check_mode:
@@ -129,6 +133,27 @@ def _run_once(context: RunContext, check_mode: bool) -> Outcome:
         _clear(marks, requests, inventory)
         context.journal.end()
         return Outcome(inventory, plan, applied)
+
+
+def _plan(
+    requests: Sequence[DeviceRequest],
+    inventory: Inventory,
+    live: Mapping[str, tuple[LiveAttribute, ...]],
+    host: Host,
+) -> Plan:
+    """The plan. If types or room are missing, the modes of cards may be the reason, and are read for the error."""
+    try:
+        return plan_devices(requests, inventory, live)
+    except MdevError as error:
+        known = with_modes(host, inventory)
+        if not _may_pass(error) or known is inventory:
+            raise
+        try:
+            return plan_devices(requests, known, live)
+        except MdevError as explained:
+            reasons = [modes.no_instance_text for modes in known.cards if modes.lacks_instances]
+            unnamed = [reason for reason in reasons if reason not in explained.message]
+            raise explained.extended(after="".join(f". {reason}" for reason in unnamed)) from error
 
 
 def _needs_boot_unit(step: Step) -> bool:

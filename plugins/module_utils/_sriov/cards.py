@@ -13,13 +13,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Optional
 
-from .._frameworks.registry import read_devices
+from .._frameworks.registry import read_inventory
 from .._frameworks.tool import run_tool
 from .._host.paths import Host
-from .._host.pci import read_card
+from .._host.pci import pci_ids, read_card
 from .._host.reader import Reader, errno_text
 from .._host.sysfs_writer import SysfsWriter, wait_until
 from .._host.users import function_users
@@ -27,7 +27,9 @@ from .._model.addresses import address_key
 from .._model.errors import BackendFailed, KernelRefused, VfsMissing
 from .._model.inventory import Vfs
 from .host_use import HostUses
-from .plan import SRIOV_MANAGE, Cards, Occupant, SetVfs, SriovCard, VfsRequest
+from .nvidia_modes import NvidiaModes
+from .plan import SRIOV_MANAGE, SYSFS, Cards, Occupant, SetVfs, SriovCard, card_steps, limits
+from .request import VfsRequest
 
 _MANAGER = ("usr", "lib", "nvidia", "sriov-manage")
 _MANAGER_OPTIONS = {True: "-e", False: "-d"}
@@ -67,13 +69,18 @@ class Sriov:
     def read(self, requests: Sequence[VfsRequest]) -> Cards:
         """The requested cards, with the devices on those that should get another number of functions."""
         cards = [self._card(request) for request in requests if os.path.isdir(self._folder(request.address))]
-        return Cards(tuple(cards), tuple(sorted(self._with_sriov(), key=address_key)))
+        with_sriov = sorted(self._with_sriov(), key=address_key)
+        return Cards(tuple(cards), {address: pci_ids(self.host, address) for address in with_sriov})
+
+    def functions_of(self, requests: Sequence[VfsRequest]) -> dict[str, str]:
+        """The card of each virtual function of these cards."""
+        return {function: request.address for request in requests for function in self._functions(request.address)}
 
     def is_ready(self, request: VfsRequest) -> bool:
         """Whether the card exists, and has a driver or already has the requested functions."""
         card = read_card(self.host, request.address)
         if card.vfs_total is None or card.vfs_enabled is None:
-            return False
+            return request.has_modes and card.driver is not None
         return card.driver is not None or request.on(Vfs(card.vfs_enabled, card.vfs_total)) == card.vfs_enabled
 
     def set(self, step: SetVfs) -> None:
@@ -137,23 +144,34 @@ class Sriov:
         return card.vfs_enabled or 0, len(self._functions(address))
 
     def _card(self, request: VfsRequest) -> SriovCard:
-        card = read_card(self.host, request.address)
-        functions = self._functions(request.address)
-        vfs = None
-        occupants: tuple[Occupant, ...] = ()
-        if card.vfs_enabled is not None and card.vfs_total is not None:
-            vfs = Vfs(card.vfs_enabled, card.vfs_total)
-            if request.on(vfs) != vfs.enabled:
-                occupants = tuple(self._occupants(request.address, functions))
-        return SriovCard(request.address, card.vendor, card.driver, vfs, functions, occupants)
+        known = read_card(self.host, request.address)
+        has_vfs = known.vfs_enabled is not None and known.vfs_total is not None
+        card = SriovCard(
+            address=request.address,
+            vendor=known.vendor,
+            driver=known.driver,
+            vfs=Vfs(known.vfs_enabled or 0, known.vfs_total or 0) if has_vfs else None,
+            functions=self._functions(request.address),
+            ids=pci_ids(self.host, request.address),
+            state=NvidiaModes(self.host, self.timeout).read(request.address) if request.has_modes else None,
+        )
+        vfs = limits(request, card)
+        if vfs is None or not card_steps(request, card, vfs, SYSFS):
+            return card
+        return replace(card, occupants=tuple(self._occupants(request.address, card.functions)))
 
     def _occupants(self, address: str, functions: tuple[str, ...]) -> Iterator[Occupant]:
         """Devices on the card and its functions, and functions that are used directly."""
         addresses = {address, *functions}
-        devices = [device for device in read_devices(self.host) if device.parent in addresses]
+        inventory = read_inventory(self.host)
+        devices = [device for device in inventory.devices if device.parent in addresses]
         for device in devices:
             yield Occupant(f"{device.label} of type {device.type_id or 'unknown'}", device.users)
-        others = [function for function in functions if function not in {device.parent for device in devices}]
+        unknown = [parent.address for parent in inventory.parents if parent.is_unknown and parent.address in addresses]
+        for function in unknown:
+            yield Occupant(f"virtual function {function}, whose vGPU type can't be read", None)
+        seen = {*unknown, *(device.parent for device in devices)}
+        others = [function for function in functions if function not in seen]
         folders = [os.path.realpath(self._folder(function)) for function in others]
         if not others:
             return

@@ -2,44 +2,29 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Plans the steps that give cards the requested numbers of virtual functions (SR-IOV). Pure.
+"""Plans the steps that give cards the requested virtual functions (SR-IOV) and modes. Pure.
 
 The kernel accepts a new number only if the current one is zero. So all functions of a card are removed first, with all
-devices on them, and then the new ones are created (sriov_numvfs_store() in drivers/pci/iov.c).
+devices on them, and then the new ones are created (sriov_numvfs_store() in drivers/pci/iov.c). Modes are in modes.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Optional
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Optional, Union
 
 from .._frameworks.drivers import nvidia
-from .._model.addresses import pci_address
 from .._model.errors import HasDevices, InUse, InvalidInput, MdevError, NotFound, Problem, combine_errors
 from .._model.inventory import User, Vfs
 from .._model.refusals import users_text
+from .modes import CardState, SetMode, after_functions, before_functions, changes_mig
+from .request import MAX, VfsRequest
 
-MAX = "max"
 AUTO = "auto"
 SYSFS = "sysfs"
 SRIOV_MANAGE = "sriov-manage"
 BACKENDS = (AUTO, SYSFS, SRIOV_MANAGE)
-
-
-@dataclass(frozen=True)
-class VfsRequest:
-    """A card and the requested number of virtual functions. num_vfs: None for as many as the card can have."""
-
-    address: str
-    num_vfs: Optional[int] = None
-
-    def on(self, vfs: Vfs) -> int:
-        """The requested number for a card with these limits."""
-        return vfs.total if self.num_vfs is None else self.num_vfs
-
-    def __str__(self) -> str:
-        return f"{self.address}={MAX if self.num_vfs is None else self.num_vfs}"
 
 
 @dataclass(frozen=True)
@@ -69,22 +54,30 @@ class Occupant:
 
 @dataclass(frozen=True)
 class SriovCard:
-    """A PCI card. vfs: None without SR-IOV. occupants: only read if the number of functions should change."""
+    """A PCI card.
+
+    vfs:       None without SR-IOV
+    ids:       its PCI ids, as 10de:20b0:10de:1450
+    state:     its modes, None if nothing can report them; only read if the request says anything about modes
+    occupants: only read if anything should change
+    """
 
     address: str
     vendor: str = ""
     driver: Optional[str] = None
     vfs: Optional[Vfs] = None
     functions: tuple[str, ...] = ()
+    ids: str = ""
+    state: Optional[CardState] = None
     occupants: tuple[Occupant, ...] = ()
 
 
 @dataclass(frozen=True)
 class Cards:
-    """The requested cards that exist, and the addresses of all cards with SR-IOV."""
+    """The requested cards that exist, and the PCI ids of all cards with SR-IOV by address."""
 
     requested: tuple[SriovCard, ...] = ()
-    with_sriov: tuple[str, ...] = ()
+    with_sriov: Mapping[str, str] = field(default_factory=dict)
 
     def card(self, address: str) -> Optional[SriovCard]:
         """The card with this address."""
@@ -99,39 +92,19 @@ class SetVfs:
     before: int
     after: int
     backend: str
+    action: str = "set_vfs"
 
 
-def vfs_request(address: str, num_vfs: str) -> VfsRequest:
-    """The request for one card, from its options."""
-    canonical = pci_address(address.strip())
-    if canonical is None:
-        raise InvalidInput(
-            f"'{address}' is not a PCI address. Give an address in the form 0000:41:00.0", address=address
-        )
-    if num_vfs.strip() == MAX:
-        return VfsRequest(canonical)
-    if not num_vfs.strip().isdecimal():
-        raise InvalidInput(
-            f"num_vfs of card {canonical} is '{num_vfs}': it must be a whole number or '{MAX}'", num_vfs=num_vfs
-        )
-    return VfsRequest(canonical, int(num_vfs))
+CardStep = Union[SetVfs, SetMode]
 
 
-def refuse_twice(requests: Sequence[VfsRequest]) -> None:
-    """Refuse a card that is requested twice."""
-    addresses = [request.address for request in requests]
-    twice = sorted({address for address in addresses if addresses.count(address) > 1})
-    if twice:
-        raise InvalidInput(f"cards listed more than once: {', '.join(twice)}. List each card once", addresses=twice)
-
-
-def plan_vfs(requests: Sequence[VfsRequest], cards: Cards, backend: str, has_manager: bool) -> tuple[SetVfs, ...]:
+def plan_vfs(requests: Sequence[VfsRequest], cards: Cards, backend: str, has_manager: bool) -> tuple[CardStep, ...]:
     """The steps for all cards. The problems of all cards are one error. has_manager: whether sriov-manage exists."""
-    steps: list[SetVfs] = []
+    steps: list[CardStep] = []
     problems: list[Problem] = []
     for request in requests:
         try:
-            steps += _steps(request, cards, backend, has_manager)
+            steps += _checked_steps(request, cards, backend, has_manager)
         except MdevError as error:
             problems.append(Problem(request.address, error))
     if problems:
@@ -139,20 +112,43 @@ def plan_vfs(requests: Sequence[VfsRequest], cards: Cards, backend: str, has_man
     return tuple(steps)
 
 
-def _steps(request: VfsRequest, cards: Cards, choice: str, has_manager: bool) -> list[SetVfs]:
-    card, vfs = _with_sriov(request, cards)
+def card_steps(request: VfsRequest, card: SriovCard, vfs: Vfs, backend: str) -> list[CardStep]:
+    """The steps for one card, in order: MIG mode can only change without functions, and these end all other modes."""
     num_vfs = request.on(vfs)
-    if num_vfs == vfs.enabled:
-        return []
-    if num_vfs > vfs.total:
+    mode_changes = changes_mig(request, card.state)
+    goes_by_zero = vfs.enabled > 0 and (mode_changes or num_vfs != vfs.enabled)
+    steps: list[CardStep] = []
+    if goes_by_zero:
+        steps.append(SetVfs(card.address, vfs.enabled, 0, backend))
+    steps += before_functions(request, card.state, keeps_instances=not goes_by_zero)
+    now = 0 if goes_by_zero else vfs.enabled
+    if num_vfs != now:
+        steps.append(SetVfs(card.address, now, num_vfs, backend))
+    return [*steps, *after_functions(request, card.state, is_new=bool(steps))]
+
+
+def limits(request: VfsRequest, card: SriovCard) -> Optional[Vfs]:
+    """The card's numbers of functions. A card without SR-IOV has none, and can still have modes."""
+    if card.vfs is None and request.has_modes and request.num_vfs is None:
+        return Vfs(0, 0)
+    return card.vfs
+
+
+def _checked_steps(request: VfsRequest, cards: Cards, choice: str, has_manager: bool) -> list[CardStep]:
+    card, vfs = _with_sriov(request, cards)
+    _refuse_other_card(request, card, cards)
+    num_vfs = request.on(vfs)
+    if num_vfs != vfs.enabled and num_vfs > vfs.total:
         raise InvalidInput(
             f"{num_vfs} virtual functions are requested, but the card can have at most {vfs.total}",
             card=card.address,
             num_vfs=num_vfs,
             total=vfs.total,
         )
-    backend = _backend(choice, card, has_manager)
-    if backend == SRIOV_MANAGE and num_vfs not in (0, vfs.total):
+    _require_modes(request, card)
+    steps = card_steps(request, card, vfs, _backend(choice, card, has_manager))
+    partial = [step for step in steps if step.backend == SRIOV_MANAGE and step.after not in (0, vfs.total)]
+    if partial:
         raise InvalidInput(
             f"{num_vfs} virtual functions are requested, but sriov-manage can only enable all {vfs.total}. "
             f"Request '{MAX}', or set backend to '{SYSFS}' if the driver supports fewer",
@@ -160,18 +156,51 @@ def _steps(request: VfsRequest, cards: Cards, choice: str, has_manager: bool) ->
             num_vfs=num_vfs,
             total=vfs.total,
         )
-    _refuse_occupied(card, vfs, num_vfs)
-    numbers = [vfs.enabled, *([0] if vfs.enabled and num_vfs else []), num_vfs]
-    return [SetVfs(card.address, before, after, backend) for before, after in zip(numbers, numbers[1:])]
+    if steps:
+        _refuse_occupied(card, vfs, num_vfs, steps)
+    return steps
+
+
+def _require_modes(request: VfsRequest, card: SriovCard) -> None:
+    if request.has_modes and card.vendor != nvidia.PCI_VENDOR:
+        raise InvalidInput(
+            f"mig and mixed_sizes are modes of NVIDIA's cards, and card {card.address} is from vendor {card.vendor}",
+            card=card.address,
+        )
+    if request.has_modes and card.state is None:
+        raise NotFound(
+            f"mig and mixed_sizes of card {card.address} need nvidia-smi, which is not installed. It is part of "
+            "NVIDIA's vGPU driver. Nothing was changed",
+            card=card.address,
+        )
+
+
+def _refuse_other_card(request: VfsRequest, card: SriovCard, cards: Cards) -> None:
+    """Refuses a card that is not the one that was declared at this address."""
+    if not request.ids or not card.ids or request.ids == card.ids:
+        return
+    raise NotFound(
+        f"another card is at this address: {card.ids}, but {request.ids} was declared"
+        f"{_elsewhere(request, cards)}. Nothing was changed. Correct the addresses in the playbook and run it again",
+        card=card.address,
+        ids=card.ids,
+        declared_ids=request.ids,
+    )
+
+
+def _elsewhere(request: VfsRequest, cards: Cards) -> str:
+    places = [address for address, ids in cards.with_sriov.items() if request.ids == ids and address != request.address]
+    return f". A card with these PCI ids is at {', '.join(places)}" if request.ids and places else ""
 
 
 def _with_sriov(request: VfsRequest, cards: Cards) -> tuple[SriovCard, Vfs]:
     card = cards.card(request.address)
-    if card is not None and card.vfs is not None:
-        return card, card.vfs
+    vfs = limits(request, card) if card is not None else None
+    if card is not None and vfs is not None:
+        return card, vfs
     known = ", ".join(cards.with_sriov) or "none"
     missing = (
-        "this host has no such PCI device"
+        f"this host has no such PCI device{_elsewhere(request, cards)}"
         if card is None
         else "the device does not support SR-IOV, or is a virtual function"
     )
@@ -189,9 +218,19 @@ def _backend(choice: str, card: SriovCard, has_manager: bool) -> str:
     return SRIOV_MANAGE if card.vendor == nvidia.PCI_VENDOR and has_manager else SYSFS
 
 
-def _refuse_occupied(card: SriovCard, vfs: Vfs, num_vfs: int) -> None:
+def _change_text(steps: Sequence[CardStep], vfs: Vfs, num_vfs: int) -> str:
+    """What the steps do, in words."""
+    if num_vfs != vfs.enabled:
+        return (
+            f"changing the number of virtual functions from {vfs.enabled} to {num_vfs} removes all existing ones first"
+        )
+    changes = ", ".join(step.change_text for step in steps if isinstance(step, SetMode))
+    return f"{changes} is only possible while the card has no device"
+
+
+def _refuse_occupied(card: SriovCard, vfs: Vfs, num_vfs: int, steps: Sequence[CardStep]) -> None:
     held = [occupant for occupant in card.occupants if occupant.in_use]
-    change = f"changing the number of virtual functions from {vfs.enabled} to {num_vfs} removes all existing ones first"
+    change = _change_text(steps, vfs, num_vfs)
     if held:
         known = [occupant for occupant in held if occupant.users or occupant.host]
         names = "; ".join(f"{occupant.name}, used by {occupant.use}" for occupant in known)
@@ -211,7 +250,9 @@ def _refuse_occupied(card: SriovCard, vfs: Vfs, num_vfs: int) -> None:
     if card.occupants:
         names = "; ".join(occupant.name for occupant in card.occupants)
         raise HasDevices(
-            f"{change}, and with them: {names}. Nothing was changed. Remove these first, or request {vfs.enabled}",
+            f"{change}, and with them: {names}. Nothing was changed. Remove these first, or request {vfs.enabled}"
+            if num_vfs != vfs.enabled
+            else f"{change}, and it has: {names}. Nothing was changed. Remove these first",
             card=card.address,
             devices=[occupant.name for occupant in card.occupants],
         )

@@ -4,10 +4,10 @@
 
 """NVIDIA's vGPU driver: the capacity limits of its cards, in each framework. Pure.
 
-Source: NVIDIA vGPU User Guide. A virtual function holds one device. Without mixed sizes, all devices of a card have the
-same framebuffer size. Types of the same size ("T4-4Q", "T4-4A") can be mixed (NVML: heterogeneous time-slice profiles),
-and then share the card's maximum. Types backed by MIG have the number of slices in their names ("A100-1-5C"), and can
-be mixed in all sizes.
+Source: NVIDIA vGPU User Guide; bigstack-oss/cubecos #1316 (mixed sizes). A virtual function holds one device. Without
+mixed sizes, all devices of a card have the same framebuffer size. Types of the same size ("T4-4Q", "T4-4A") can be
+mixed (NVML: heterogeneous time-slice profiles), and then share the card's maximum. Types backed by MIG have the number
+of slices in their names ("A100-1-5C"), and can be mixed in all sizes.
 """
 
 from __future__ import annotations
@@ -51,19 +51,34 @@ def max_instance(occupancy: Occupancy, parent: Parent, mdev_type: Type) -> str:
     count = sum(devices for type_id, devices in types.items() if _same_size(parent.type(type_id), mdev_type))
     if limit is None or count < limit:
         return ""
-    return f"card {parent.card} holds at most {limit} of {mdev_type.id}, and has or will get {count}"
+    verb = "has or gets" if occupancy.planned_on_card(parent) else "has"
+    return f"card {parent.card} holds at most {limit} of {mdev_type.name or mdev_type.id} and {verb} {count}"
 
 
 def one_size_per_card(occupancy: Occupancy, parent: Parent, mdev_type: Type) -> str:
-    """A card takes types of one size. If it offers this type beside devices of another size, it takes several sizes."""
-    if _MIG_NAME.search(mdev_type.name or "") or occupancy.card_stays(parent):
+    """A card takes types of one size. If it offers this type beside devices of another size, it takes several sizes.
+
+    In vendor VFIO, the sizes are only known if nvidia-smi reports them. The driver decides about unknown sizes.
+    """
+    is_offered = occupancy.card_stays(parent) and bool(mdev_type.available_instances)
+    if _MIG_NAME.search(mdev_type.name or "") or is_offered or occupancy.modes(parent).mixed_sizes:
+        return ""
+    if parent.framework.parent_is_device and mdev_type.description is None:
         return ""
     existing = (type_id for type_id, devices in occupancy.types_on_card(parent).items() if devices)
     taken = {*existing, *occupancy.planned_on_card(parent)}
     others = sorted(type_id for type_id in taken if not _same_size(parent.type(type_id), mdev_type))
     if not others:
         return ""
-    return f"card {parent.card} takes types of one size at a time, and has or will get {', '.join(others)}"
+    mode = " (mixed_sizes is off)" if occupancy.modes(parent).mixed_sizes is False else ""
+    return f"card {parent.card} takes types of one size at a time{mode}, and has or will get {', '.join(others)}"
+
+
+def equal_sizes_only(occupancy: Occupancy, parent: Parent, mdev_type: Type) -> str:
+    """The same rule, on a card that reports that it is not in the mode for mixed sizes."""
+    if occupancy.modes(parent).mixed_sizes is not False:
+        return ""
+    return one_size_per_card(occupancy, parent, mdev_type)
 
 
 def _same_size(other: Optional[Type], mdev_type: Type) -> bool:

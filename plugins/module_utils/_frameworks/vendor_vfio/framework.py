@@ -53,15 +53,17 @@ class VendorVfioFramework(HostFramework):
         return parent_nodedev("pci", parent)
 
     def capacity_rules(self, parent: Parent) -> tuple[CapacityRule, ...]:
-        """Only the driver knows sizes here."""
+        """Sizes are known if nvidia-smi reports them."""
         # Imported here so that modules that only read don't load it.
         from ..drivers import nvidia
 
-        return (nvidia.one_device_per_function, nvidia.max_instance)
+        return (nvidia.max_instance, nvidia.one_device_per_function, nvidia.equal_sizes_only)
 
     def capacity_doubts(self, parent: Parent) -> tuple[CapacityRule, ...]:
-        """None: the driver does not report sizes."""
-        return ()
+        """The rules that a mode of the card can switch off, as far as sizes are known."""
+        from ..drivers import nvidia
+
+        return (nvidia.one_size_per_card,)
 
     def attribute_rules(self, device_api: Optional[str]) -> Optional[AttributeRules]:
         """All attributes are read as they are written."""

@@ -20,10 +20,15 @@ from ..._host.reader import Reader, is_gone
 from ..._model.addresses import address_key
 from ..._model.framework import Framework
 from ..._model.inventory import BrokenDefinition, Definition, Device, Inventory, Parent
+from ..drivers.nvidia_smi import NvidiaSmi
+from ..drivers.nvidia_smi_text import VgpuType
 from ..sysfs_devices import read_device, read_parent
-from .rules import Function, key_of, parse_types, remembered_names, types_of
+from .rules import NO_TYPE, Function, in_this_mode, key_of, parse_types, remembered_names, types_of
 
 CURRENT = os.path.join("nvidia", "current_vgpu_type")
+# Where a vGPU landed: outputs of the driver, ENXIO until it exists (bigstack-oss/cubecos, config_gpu.cpp).
+_INSTANCE = os.path.join("nvidia", "gpu_instance_id")
+_PLACEMENT = os.path.join("nvidia", "placement_id")
 _CREATABLE = os.path.join("nvidia", "creatable_vgpu_types")
 
 
@@ -90,17 +95,38 @@ class VendorVfioReader:
     ) -> Inventory:
         names = remembered_names(notes)
         functions = [self.function(parent) for parent in parents]
+        listed = self._listed(parents, functions)
         described: list[Parent] = []
         devices: list[Device] = []
         for parent, function in zip(parents, functions):
-            described.append(replace(parent, types=types_of(function, functions, names)))
+            types = types_of(function, functions, names, listed.get(parent.card, ()))
+            described.append(replace(parent, types=types, is_unknown=function.current is None))
             if function.is_set:
                 function = replace(function, mark=mark_on(parent.path))
                 own = [note for note in notes if function.is_of(note)]
                 key = key_of(function, (*own, *definitions))
                 device = read_device(self.reader, described[-1], key, function.current)
-                devices.append(replace(device, proven=bool(own) or function.has_mark_of(key)))
+                devices.append(self._placed(replace(device, proven=bool(own) or function.has_mark_of(key))))
         return Inventory(tuple(described), tuple(devices), tuple(definitions), broken)
+
+    def _listed(self, parents: Sequence[Parent], functions: Sequence[Function]) -> dict[str, tuple[VgpuType, ...]]:
+        """What nvidia-smi lists for each card, in its mode. Empty without the tool."""
+        smi = NvidiaSmi(self.host)
+        if not smi.exists():
+            return {}
+        offered: dict[str, set[str]] = {}
+        for parent, function in zip(parents, functions):
+            offered.setdefault(parent.card, set()).update(function.creatable, {function.current or NO_TYPE})
+        return {card: in_this_mode(types, offered.get(card, ())) for card, types in smi.types().items()}
+
+    def _placed(self, device: Device) -> Device:
+        """The device with its place on the card. Older drivers do not have the files."""
+        quiet = Reader()
+        return replace(
+            device,
+            gpu_instance_id=quiet.number(os.path.join(device.path, _INSTANCE), optional=True),
+            placement_id=quiet.number(os.path.join(device.path, _PLACEMENT), optional=True),
+        )
 
 
 def forget_stale_notes(host: Host, framework: Framework) -> None:

@@ -7,7 +7,7 @@
 Source: NVIDIA vGPU User Guide, "Creating a vGPU on a Linux with KVM hypervisor that uses a vendor-specific VFIO
 framework". The driver reports only the types that a function can get now. While a type is set, it hides the others, and
 it hides those that the card has no memory for. So a function's types are those that any function of such a card has, or
-had when this collection set them.
+had when this collection set them, or that nvidia-smi lists for the card.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ..._model.addresses import address_key
 from ..._model.identity import derived_uuid
 from ..._model.inventory import Definition, Inventory, PciIds, Type
 from ..._model.request import DeviceRequest
+from ..drivers.nvidia_smi_text import VgpuType
 
 NAME = "vendor_vfio"
 NO_TYPE = "0"
@@ -82,12 +83,19 @@ def parse_types(text: str) -> TypeNames:
     return {line.group(1): line.group(2) for line in lines if line is not None}
 
 
-def types_of(function: Function, functions: Iterable[Function], remembered: Mapping[str, str]) -> tuple[Type, ...]:
+def types_of(
+    function: Function,
+    functions: Iterable[Function],
+    remembered: Mapping[str, str],
+    listed: Sequence[VgpuType] = (),
+) -> tuple[Type, ...]:
     """All types that functions of such a card are known to take, by id. Those offered now have one available instance.
 
     remembered: names of types that this collection set
+    listed:     what nvidia-smi lists for the card, whether it can be created now or not
     """
-    names: dict[str, Optional[str]] = {}
+    descriptions = {str(mdev_type.number): mdev_type.description for mdev_type in listed}
+    names: dict[str, Optional[str]] = {str(mdev_type.number): mdev_type.name for mdev_type in listed}
     for other in functions:
         if other.pci == function.pci:
             names.update(other.creatable)
@@ -97,11 +105,22 @@ def types_of(function: Function, functions: Iterable[Function], remembered: Mapp
         Type(
             type_id,
             names[type_id],
+            descriptions.get(type_id),
             device_api=_DEVICE_API,
             available_instances=function.available_instances(type_id),
         )
         for type_id in sorted(names, key=address_key)
     )
+
+
+def in_this_mode(listed: Sequence[VgpuType], offered: Iterable[str]) -> tuple[VgpuType, ...]:
+    """The types that a card has in its mode: with GPU instances those that need them, and otherwise all others.
+
+    offered: the ids of the types that its functions offer or have, which show the mode
+    """
+    known = {str(mdev_type.number): mdev_type.profile is not None for mdev_type in listed}
+    in_instances = any(known.get(type_id, False) for type_id in offered)
+    return tuple(mdev_type for mdev_type in listed if (mdev_type.profile is not None) == in_instances)
 
 
 def key_of(function: Function, known: Iterable[Definition]) -> str:

@@ -1,0 +1,418 @@
+# Copyright: (c) 2026, the vfio.mdev contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""NVIDIA's cards in each of their modes, from the bare card to devices, through a boot, and back."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from run_module import run_module
+
+from drivers.kit.mount import mounted
+from drivers.kit.stand_in_host import StandInHost
+from drivers.nvidia_modes import Card, Cards, rtx_pro
+
+_UTILS = "ansible_collections.vfio.mdev.plugins.module_utils"
+enable_vfs = importlib.import_module(f"{_UTILS}._boot.enable_vfs")
+start_devices = importlib.import_module(f"{_UTILS}._boot.start_devices")
+request = importlib.import_module(f"{_UTILS}._sriov.request")
+
+
+class CardHost(StandInHost):
+    """A host with NVIDIA's cards and tools."""
+
+    def __init__(self, files: Any, cards: Cards, paths: dict[str, str]) -> None:
+        super().__init__(files, partial(run_module, **paths))
+        self.tools = cards
+        self.paths = paths
+
+    def vfs(self, options: dict[str, Any], **more: Any) -> dict[str, Any]:
+        address = self.tools.cards[0].address
+        return run_module(
+            "mdev_vfs",
+            sysfs_path=self.paths["sysfs_path"],
+            **{"cards": [{"address": address, **options}], "wait_timeout": 5, **more},
+        )
+
+    def done(self) -> list[str]:
+        """The commands since the last call that change something."""
+        reading = ("nvidia-smi -q", "nvidia-smi mig -lgi", "nvidia-smi vgpu -s")
+        changing = [command for command in self.tools.commands if not command.startswith(reading)]
+        self.tools.commands.clear()
+        return changing
+
+    @contextmanager
+    def guest(self) -> Iterator[None]:
+        """This process holds the first vGPU, as QEMU does."""
+        groups = [device.group for device in self.files.kernel.devices.values()]
+        groups += [function.group for function in self.tools.cards[0].functions if not groups and function.type]
+        handle = os.open(self.files.root / "dev/vfio" / str(groups[0]), os.O_RDWR)
+        try:
+            yield
+        finally:
+            os.close(handle)
+
+    def boot_vfs(self, boot_cards: list[dict[str, Any]]) -> tuple[int, str]:
+        """What vfio-mdev-vfs.service does."""
+        words = [str(card) for card in request.vfs_requests(boot_cards)]
+        return self._program(enable_vfs, "--sysfs", self.paths["sysfs_path"], "--wait", "2", *words)
+
+    def reboot(self, boot_cards: list[dict[str, Any]]) -> list[tuple[int, str]]:
+        """What both units do after a boot."""
+        self.files.boot(*self.files.drivers)
+        folders = ("--sysfs", self.paths["sysfs_path"], "--definitions", self.paths["definitions_path"])
+        return [self.boot_vfs(boot_cards), self._program(start_devices, *folders, "--wait", "1")]
+
+    def _program(self, program: Any, *arguments: str) -> tuple[int, str]:
+        output = io.StringIO()
+        with mock.patch.object(sys, "argv", ["program", *arguments]), redirect_stdout(output), redirect_stderr(output):
+            code = program.main()
+        return code, output.getvalue()
+
+
+Hosts = Callable[..., CardHost]
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Hosts]:
+    for folder in ("host", "tools", "mdevctl.d"):
+        (tmp_path / folder).mkdir()
+    with mounted(tmp_path / "host") as files:
+
+        def boot(*cards: Card) -> CardHost:
+            tools = Cards(files.root, tmp_path / "tools", *cards)
+            files.boot(tools)
+            paths = {"sysfs_path": str(files.sys), "definitions_path": str(tmp_path / "mdevctl.d")}
+            return CardHost(files, tools, paths)
+
+        yield boot
+
+
+def a100() -> Card:
+    return Card(count=8)
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A way to slice a card. commands: in order; shown: what mdev_info then reports about the card."""
+
+    card: Callable[[], Card]
+    request: dict[str, Any]
+    devices: list[dict[str, Any]]
+    commands: list[str]
+    shown: dict[str, Any] = field(default_factory=dict)
+    off: dict[str, Any] = field(default_factory=dict)
+
+
+def enable(address: str) -> str:
+    return f"sriov-manage -e {address}"
+
+
+A, B = "0000:41:00.0", "0001:c8:00.0"
+PRO = "NVIDIA RTX Pro 6000 Blackwell DC"
+MODES = {
+    "equal sizes, mdev": Mode(
+        a100, {}, [{"type": "NVIDIA A100-8C", "count": 5}], [enable(A)], {"mixed_sizes": False, "mig": False}
+    ),
+    "equal sizes, vendor VFIO": Mode(
+        rtx_pro,
+        {},
+        [{"type": f"{PRO}-3Q", "count": 2}, {"type": f"{PRO}-3A", "count": 2}],
+        [enable(B)],
+        {"mixed_sizes": False},
+    ),
+    "mixed sizes, mdev": Mode(
+        a100,
+        {"mixed_sizes": True},
+        [{"type": "NVIDIA A100-8C", "count": 2}, {"type": "NVIDIA A100-10C", "count": 2}],
+        [enable(A), f"nvidia-smi vgpu -i {A} -shm 1"],
+        {"mixed_sizes": True},
+        {"mixed_sizes": False},
+    ),
+    "mixed sizes, vendor VFIO": Mode(
+        rtx_pro,
+        {"mixed_sizes": True},
+        [{"type": f"{PRO}-3Q", "count": 2}, {"type": f"{PRO}-6Q", "count": 2}],
+        [enable(B), f"nvidia-smi vgpu -i {B} -shm 1"],
+        {"mixed_sizes": True},
+        {"mixed_sizes": False},
+    ),
+    "MIG, mdev": Mode(
+        a100,
+        {"mig": ["3g.20gb", "1g.5gb", "1g.5gb"]},
+        [{"type": "NVIDIA A100-3-20C"}, {"type": "NVIDIA A100-1-5C", "count": 2}],
+        [f"nvidia-smi -i {A} -mig 1", enable(A), f"nvidia-smi mig -i {A} -cgi 3g.20gb,1g.5gb,1g.5gb -C"],
+        {"mig": True, "gpu_instances": ["3g.20gb", "1g.5gb", "1g.5gb"], "mixed_sizes": None},
+        {"mig": []},
+    ),
+    "MIG, derived, vendor VFIO": Mode(
+        rtx_pro,
+        {"mig": ["auto"]},
+        [{"type": f"{PRO}-1-12Q", "count": 3}, {"type": f"{PRO}-1-24Q"}],
+        [f"nvidia-smi -i {B} -mig 1", enable(B), f"nvidia-smi mig -i {B} -cgi 47,47,47 -C"],
+        {"mig": True, "gpu_instances": ["1g.24gb"] * 3},
+        {"mig": []},
+    ),
+}
+
+
+def placed(host: CardHost) -> Counter[str]:
+    return Counter(device["type_name"] for device in host.info()["devices"] if device["active"])
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+def test_from_the_bare_card_to_devices_through_a_boot_and_back(host: Hosts, mode: Mode) -> None:
+    on = host(mode.card())
+    sets = [{"name": "tenant-a", "devices": mode.devices}]
+    wanted = Counter({entry["type"]: entry.get("count", 1) for entry in mode.devices})
+    # Check mode, for real, and again.
+    checked = on.vfs(mode.request, sets=sets, check=True, diff=True)
+    assert on.done() == []
+    done = on.vfs(mode.request, sets=sets, diff=True)
+    assert not done.get("failed"), done["msg"]
+    assert on.done() == mode.commands
+    assert (checked["changed"], checked["actions"], checked["diff"]) == (True, done["actions"], done["diff"])
+    again = on.vfs(mode.request, sets=sets)
+    assert (again["changed"], again["actions"], on.done()) == (False, [], [])
+    assert again["boot_cards"] == done["boot_cards"] == checked["boot_cards"]
+    # Devices, and again.
+    made = on.set(devices=mode.devices, persistent=True, purge="owned")
+    assert not made.get("failed"), made["msg"]
+    assert on.set(devices=mode.devices, persistent=True, purge="owned")["changed"] is False
+    assert placed(on) == wanted
+    [card] = on.info()["cards"]
+    assert mode.shown.items() <= card.items()
+    assert on.vfs(mode.request, sets=sets)["changed"] is False
+    # A boot loses everything but MIG mode, and the units bring it back.
+    assert [code for code, _output in on.reboot(done["boot_cards"])] == [0, 0]
+    assert placed(on) == wanted
+    assert on.vfs(mode.request, sets=sets)["changed"] is False
+    assert on.set(devices=mode.devices, persistent=True, purge="owned")["changed"] is False
+    # And back to the bare card.
+    assert on.vfs({"num_vfs": "0", **mode.off})["error"]["kind"] == "has_devices"
+    assert on.set(devices=[], purge="owned")["changed"] is True
+    assert not on.vfs({"num_vfs": "0", **mode.off}).get("failed")
+    assert (on.tools.cards[0].enabled, on.tools.cards[0].mig, on.tools.cards[0].mixed_sizes) == (False, False, False)
+
+
+@pytest.mark.parametrize("mode", [mode for mode in MODES.values() if mode.off], ids=[n for n in MODES if MODES[n].off])
+def test_a_card_with_a_vgpu_keeps_its_mode(host: Hosts, mode: Mode) -> None:
+    on = host(mode.card())
+    on.vfs(mode.request, sets=[{"name": "a", "devices": mode.devices}])
+    on.set(devices=mode.devices)
+    on.done()
+    for check in (True, False):
+        refused = on.vfs(mode.off, check=check)
+        assert refused["error"]["kind"] == "has_devices"
+        assert "Nothing was changed" in refused["msg"]
+    with on.guest():
+        refused = on.vfs(mode.off)
+    assert refused["error"]["kind"] == "in_use"
+    assert f"(pid {os.getpid()})" in refused["msg"]
+    assert on.done() == []
+
+
+def test_a_card_that_lost_mig_mode_in_a_reboot_gets_it_again(host: Hosts) -> None:
+    on = host(a100())
+    on.tools.cards[0].mig_survives = False
+    done = on.vfs({"mig": ["1g.5gb"]})
+    on.set(devices=[{"type": "NVIDIA A100-1-5C"}], persistent=True)
+    assert [code for code, _output in on.reboot(done["boot_cards"])] == [0, 0]
+    assert placed(on) == {"NVIDIA A100-1-5C": 1}
+    # The unit can run again, also with devices.
+    assert on.boot_vfs(done["boot_cards"])[0] == 0
+
+
+def test_a_mode_without_an_effect_is_an_error(host: Hosts) -> None:
+    on = host(rtx_pro())
+    on.tools.cards[0].silent = True
+    refused = on.vfs({"mixed_sizes": True})
+    assert refused["error"]["kind"] == "backend_failed"
+    assert (
+        "changing mixed sizes from off to on failed: nvidia-smi succeeded, but the card reports off" in refused["msg"]
+    )
+    assert "Heterogeneous Time-Slice Sizes: Supported" in refused["msg"]
+    assert f"Earlier changes were not rolled back: {B} from 0 to 4" in refused["msg"]
+
+
+def test_other_gpu_instances_replace_those_that_exist(host: Hosts) -> None:
+    on = host(a100())
+    on.vfs({"mig": ["3g.20gb"]})
+    on.done()
+    added = on.vfs({"mig": ["3g.20gb", "14"]})
+    assert [(action["before"], action["after"]) for action in added["actions"]] == [(["3g.20gb"], ["3g.20gb", "14"])]
+    assert on.done() == [f"nvidia-smi mig -i {A} -cgi 14 -C"]
+    on.vfs({"mig": ["1g.5gb"]})
+    commands = on.done()
+    assert [command.split()[4] for command in commands] == ["-dci", "-dgi", "-cgi"]
+    refused = on.vfs({"mig": ["3g.20gb", "3g.20gb", "1g.5gb", "1g.5gb"]})
+    assert (refused["error"]["kind"], refused["error"]["exit_code"]) == ("backend_failed", 23)
+
+
+REQUESTS: dict[str, tuple[dict[str, Any], str]] = {
+    "both": ({"mig": ["1g.5gb"], "mixed_sizes": True}, "can't have mixed_sizes and mig"),
+    "auto with others": ({"mig": ["auto", "1g.5gb"]}, "give 'auto' alone"),
+    "no functions": ({"num_vfs": "0", "mixed_sizes": True}, "should have no virtual functions"),
+    "no profile": ({"mig": ["1g 5gb; reboot"]}, "give 'auto' alone, or GPU instance profiles"),
+}
+
+
+@pytest.mark.parametrize(("request_", "text"), REQUESTS.values(), ids=REQUESTS)
+def test_requests_that_no_card_can_fulfil(host: Hosts, request_: dict[str, Any], text: str) -> None:
+    on = host(a100())
+    refused = on.vfs(request_)
+    assert (refused["error"]["kind"], on.tools.commands) == ("invalid_input", [])
+    assert text in refused["msg"]
+
+
+def test_a_card_is_packed_with_both_sizes_only_in_the_mode_for_that(host: Hosts) -> None:
+    """Two cards: without mixed sizes, each gets one size, and the driver is not even asked."""
+    devices = [{"type": "NVIDIA A100-8C", "count": 2}, {"type": "NVIDIA A100-10C", "count": 2}]
+    for mixed_sizes, cards in ((False, 2), (True, 1)):
+        on = host(a100(), Card("0000:c1:00", 8))
+        both = [{"address": card.address, "mixed_sizes": mixed_sizes} for card in on.tools.cards]
+        assert not on.vfs({}, cards=both).get("failed")
+        made = on.set(devices=devices, placement="pack")
+        assert not made.get("failed"), made["msg"]
+        assert len({device["parent"].split(":")[1] for device in made["devices"]}) == cards
+        assert all("EIO" not in rejected["reason"] for rejected in made["rejected_parents"])
+
+
+def test_another_size_is_named_before_the_driver_is_asked(host: Hosts) -> None:
+    on = host(rtx_pro())
+    on.vfs({})
+    on.set(name="small", devices=[{"type": f"{PRO}-3Q"}])
+    for check in (True, False):
+        refused = on.set(devices=[{"type": f"{PRO}-6Q"}], check=check)
+        assert refused["error"]["kind"] == "no_room"
+        assert (
+            f"card {B} takes types of one size at a time (mixed_sizes is off), and has or will get 1519"
+            in refused["msg"]
+        )
+    refused = on.set(devices=[{"name": "a", "type": f"{PRO}-3A"}, {"name": "b", "type": f"{PRO}-6Q"}])
+    assert refused["error"]["kind"] == "no_room"
+    assert on.tools.cards[0].types_set() == {"0001:c8:00.4": 1519}
+
+
+def test_a_card_is_sliced_another_way(host: Hosts) -> None:
+    """The driver hides the type of the whole card while there are others. nvidia-smi knows it."""
+    on = host(rtx_pro())
+    on.vfs({})
+    on.set(devices=[{"name": "v", "type": f"{PRO}-3Q", "count": 4}], persistent=True)
+    whole = [{"name": "v", "type": f"{PRO}-96Q", "count": 1}]
+    checked = on.set(devices=whole, persistent=True, recreate=True, purge="owned", check=True)
+    assert not checked.get("failed"), checked["msg"]
+    done = on.set(devices=whole, persistent=True, recreate=True, purge="owned")
+    assert not done.get("failed"), done["msg"]
+    assert list(on.tools.cards[0].types_set().values()) == [1537]
+
+
+def test_mig_mode_without_instances_is_named_once(host: Hosts) -> None:
+    for card, mdev_type in ((a100(), "NVIDIA A100-1-5C"), (rtx_pro(), f"{PRO}-1-24Q"), (rtx_pro(), f"{PRO}-3Q")):
+        on = host(card)
+        card.set_mig("1")
+        card.sriov_manage("-e")
+        refused = on.set(devices=[{"type": mdev_type, "count": 2}])
+        assert refused["error"]["kind"] in ("no_room", "not_found")
+        assert refused["msg"].count("is in MIG mode and has no GPU instance") == 1, refused["msg"]
+        assert on.info()["cards"][0]["gpu_instances"] == []
+
+
+def test_the_result_shows_where_a_vgpu_landed(host: Hosts) -> None:
+    on = host(rtx_pro())
+    on.vfs({"mig": ["47", "47"]})
+    on.set(devices=[{"type": f"{PRO}-1-24Q", "count": 2}])
+    shown = [(device["gpu_instance_id"], device["placement_id"]) for device in on.info()["devices"]]
+    assert shown == [(1, 0), (2, 1)]
+
+
+def test_a_function_that_cannot_be_read_is_neither_free_nor_empty(host: Hosts) -> None:
+    card = rtx_pro()
+    on = host(card)
+    on.vfs({})
+    on.set(devices=[{"name": "a", "type": f"{PRO}-3Q"}], persistent=True)
+    card.unreadable = True
+    on.files.kernel.changed()
+    function = "0001:c8:00.4"
+    for request_ in ({"name": "a", "state": "absent"}, {"parent": function, "state": "absent"}):
+        refused = on.set(devices=[request_])
+        assert refused["error"]["kind"] == "file_error", refused
+        assert f"whether {function} has a device can't be read" in refused["msg"]
+    refused = on.vfs({"num_vfs": "0"})
+    assert refused["error"]["kind"] == "in_use"
+    assert "it is unknown whether these are in use: virtual function 0001:c8:00.4, whose vGPU type" in refused["msg"]
+    card.unreadable = False
+    on.files.kernel.changed()
+    assert on.set(devices=[{"name": "a", "state": "absent"}])["changed"] is True
+
+
+def test_another_card_at_the_address_is_named_with_both(host: Hosts) -> None:
+    on = host(a100())
+    done = on.vfs({})
+    word = f"{A}=max,id=10de:26b9"
+    on.vfs({"num_vfs": "0"})
+    code, output = on._program(enable_vfs, "--sysfs", on.paths["sysfs_path"], "--wait", "0", word)
+    assert (code, on.tools.cards[0].enabled) == (1, False)
+    assert "another card is at this address: 10de:20f1, but 10de:26b9 was declared" in output
+    on.files.boot(Cards(on.files.root, on.tools._folder, Card("0000:42:00", 8)))
+    code, output = on._program(enable_vfs, "--sysfs", on.paths["sysfs_path"], "--wait", "0", f"{A}=max,id=10de:20f1")
+    assert code == 1
+    assert "no such PCI device. A card with these PCI ids is at 0000:42:00.0" in output
+    assert done["boot_cards"][0]["address"] == A
+
+
+def test_what_was_done_in_the_wrong_order_is_done_again(host: Hosts) -> None:
+    """By hand: the mode before the functions, GPU instances before the functions, functions off and on again."""
+    on = host(rtx_pro())
+    card = on.tools.cards[0]
+    card.set_mixed_sizes("1")
+    card.sriov_manage("-e")
+    assert on.info()["cards"][0]["mixed_sizes"] is False
+    refused = on.set(devices=[{"type": f"{PRO}-3Q"}, {"type": f"{PRO}-6Q"}])
+    assert refused["error"]["kind"] == "no_room"
+    assert "mixed_sizes is off" in refused["msg"]
+    on.done()
+    assert on.vfs({"mixed_sizes": True})["changed"] is True
+    assert on.done() == [f"nvidia-smi vgpu -i {B} -shm 1"]
+    assert not on.set(devices=[{"type": f"{PRO}-3Q"}, {"type": f"{PRO}-6Q"}]).get("failed")
+    on.set(devices=[], purge="owned")
+
+    card.sriov_manage("-d")
+    card.set_mig("1")
+    card.create_instances("47")
+    card.sriov_manage("-e")
+    assert card.instances == []
+    assert "has no GPU instance" in on.set(devices=[{"type": f"{PRO}-1-24Q"}])["msg"]
+    on.done()
+    assert on.vfs({"mig": ["47"]})["changed"] is True
+    assert on.done() == [f"nvidia-smi mig -i {B} -cgi 47 -C"]
+    assert not on.set(devices=[{"type": f"{PRO}-1-24Q"}]).get("failed")
+
+
+def test_mig_mode_changes_without_functions_only(host: Hosts) -> None:
+    """The functions are on already: they are disabled for the change, and enabled again."""
+    on = host(a100())
+    on.vfs({"mixed_sizes": True})
+    on.done()
+    done = on.vfs({"mig": ["1g.5gb"]}, diff=True)
+    assert on.done() == [
+        f"sriov-manage -d {A}",
+        f"nvidia-smi -i {A} -mig 1",
+        f"sriov-manage -e {A}",
+        f"nvidia-smi mig -i {A} -cgi 1g.5gb -C",
+    ]
+    assert done["diff"]["before"] == f"{A}: GPU instances none\n{A}: MIG mode off\n{A}: 8 virtual functions\n"
+    assert done["diff"]["after"] == f"{A}: GPU instances 1g.5gb\n{A}: MIG mode on\n{A}: 8 virtual functions\n"
