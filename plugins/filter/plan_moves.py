@@ -16,6 +16,7 @@ description:
     places their devices, so that no card is filled beyond its capacity.
   - The same guests and hosts always give the same answer, whatever their order.
   - A guest that is already prepared on a host for a migration from the same source goes there. It may be on its way.
+    A guest that migrates to any other host gets no destination.
   - A host that is unreachable, failed or cordoned gets no guest. Each refusal is returned with its reason.
   - Only devices, versions, UUIDs and CPUs are considered. Memory, storage and networks are not.
 options:
@@ -71,8 +72,8 @@ _value:
     moves:
       description:
         - The guests with a destination, by name, each with C(uuid), C(name), C(destination) and C(reason).
-        - C(prepared) is whether the guest is already prepared there, and C(problems) why it could not be prepared there
-          now. A prepared guest with problems may be on its way.
+        - C(prepared) is whether the guest is already prepared there, and C(under_way) whether it may be on its way.
+          Such a guest can't be prepared again.
       type: list
       elements: dict
     unplaced:

@@ -27,10 +27,12 @@ from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import 
 
 Result = dict[str, Any]
 
+_ELSEWHERE = "migrates already, and no possible destination that answered is prepared for it"
+
 
 def guests_of(guests: Iterable[Mapping[str, Any]]) -> list[MovingGuest]:
     """The guests in a result of mdev_guest_info."""
-    return [MovingGuest(str(guest["uuid"]), str(guest["name"])) for guest in guests]
+    return [MovingGuest(str(guest["uuid"]), str(guest["name"]), bool(guest.get("migrating"))) for guest in guests]
 
 
 def candidates_of(answers: Mapping[str, Mapping[str, Any]]) -> list[CandidateHost]:
@@ -91,7 +93,7 @@ def plan_result(plan: MovePlan, records: Sequence[Result]) -> Result:
             "destination": move.destination,
             "reason": move.reason,
             "prepared": move.offer.is_prepared,
-            "problems": list(move.offer.refused),
+            "under_way": move.offer.is_prepared and bool(move.guest.is_migrating or move.offer.refused),
         }
         for move in plan.moves
     ]
@@ -105,6 +107,9 @@ def plan_result(plan: MovePlan, records: Sequence[Result]) -> Result:
     ]
     lines = table([(move.guest.name, f"-> {move.destination}", move.reason) for move in plan.moves])
     for left in plan.unplaced:
+        if left.guest.is_migrating:
+            lines.append(f"{left.guest.name}  {_ELSEWHERE}")
+            continue
         lines.append(f"{left.guest.name}  has no destination:")
         lines.extend(f"    {line}" for line in _grouped(left.refusals))
     return {"moves": moves, "unplaced": unplaced, "records": list(records), "summary": lines}

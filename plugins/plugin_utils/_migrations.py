@@ -240,8 +240,8 @@ class Migrations:
         destination = migration.guest["destination"]
         beside = sum(other.guest["destination"] == destination for other in running)
         most: int = self._params["parallel"]
-        most_beside: int = self._params["parallel_per_destination"] or most
-        return len(running) < most and beside < most_beside
+        per_destination: int = self._params["parallel_per_destination"] or most
+        return len(running) < most and beside < per_destination
 
     def _start_one(self, migration: Migration) -> None:
         migration.is_ready = False

@@ -28,7 +28,7 @@ class Controller:
         """Run a playbook of the collection on hosts whose mdev_info returns these answers. Return its output."""
         variables = ["-e", json.dumps(extra)]
         inventory = str(self._inventory(answers))
-        completed = self._run(["ansible-playbook", "-i", inventory, playbook, *variables, *options])
+        completed = self.run(["ansible-playbook", "-i", inventory, playbook, *variables, *options])
         assert completed.returncode == 0, completed.stdout + completed.stderr
         return completed.stdout
 
@@ -51,15 +51,19 @@ class Controller:
         python.chmod(0o755)
         return {"ansible_connection": "local", "ansible_python_interpreter": str(python)}
 
-    def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        home = self.folder / "home"
-        environment = {
+    def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Run a command of Ansible."""
+        return subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Only this collection, and nothing of the user's."""
+        return {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "HOME": str(home),
+            "HOME": str(self.folder / "home"),
             "LC_ALL": "C.UTF-8",
             "ANSIBLE_COLLECTIONS_PATH": str(self.folder / "collections"),
             "ANSIBLE_NOCOLOR": "1",
         }
-        return subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120, check=False
-        )

@@ -143,7 +143,7 @@ def fleet(folder: Path, **drivers: Driver) -> Iterator[Fleet]:
             stack.callback(namespace.stop)
             (shared / name).mkdir()
             (namespace.etc / "fleet-name").write_text(name)
-            shutil.copy(HERE / "virsh", namespace.etc / "programs")
+            shutil.copy(HERE / "fleet_virsh", namespace.etc / "programs/virsh")
             hosts[name] = IsolatedHost(files, namespace)
             hosts[name].reboot()
             pids[name] = namespace.inner_pid

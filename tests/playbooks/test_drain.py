@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,11 +20,10 @@ A, B, C, D = (f"{digit * 8}-1111-4111-8111-111111111111" for digit in "abcd")
 WEB, DB, IDLE, PLAIN = (f"{digit * 8}-5555-4666-8777-888888888888" for digit in "1234")
 
 
-@pytest.fixture
-def hosts(tmp_path: Path) -> Iterator[Fleet]:
+@contextmanager
+def started_fleet(folder: Path) -> Iterator[Fleet]:
     """gpu-7 has three guests with devices, one of them shut off, and one without."""
-    with ExitStack() as stack:
-        started = stack.enter_context(fleet(tmp_path, gpu_2=mtty(), gpu_3=mtty(), gpu_7=mtty()))
+    with fleet(folder, gpu_2=mtty(), gpu_3=mtty(), gpu_7=mtty()) as started:
         source = started.hosts["gpu-7"]
         for uuid in (A, B, C, D):
             source.device(uuid=uuid, type="mtty-1")
@@ -35,33 +34,49 @@ def hosts(tmp_path: Path) -> Iterator[Fleet]:
         yield started
 
 
+@pytest.fixture
+def hosts(tmp_path: Path) -> Iterator[Fleet]:
+    """Hosts for one test."""
+    with started_fleet(tmp_path) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def same_hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Hosts for several tests that leave them as they were."""
+    with started_fleet(tmp_path_factory.mktemp("fleet")) as started:
+        yield started
+
+
 def state(hosts: Fleet) -> dict[str, object]:
     """What is on the hosts."""
     return {name: (host.info(), host.guest_info()) for name, host in hosts.hosts.items()}
 
 
-def test_the_plan_is_shown_and_nothing_is_changed(hosts: Fleet) -> None:
-    before = state(hosts)
-    played = hosts.play("vfio.mdev.drain", "gpu-7", "--check", drain_to="gpu_hosts")
+def test_the_plan_is_shown_and_nothing_is_changed(same_hosts: Fleet) -> None:
+    before = state(same_hosts)
+    played = same_hosts.play("vfio.mdev.drain", "gpu-7", "--check", drain_to="gpu_hosts")
     assert played.code == 0, played.output
     assert "db    -> gpu-2  host with the fewest devices, with 0 devices" in played.output
     assert "idle  -> gpu-3  host with the fewest devices, with 0 devices" in played.output
     assert "web   -> gpu-3  host with the fewest devices, with 1 device" in played.output
     assert "plain has no mediated devices and stays" in played.output
-    assert state(hosts) == before
+    assert state(same_hosts) == before
 
 
-def test_guests_without_a_destination_stop_it_before_anything_is_changed(hosts: Fleet) -> None:
-    hosts.hosts["gpu-2"].cordon(reason="broken fan")
-    hosts.hosts["gpu-3"].set(devices=[{"type": "mtty-1", "count": 22}])
-    before = state(hosts)
+def test_guests_without_a_destination_stop_it_before_anything_is_changed(same_hosts: Fleet) -> None:
+    same_hosts.hosts["gpu-2"].cordon(reason="broken fan")
+    same_hosts.hosts["gpu-3"].set(devices=[{"type": "mtty-1", "count": 22}])
+    before = state(same_hosts)
     for options in ([], ["--check"]):
-        played = hosts.play("vfio.mdev.drain", "gpu-7", *options, drain_to=["gpu-2", "gpu-3"])
+        played = same_hosts.play("vfio.mdev.drain", "gpu-7", *options, drain_to=["gpu-2", "gpu-3"])
         assert played.code != 0
         assert "db   has no destination:" in played.output or "db  has no destination:" in played.output
         assert "gpu-2: it is cordoned since" in played.output
         assert "guests have no destination" in played.output
-    assert state(hosts) == before
+    assert state(same_hosts) == before
+    same_hosts.hosts["gpu-2"].cordon(state="absent")
+    same_hosts.hosts["gpu-3"].set(devices=[{"type": "mtty-1", "count": 22}], state="absent")
 
 
 @pytest.mark.parametrize(
@@ -77,24 +92,24 @@ def test_guests_without_a_destination_stop_it_before_anything_is_changed(hosts: 
         ),
     ],
 )
-def test_bad_variables_are_refused(hosts: Fleet, limit: str, variables: dict[str, object], words: str) -> None:
-    before = state(hosts)
-    played = hosts.play("vfio.mdev.drain", limit, **variables)
+def test_bad_variables_are_refused(same_hosts: Fleet, limit: str, variables: dict[str, object], words: str) -> None:
+    before = state(same_hosts)
+    played = same_hosts.play("vfio.mdev.drain", limit, **variables)
     assert played.code != 0
     assert words in played.output
     assert "usage: ansible-playbook vfio.mdev.drain -l HOST -e drain_to=HOSTS" in played.output
-    assert state(hosts) == before
+    assert state(same_hosts) == before
 
 
-def test_undrain_opens_a_cordoned_host(hosts: Fleet) -> None:
-    host = hosts.hosts["gpu-7"]
+def test_undrain_opens_a_cordoned_host(same_hosts: Fleet) -> None:
+    host = same_hosts.hosts["gpu-7"]
     host.cordon(reason="new driver")
-    checked = hosts.play("vfio.mdev.undrain", "gpu-7", "--check", "--diff")
+    checked = same_hosts.play("vfio.mdev.undrain", "gpu-7", "--check", "--diff")
     assert "new driver" in checked.output
     assert host.info()["cordon"]["reason"] == "new driver"
-    assert "changed=1" in hosts.play("vfio.mdev.undrain", "gpu-7").output
+    assert "changed=1" in same_hosts.play("vfio.mdev.undrain", "gpu-7").output
     assert host.info()["cordon"] is None
-    assert "changed=0" in hosts.play("vfio.mdev.undrain", "gpu-7").output
+    assert "changed=0" in same_hosts.play("vfio.mdev.undrain", "gpu-7").output
 
 
 def devices(hosts: Fleet, name: str) -> set[str]:

@@ -25,10 +25,11 @@ from .certainty import uncertainty
 
 @dataclass(frozen=True)
 class MovingGuest:
-    """A guest that should move."""
+    """A guest that should move. is_migrating: whether libvirt migrates it already."""
 
     uuid: str
     name: str
+    is_migrating: bool = False
 
     @property
     def order(self) -> tuple[AddressKey, str]:
@@ -91,7 +92,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Unplaced:
-    """A guest that no host can take."""
+    """A guest that no host can take. Without refusals, it migrates already to a host that did not answer."""
 
     guest: MovingGuest
     refusals: tuple[Refusal, ...]
@@ -280,7 +281,7 @@ def _attempt(guests: Sequence[MovingGuest], hosts: Sequence[_Host], policy: _Pol
             host.take(offer.requests)
             moves.append(Move(guest, host.candidate.name, "already prepared there", offer))
             continue
-        chosen, refusals = _choose(guest, sorted(hosts, key=policy.rank))
+        chosen, refusals = _choose(guest, [] if guest.is_migrating else sorted(hosts, key=policy.rank))
         if chosen is None:
             in_order = sorted(refusals, key=lambda refusal: address_key(refusal.host))
             unplaced.append(Unplaced(guest, tuple(in_order)))

@@ -232,7 +232,7 @@ class Drift:
 class Device(Half):
     """A device in the kernel.
 
-    removing:   'remove' was written while it was in use. The kernel keeps half of it, without a type, until it is free
+    removing:   'remove' was written while it was in use. The kernel keeps half of it, without type, until it is free
     users:      None if nobody looked, or if they could not be determined
     attributes: those that configure the device as far as the kernel reports them, which it does only for AP devices
     proven:     whether it is certainly the device that was created with its key

@@ -117,6 +117,12 @@ def test_a_prepared_guest_goes_where_it_is_prepared() -> None:
     assert destinations(plan) == {"web-1": "gpu-9"}
 
 
+def test_a_guest_that_migrates_elsewhere_gets_no_destination() -> None:
+    moving = MovingGuest(key(1), "web-1", is_migrating=True)
+    plan = plan_moves([moving], [host("gpu-1", mtty(), {1: ["mtty-1"]})], SPREAD)
+    assert (plan.moves, plan.unplaced[0].refusals) == ((), ())
+
+
 def test_an_order_that_places_all_is_found() -> None:
     """By itself, the policy would put the guest with one port beside nothing, and leave no room for the other."""
     hosts = [host("gpu-1", mtty(2), {1: ["mtty-1"], 2: ["mtty-1", "mtty-1"]}), host("gpu-2", mtty(1), {1: ["mtty-1"]})]
