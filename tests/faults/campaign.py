@@ -142,8 +142,9 @@ class Judge:
         return differences(expected, actual)
 
     def _may_move(self, disturbances: Sequence[Disturbance]) -> bool:
-        """Whether a parent answered that it is full: a set then takes the next one, and stays there."""
-        return self.scenario.group == "set" and any(disturbance.errno in _FULL for disturbance in disturbances)
+        """Whether a parent answered that it is full: a run that chose it then takes the next one, and stays there."""
+        chooses = self.scenario.group in ("set", "migration")
+        return chooses and any(disturbance.errno in _FULL for disturbance in disturbances)
 
     def _heal(self, row: Row, name: str, disturbances: Sequence[Disturbance]) -> None:
         run = self.scenario.repeat or self.scenario.run

@@ -217,6 +217,9 @@ def main() -> None:
     )
     host, etc, root = (Path(argument) for argument in sys.argv[1:])
     inside.make_root(host, etc, root)
+    # A file system of its own: power cuts are judged by the paths that modules use.
+    (root / "var").unlink()
+    (root / "var/lib").mkdir(parents=True)
     inside._mount("-t", "tmpfs", "tmpfs", root / "var/lib")
     # Temporary files are seen there. A checkout below /tmp must stay visible.
     os.environ["TMPDIR"] = "/run"

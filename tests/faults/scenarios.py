@@ -110,7 +110,7 @@ def _arrive(bench: Bench) -> None:
 
 
 def _boot(**arguments: Any) -> Run:
-    return Run("mdev_boot", {"program_path": "/etc/lib/vfio-mdev", "python": "/usr/bin/python3", **arguments})
+    return Run("mdev_boot", {"program_path": "/etc/lib/vfio-mdev", "python": "/usr/bin/python3", **_SHORT, **arguments})
 
 
 def _no_starter(bench: Bench) -> None:

@@ -19,7 +19,7 @@ from .._host.paths import Host
 from .._host.reader import Reader, errno_text, is_gone
 from .._host.sysfs_writer import SysfsWriter
 from .._host.users import with_users
-from .._model.errors import KernelRefused, MdevError, Removing
+from .._model.errors import KernelRefused, MdevError
 from .._model.inventory import Attribute, Device, LiveAttribute
 from .._model.refusals import pending_removal_error
 
@@ -86,9 +86,11 @@ class DeviceFiles:
             error = OSError(errno_, os.strerror(errno_))
             raise kernel_error(error, f"removing {device.label}", meanings, device)
 
-    def half_removed(self, device: Device, evidence: str) -> Removing:
-        """The error for a device that the kernel has removed only in part."""
-        return pending_removal_error(with_users(self.host, Reader(), (device,))[0], evidence)
+    def half_removed(self, device: Device, evidence: str) -> MdevError:
+        """The error for a device that the kernel has removed only in part. Nothing brings it back."""
+        return pending_removal_error(with_users(self.host, Reader(), (device,))[0], evidence).extended(
+            rolled_back=False
+        )
 
     def write_attribute(self, device: Device, attribute: Attribute) -> None:
         """Writes one attribute, with a newline at the end as echo does: some drivers cut off the last character."""

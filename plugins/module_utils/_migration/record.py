@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .._host.atomic_files import remove_file, sweep, write_whole
-from .._host.reader import errno_text, read_bytes
+from .._host.reader import check_folder, errno_text, read_regular
 from .._model.errors import FileError
 from .._model.framework import HOSTDEV_MDEV
 from .._model.inventory import Attribute, Inventory
@@ -25,6 +25,8 @@ from .._model.inventory import Attribute, Inventory
 _FORMAT = 1
 _MODE = 0o600
 _SUFFIX = ".json"
+# Far more than the devices of a guest and their attributes need.
+_MAX_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,8 @@ class MigrationRecords:
         """All records by the guest's UUID, and an error for each file that can't be read."""
         try:
             names = sorted(os.listdir(self.folder))
+            # A record decides what a roll back removes.
+            check_folder(self.folder)
         except FileNotFoundError:
             return {}, ()
         except OSError as error:
@@ -195,7 +199,7 @@ class MigrationRecords:
 
     def _read(self, path: str) -> MigrationRecord:
         try:
-            data = read_bytes(path)
+            data = read_regular(path, _MAX_BYTES)
         except OSError as error:
             raise self._refused("reading", path, error) from error
         return parse_record(data.decode("utf-8", "replace"), path)

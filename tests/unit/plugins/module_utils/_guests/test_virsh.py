@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,10 +66,10 @@ def test_a_program_that_cannot_be_run_is_an_error(virsh: Virsh, tmp_path: Path) 
     ],
 )
 def test_a_program_that_prints_without_end_or_hangs_is_stopped(
-    virsh: Virsh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, words: str
+    virsh: Virsh, tmp_path: Path, program: str, words: str
 ) -> None:
     if words == "timed out":
-        monkeypatch.setattr(virsh_file, "_SECONDS", 0.3)
+        virsh = replace(virsh, seconds=0.3)
     (tmp_path / "virsh").write_text(f"#!/bin/sh\n{program}\n")
     began = time.monotonic()
     with pytest.raises(LibvirtError, match=words):

@@ -433,3 +433,25 @@ def test_a_broken_record_does_not_hide_the_others(tmp_path: Path) -> None:
     assert f"{DB}.json" in problem.message
     with pytest.raises(FileError, match=DB):
         records.read()
+
+
+def test_records_that_others_can_write_are_not_used(tmp_path: Path) -> None:
+    """A record decides what a roll back removes."""
+    records = MigrationRecords(str(tmp_path))
+    records.put([RECORD])
+    (tmp_path / f"{WEB}.json").chmod(0o666)
+    readable, [problem] = records.scan()
+    assert readable == {}
+    assert "all users can write to it" in problem.message
+    (tmp_path / f"{WEB}.json").chmod(0o600)
+    assert records.read() == {WEB: RECORD}
+    tmp_path.chmod(0o777)
+    with pytest.raises(FileError, match="all users can write to it"):
+        records.scan()
+
+
+def test_a_record_of_a_device_with_large_attributes_is_read(tmp_path: Path) -> None:
+    records = MigrationRecords(str(tmp_path))
+    large = replace(RECORD, devices=(replace(RECORD.devices[0], attributes=(Attribute("blob", "x" * 100_000),)),))
+    records.put([large])
+    assert records.read() == {WEB: large}
