@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from .._frameworks.drivers import nvidia
-from .._model.addresses import pci_address
+from .._model.addresses import pci_address, refuse_number
 from .._model.errors import HasDevices, InUse, InvalidInput, MdevError, NotFound, Problem, combine_errors
 from .._model.inventory import User, Vfs
 from .._model.refusals import users_text
@@ -103,6 +103,7 @@ class SetVfs:
 
 def vfs_request(address: str, num_vfs: str) -> VfsRequest:
     """The request for one card, from its options."""
+    refuse_number(address)
     canonical = pci_address(address.strip())
     if canonical is None:
         raise InvalidInput(

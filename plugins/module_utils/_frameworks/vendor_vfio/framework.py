@@ -57,7 +57,7 @@ class VendorVfioFramework(HostFramework):
         # Imported here so that modules that only read don't load it.
         from ..drivers import nvidia
 
-        return (nvidia.one_device_per_function, nvidia.max_instance)
+        return (nvidia.max_instance, nvidia.one_device_per_function)
 
     def capacity_doubts(self, parent: Parent) -> tuple[CapacityRule, ...]:
         """None: the driver does not report sizes."""
