@@ -36,7 +36,7 @@ attributes:
       - vfio.mdev.mdev_host
       - vfio.mdev.mdev_provision
   diff_mode:
-    description: Shows the device before and after.
+    description: Shows each device that changes in one line, before and after.
 options:
   uuid:
     description:
@@ -379,7 +379,9 @@ def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
     )
     outcome = run(context, check_mode)
     [planned] = outcome.plan.devices
-    return ModuleResult(result(outcome), outcome.warnings(), diff_result(planned.before, outcome.after(planned)))
+    return ModuleResult(
+        result(outcome), outcome.warnings(), diff_result([(planned.before, outcome.after(planned))], outcome.inventory)
+    )
 
 
 def main() -> None:

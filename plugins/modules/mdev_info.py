@@ -688,7 +688,7 @@ def build_result(query: Query) -> dict[str, Any]:
     hardware = read_hardware(query.host, inventory)
     inventory = with_modes(query.host, inventory, hardware)
     selection = select(inventory, query.parents, query.types, query.uuids)
-    missing = [f"Nothing on this host matches {filter_text}." for filter_text in selection.unmatched]
+    missing = selection.unmatched
     unknown = about_use(inventory) if "users" in query.gather else []
     drift = {state: find_drift(state, inventory) for state in selection.states}
     shown = _cards(selection, query, inventory, hardware)

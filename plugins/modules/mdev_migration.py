@@ -537,7 +537,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import
     PLACEMENT_ARGUMENTS,
     placement_options,
 )
-from ansible_collections.vfio.mdev.plugins.module_utils._runner.change_results import action_results, diff_results
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.change_results import action_results, diff_result
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.context import RunContext
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import device_result
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.run import Outcome, run
@@ -730,7 +730,7 @@ def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
     operation = select_operation(params, host, inputs.guests)
     outcome = run_operation(params, host, operation, check_mode)
     changes = [(planned.before, outcome.after(planned)) for planned in outcome.plan.devices]
-    return ModuleResult(result(outcome, operation, inputs), outcome.warnings(), diff_results(changes))
+    return ModuleResult(result(outcome, operation, inputs), outcome.warnings(), diff_result(changes, outcome.inventory))
 
 
 def shown_params(module: AnsibleModule) -> dict[str, Any]:

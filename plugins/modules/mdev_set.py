@@ -37,7 +37,7 @@ attributes:
       - vfio.mdev.mdev_host
       - vfio.mdev.mdev_provision
   diff_mode:
-    description: Shows the devices that change, before and after.
+    description: Shows each device that changes in one line, before and after.
 options:
   name:
     description:
@@ -517,7 +517,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.change_results import (
     action_results,
-    diff_results,
+    diff_result,
     placement_result,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.context import RunContext
@@ -624,7 +624,7 @@ def act(params: dict[str, Any], check_mode: bool) -> ModuleResult:
     )
     outcome = run(context, check_mode)
     changes = [(planned.before, outcome.after(planned)) for planned in outcome.plan.devices]
-    return ModuleResult(result(outcome, request), outcome.warnings(), diff_results(changes))
+    return ModuleResult(result(outcome, request), outcome.warnings(), diff_result(changes, outcome.inventory))
 
 
 def main() -> None:

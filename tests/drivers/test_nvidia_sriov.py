@@ -83,7 +83,7 @@ CHANGES = {
 
 REFUSALS = {
     "a second device on a function": Refusal(
-        {"uuid": OTHER, "type": SMALL, "parent": FIRST}, "no_room", [f"has 0 of {SMALL} left"], before=(ACTIVE,)
+        {"uuid": OTHER, "type": SMALL, "parent": FIRST}, "no_room", ["already has its one device"], before=(ACTIVE,)
     ),
     "a second type on a card": Refusal(
         {"uuid": OTHER, "type": MIDDLE, "parent": "0000:41:00.0"},
@@ -113,11 +113,14 @@ def test_refusals(boot: Boot, refusal: Refusal) -> None:
 
 def left(host: IsolatedHost) -> dict[str, str]:
     """The available instances of every function, one digit per type."""
-    parents = host.info()["parents"]
-    return {
-        parent["address"][8:]: "".join(str(mdev_type["available_instances"]) for mdev_type in parent["types"])
-        for parent in parents
+    info = host.info()
+    [card] = info["cards"]
+    offers = {
+        parent["address"][8:]: card["types"] if parent["types"] is None else parent["types"]
+        for parent in info["parents"]
     }
+    ids = [mdev_type["id"] for mdev_type in info["types"]]
+    return {address: "".join(str(offer.get(type_id, 0)) for type_id in ids) for address, offer in offers.items()}
 
 
 def test_each_creation_changes_the_capacity_of_all_functions_of_the_card(boot: Boot) -> None:

@@ -43,12 +43,11 @@ def test_functions_are_parents_and_show_their_type(boot: Boot) -> None:
     assert (free["address"], free["physical_function"], free["current_type"]) == (FOUR, "0000:41:00.0", None)
     assert (taken["address"], taken["current_type"], taken["devices"]) == (FIVE, SMALL, [])
     # The driver hides all types of another size, and all types on a function that has one.
-    assert [
-        (vgpu_type["id"], vgpu_type["available_instances"], vgpu_type["active"]) for vgpu_type in taken["types"]
-    ] == [(SMALL, 0, 1)]
-    assert [(vgpu_type["id"], vgpu_type["name"], vgpu_type["available_instances"]) for vgpu_type in free["types"]] == [
-        (SMALL, SMALL_NAME, 1)
-    ]
+    assert (free["types"], taken["types"]) == (None, {})
+    [card], [vgpu_type] = shown["cards"], shown["types"]
+    assert (card["types"], card["room"], card["functions"]) == ({SMALL: 1}, {SMALL: 1}, {"enabled": 2, "total": 32})
+    assert (vgpu_type["id"], vgpu_type["name"], vgpu_type["available_instances"]) == (SMALL, SMALL_NAME, 1)
+    assert (vgpu_type["active"], vgpu_type["parents"]) == (1, 2)
     [vgpu] = shown["devices"]
     assert (vgpu["uuid"], vgpu["nodedev"], vgpu["framework"]) == (None, "pci_0000_41_00_5", "vendor_vfio")
     assert (vgpu["type"], vgpu["type_name"], vgpu["active"], vgpu["in_use"]) == (SMALL, SMALL_NAME, True, False)
@@ -269,7 +268,7 @@ def test_a_function_of_another_set_does_not_count_as_freed_capacity(boot: Boot) 
     host.set(name="others", devices=[{"type": SMALL, "count": 2}])
     checked = host.set(devices=[{"name": "web", "type": SMALL, "parents": [FIVE, SIX]}], purge="owned", check=True)
     assert checked["error"]["kind"] == "no_room"
-    assert f"{SIX}: is a virtual function that already has its one device" in checked["msg"]
+    assert "each of 2 functions of card 0000:41:00.0: is a virtual function that already has its" in checked["msg"]
 
 
 def test_only_the_unit_sets_types_at_boot(boot: Boot) -> None:

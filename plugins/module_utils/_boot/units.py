@@ -10,10 +10,12 @@ these, devices, libvirt.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._host.autostart import DEVICES_UNIT
+from .._model.errors import InvalidInput
 from .._sriov.request import VfsRequest
 
 VFS_UNIT = "vfio-mdev-vfs.service"
@@ -27,6 +29,11 @@ _SPARE_SECONDS = 60
 _AFTER = ("local-fs.target", "systemd-modules-load.service", "systemd-udevd.service")
 # Guests that start at boot need their devices.
 _LIBVIRT = ("libvirtd.service", "virtqemud.service", "virtnodedevd.service", "libvirt-guests.service")
+
+# Source: systemd.unit(5).
+_UNIT_NAME = re.compile(
+    r"[A-Za-z0-9:_.\\@-]+\.(?:service|socket|device|mount|automount|swap|target|path|timer|slice|scope)"
+)
 
 # The first words of each unit that this collection wrote. Others are not touched.
 MARK = "# Written by the Ansible collection vfio.mdev"
@@ -99,6 +106,15 @@ def vfs_unit(
     )
 
 
+def _check_name(unit: str) -> None:
+    """Refuses what systemd would ignore with a line in its log, after which the order at boot is another one."""
+    if not _UNIT_NAME.fullmatch(unit):
+        raise InvalidInput(
+            f"'{unit}' is not the name of a systemd unit: give it with its suffix, for example nvidia-vgpud.service",
+            unit=unit,
+        )
+
+
 def _text(
     program: Program,
     description: str,
@@ -107,6 +123,8 @@ def _text(
     after_units: Sequence[str],
     before_units: Sequence[str],
 ) -> str:
+    for unit in (*after_units, *before_units):
+        _check_name(unit)
     return _TEXT.format(
         mark=MARK,
         description=description,

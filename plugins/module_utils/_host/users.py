@@ -21,7 +21,7 @@ from typing import Optional
 
 from .._model.errors import KernelRefused
 from .._model.inventory import Device, User
-from .._model.refusals import in_use_error
+from .._model.refusals import in_use_error, unknown_use_error
 from .paths import Host
 from .reader import Reader, errno_text, read_bytes, whole_number
 
@@ -190,7 +190,7 @@ def _open_group(host: Host, device: Device) -> Optional[int]:
         if error.errno != errno.EBUSY:
             raise KernelRefused(
                 f"can't determine whether {device.label} is in use: opening {path} failed with {errno_text(error)}. "
-                "Nothing was changed. Run as root",
+                "Nothing was changed. Run as root (become: true)",
                 uuid=device.uuid,
                 parent=device.parent,
                 errno=error.errno,
@@ -201,9 +201,6 @@ def _open_group(host: Host, device: Device) -> Optional[int]:
 def _refuse_if_in_proc(host: Host, device: Device) -> None:
     device = with_users(host, Reader(), (device,))[0]
     if device.users is None:
-        raise in_use_error(
-            device,
-            "it can't be proven unused, because there is no VFIO group node and some processes in /proc are unreadable",
-        )
+        raise unknown_use_error(device)
     if device.users:
         raise in_use_error(device, "the process has its VFIO device node open")

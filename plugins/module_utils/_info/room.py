@@ -22,12 +22,14 @@ Room = dict[str, Optional[int]]
 def room_on(parents: Sequence[Parent], inventory: Inventory) -> Room:
     """How many devices of each type would fit in addition on these parents of one card, if only this type is created.
 
-    None if no driver reports it. inventory: all of the card's parents and devices.
+    None if no driver reports it. inventory: all of the card's parents and devices. The given parents may be reduced to
+    some of their types, but the rules compare with the others.
     """
     offers: dict[str, list[tuple[Parent, Type]]] = {}
     for parent in parents:
+        whole = inventory.parent(parent.address) or parent
         for mdev_type in parent.types:
-            offers.setdefault(mdev_type.id, []).append((parent, mdev_type))
+            offers.setdefault(mdev_type.id, []).append((whole, mdev_type))
     return {type_id: _room(known, inventory) for type_id, known in offers.items()}
 
 

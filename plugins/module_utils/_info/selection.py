@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Optional
 
 from .._model.device_state import State, states
+from .._model.errors import did_you_mean
 from .._model.inventory import Inventory, Parent, Type
 
 
@@ -17,7 +20,7 @@ class Selection:
     """The selected parents, devices and definitions.
 
     counted:   the inventory that totals are counted in, so that filters by type or UUID do not change them
-    unmatched: filters without a match, as text
+    unmatched: a sentence for each filter without a match
     """
 
     counted: Inventory
@@ -69,16 +72,25 @@ def _matches(mdev_type: Type, names: tuple[str, ...]) -> bool:
 def _unmatched(
     inventory: Inventory, parents: tuple[str, ...], types: tuple[str, ...], uuids: tuple[str, ...]
 ) -> tuple[str, ...]:
-    offered = {
+    offered = [
         name for parent in inventory.parents for mdev_type in parent.types for name in (mdev_type.id, mdev_type.name)
-    }
+    ]
     known = {device.id for device in inventory.devices} | {definition.id for definition in inventory.definitions}
     defined_parents = {definition.parent for definition in inventory.definitions}
     defined_types = {definition.type_id for definition in inventory.definitions}
+    addresses = [name for parent in inventory.parents for name in (parent.address, parent.physical_function)]
     return (
         tuple(
-            f"parent '{name}'" for name in parents if name not in defined_parents and not inventory.parents_named(name)
+            _filter_text("parent", name, addresses)
+            for name in parents
+            if name not in defined_parents and not inventory.parents_named(name)
         )
-        + tuple(f"type '{name}'" for name in types if name not in defined_types and name not in offered)
-        + tuple(f"device '{uuid}'" for uuid in uuids if uuid not in known)
+        + tuple(
+            _filter_text("type", name, offered) for name in types if name not in defined_types and name not in offered
+        )
+        + tuple(_filter_text("device", uuid, ()) for uuid in uuids if uuid not in known)
     )
+
+
+def _filter_text(what: str, name: str, known: Iterable[Optional[str]]) -> str:
+    return f"Nothing on this host matches {what} '{name}'.{did_you_mean(name, known)}"

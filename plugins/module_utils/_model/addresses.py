@@ -24,6 +24,7 @@ _PCI = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([01][0-9a-f])\.([0-7])",
 _PCI_NODEDEV = re.compile(r"pci_([0-9a-f]{4,8})_([0-9a-f]{2})_([01][0-9a-f])_([0-7])", re.IGNORECASE)
 _CSS = re.compile(r"([0-9a-f]{1,2})\.([0-3])\.([0-9a-f]{4})", re.IGNORECASE)
 _CSS_NODEDEV = re.compile(r"css_([0-9a-f]{1,2})_([0-3])_([0-9a-f]{4})", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]+)?")
 _NOT_ALPHANUMERIC = re.compile(r"[^A-Za-z0-9]")
 _AP_MATRIX = ("matrix", "ap_matrix")
 
@@ -61,6 +62,23 @@ def pci_address(text: str) -> Optional[str]:
     return f"{domain:04x}:{bus:02x}:{slot:02x}.{function:d}"
 
 
+def refuse_number(text: str) -> None:
+    """Refuses a number in place of an address.
+
+    YAML 1.1 reads digits with colons as a number to base 60: 0000:41:00.4 without quotes is 2460.4.
+    """
+    if not _NUMBER.fullmatch(text.strip()):
+        return
+    whole, _point, function = text.strip().partition(".")
+    total, slot = divmod(int(whole), 60)
+    domain, bus = divmod(total, 60)
+    address = f"{domain:04d}:{bus:02d}:{slot:02d}.{function or 0}"
+    raise InvalidInput(
+        f"{text} is a number, not an address. It is what YAML makes of {address} without quotes: quote it",
+        address=text,
+    )
+
+
 def css_address(text: str) -> Optional[str]:
     """An s390 channel subsystem address as sysfs writes it (0.0.0052), also from css_0_0_0052, or None."""
     match = _CSS.fullmatch(text) or _CSS_NODEDEV.fullmatch(text)
@@ -72,6 +90,7 @@ def css_address(text: str) -> Optional[str]:
 
 def canonical_parent(text: str) -> str:
     """A parent's name as sysfs writes it, if the text alone determines that; other names stay unchanged."""
+    refuse_number(text)
     value = text.strip()
     if not value or "/" in value or value in (".", ".."):
         raise InvalidInput(

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Optional, Union
 
@@ -221,6 +221,18 @@ class MissingLibrary(MdevError):
     """A Python library that the request needs is not on the host."""
 
     kind = "missing_library"
+
+
+def did_you_mean(name: str, known: Iterable[Optional[str]]) -> str:
+    """The known name that was probably meant, as a sentence with a space before it. Empty if none is like it."""
+    # Imported here since most runs have no error.
+    from difflib import get_close_matches
+
+    by_lower = {candidate.lower(): candidate for candidate in known if candidate}
+    close = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.85)
+    # A name without the vendor: A100-8C for NVIDIA A100-8C.
+    close = close or [candidate for candidate in by_lower if candidate.endswith(f" {name.lower()}")]
+    return f" Did you mean '{by_lower[close[0]]}'?" if close else ""
 
 
 def combine_errors(problems: Sequence[Problem]) -> MdevError:

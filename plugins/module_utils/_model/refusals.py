@@ -33,6 +33,19 @@ def in_use_error(device: Device, evidence: str) -> InUse:
     )
 
 
+def unknown_use_error(device: Device) -> InUse:
+    """The error for a device of which it is unknown whether it is in use, because not all processes can be examined."""
+    return InUse(
+        f"it is unknown whether {device.label} is in use: there is no VFIO group node to test it with, and some "
+        "processes in /proc could not be examined. Nothing was changed. Run as root (become: true), on the host itself "
+        "or with its /proc",
+        uuid=device.uuid,
+        parent=device.parent,
+        type=device.type_id,
+        used_by=[],
+    )
+
+
 def pending_removal_error(device: Device, evidence: str) -> Removing:
     """The error for a device that the kernel keeps half of until its user closes it."""
     return Removing(

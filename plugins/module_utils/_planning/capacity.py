@@ -66,12 +66,15 @@ class Capacity:
         return self.types_on_card(parent).get(mdev_type.id, 0) > 0
 
     def why_not(self, parent: Parent, mdev_type: Type) -> str:
-        """Why the parent can't take one more device of the type, in words; empty if it can."""
+        """Why the parent can't take one more device of the type, in words; empty if it can.
+
+        The driver's limits come first: they say more than its number, and are the same for all functions of a card.
+        """
         rules = parent.framework.capacity_rules(parent)
         return (
             self._no_instance(parent)
-            or self._nothing_left(parent, mdev_type)
             or next((reason for rule in rules if (reason := rule(self, parent, mdev_type))), "")
+            or self._nothing_left(parent, mdev_type)
             or self._all_planned(parent, mdev_type)
         )
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Optional
 
 from .._model.addresses import address_key
-from .._model.errors import Ambiguous, FileError, InvalidInput, NotFound
+from .._model.errors import Ambiguous, FileError, InvalidInput, NotFound, did_you_mean
 from .._model.identity import UuidNamespace
 from .._model.inventory import Definition, Inventory, Parent, Type
 from .._model.request import DeviceRequest
@@ -86,7 +86,8 @@ def _named(names: tuple[str, ...], inventory: Inventory) -> dict[str, Parent]:
         matching = inventory.parents_named(name)
         if not matching:
             raise NotFound(
-                f"this host has no mdev parent '{name}'. Parents here: {_addresses(inventory.parents)}. "
+                f"this host has no mdev parent '{name}'.{did_you_mean(name, _parent_names(inventory))} "
+                f"Parents here: {_addresses(inventory.parents)}. "
                 "The parent's driver may not be loaded, or its virtual functions may not be enabled",
                 parent=name,
                 parents=[parent.address for parent in inventory.parents],
@@ -118,7 +119,8 @@ def types_on(requested: str, parents: tuple[Parent, ...]) -> dict[str, Type]:
         )
     if not named:
         raise NotFound(
-            f"no requested parent offers type '{requested}' (neither as id nor as exact name). "
+            f"no requested parent offers type '{requested}' (neither as id nor as exact name)."
+            f"{did_you_mean(requested, _type_names(parents))} "
             f"Types there: {_types_text(parents)}{_hidden_text(parents)}",
             type=requested,
             parents=[parent.address for parent in parents],
@@ -195,6 +197,15 @@ def match_existing(requests: Sequence[DeviceRequest], inventory: Inventory) -> l
 
 def _all_addresses(inventory: Inventory) -> list[str]:
     return [parent.address for parent in inventory.parents]
+
+
+def _parent_names(inventory: Inventory) -> list[Optional[str]]:
+    """All names that a parent can be given by."""
+    return [name for parent in inventory.parents for name in (parent.address, parent.physical_function, parent.nodedev)]
+
+
+def _type_names(parents: Sequence[Parent]) -> list[Optional[str]]:
+    return [name for parent in parents for mdev_type in parent.types for name in (mdev_type.id, mdev_type.name)]
 
 
 def _addresses(parents: Sequence[Parent]) -> str:

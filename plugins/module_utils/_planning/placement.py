@@ -30,10 +30,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Rejection:
-    """A parent that was passed over, and why, as text."""
+    """A parent that was passed over, and why, as text. card: the card that it is on, if it is a virtual function."""
 
     parent: str
     reason: str
+    card: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -213,10 +214,14 @@ def _place(requests: Iterable[PlacementRequest], capacity: Capacity) -> Placemen
         ranked = sorted(open_choices, key=lambda choice: _rank(request, policy, choice, capacity))
         best = ranked[0]
         doubtful += not policy.tries_first and _is_doubtful(request, best, capacity)
-        later = tuple(Rejection(choice.parent.address, policy.later) for choice in open_choices if choice is not best)
+        later = tuple(_rejection(choice.parent, policy.later) for choice in open_choices if choice is not best)
         placed[request.key] = Placement(tuple(ranked), policy.chosen(capacity, best), _in_order(refused + later))
         capacity.take(best.parent, best.type, request.is_active)
     return Placements(placed, tuple(missing), doubtful)
+
+
+def _rejection(parent: Parent, reason: str) -> Rejection:
+    return Rejection(parent.address, reason, parent.physical_function)
 
 
 def _rank(request: PlacementRequest, policy: _Policy, choice: Choice, capacity: Capacity) -> tuple[int, ...]:
@@ -237,7 +242,7 @@ def _split_candidates(request: PlacementRequest, capacity: Capacity) -> tuple[tu
         mdev_type = request.types.get(parent.address)
         reason = _why_not(request, parent, mdev_type, capacity)
         if mdev_type is None or reason:
-            refused.append(Rejection(parent.address, reason))
+            refused.append(_rejection(parent, reason))
         else:
             open_choices.append(Choice(parent, mdev_type))
     return tuple(refused), open_choices
@@ -248,7 +253,9 @@ def _why_not(request: PlacementRequest, parent: Parent, mdev_type: Optional[Type
         return f"does not offer type '{request.requested_type}'"
     is_free = request.numa_node is None or parent.address == request.preferred
     if not is_free and parent.numa_node != request.numa_node:
-        return f"is on NUMA node {'unknown' if parent.numa_node is None else parent.numa_node}, not {request.numa_node}"
+        place = "an unknown NUMA node" if parent.numa_node is None else f"NUMA node {parent.numa_node}"
+        is_nowhere = all(candidate.numa_node != request.numa_node for candidate in request.parents)
+        return f"is on {place}, not {request.numa_node}{', which no candidate is on' if is_nowhere else ''}"
     return capacity.why_not(parent, mdev_type) if request.is_active else ""
 
 
@@ -293,12 +300,24 @@ def no_room(requested_type: str, rejected: tuple[Rejection, ...]) -> NoRoom:
 
 
 def _rejections_text(rejected: Iterable[Rejection]) -> str:
-    """Reasons that are about a card are given once, not for each of its functions."""
-    texts = (
-        rejection.reason if rejection.reason.startswith("card ") else f"{rejection.parent}: {rejection.reason}"
-        for rejection in rejected
+    """Each reason once, with the parents that it is about. A reason that names its card needs no parents."""
+    about: dict[str, list[Rejection]] = {}
+    for rejection in rejected:
+        about.setdefault(rejection.reason, []).append(rejection)
+    return "; ".join(
+        reason if reason.startswith("card ") else f"{_parents_text(alike)}: {reason}" for reason, alike in about.items()
     )
-    return "; ".join(dict.fromkeys(texts))
+
+
+def _parents_text(alike: Sequence[Rejection]) -> str:
+    """The parents by address, the functions of one card together."""
+    functions: dict[str, list[str]] = {}
+    for rejection in alike:
+        functions.setdefault(rejection.card or rejection.parent, []).append(rejection.parent)
+    return ", ".join(
+        f"each of {len(parents)} functions of card {card}" if len(parents) > 1 else parents[0]
+        for card, parents in functions.items()
+    )
 
 
 def distinct(rejections: Iterable[Rejection]) -> tuple[Rejection, ...]:

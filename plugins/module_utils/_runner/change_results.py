@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Optional, Union
 
 from .._model.device_state import State
-from .._model.inventory import Attribute, Definition, Device
+from .._model.inventory import Attribute, Definition, Device, Inventory
 from .._planning.steps import CreateDevice, Define, DevicePlan, RemoveDevice, Step, Undefine
 from .results import Result
 
@@ -49,18 +49,13 @@ def _action(action: str, target: Union[Device, Definition], attribute: Optional[
     }
 
 
-def diff_result(before: State, after: State) -> Result:
-    """Before and after for --diff, without values that change on their own."""
-    return {"before": _diff_side(before), "after": _diff_side(after)}
-
-
-def diff_results(changes: Iterable[tuple[State, State]]) -> Result:
-    """The same for several devices: only those that change."""
-    sides = [(_diff_side(before), _diff_side(after)) for before, after in changes]
-    differing = [(before, after) for before, after in sides if before != after]
+def diff_result(changes: Iterable[tuple[State, State]], inventory: Inventory) -> dict[str, str]:
+    """Before and after for --diff: one line for each device that changes, without values that change on their own."""
+    lines = [(_diff_line(before, inventory), _diff_line(after, inventory)) for before, after in changes]
+    differing = [(before, after) for before, after in lines if before != after]
     return {
-        "before": {"devices": [before for before, _after in differing if before]},
-        "after": {"devices": [after for _before, after in differing if after]},
+        "before": "".join(before for before, _after in differing),
+        "after": "".join(after for _before, after in differing),
     }
 
 
@@ -74,22 +69,39 @@ def placement_result(planned: DevicePlan, after: State) -> Result:
     return {"uuid": after.uuid, "parent": after.parent, "reason": reason}
 
 
-def _diff_side(state: State) -> Result:
+def _diff_line(state: State, inventory: Inventory) -> str:
+    """A device in one line. Empty if it does not exist."""
     if not state.exists:
-        return {}
+        return ""
+    attributes = _pairs(state.attributes)
+    columns = [
+        state.parent,
+        _type_name(state.type_id, state.parent, inventory),
+        state.uuid or "",
+        ", ".join(_state_words(state, inventory)),
+        f"({attributes})" if attributes else "",
+    ]
+    return "  ".join(column for column in columns if column) + "\n"
+
+
+def _state_words(state: State, inventory: Inventory) -> Iterator[str]:
     device, definition = state.device, state.definition
-    return {
-        "uuid": state.uuid,
-        "parent": state.parent,
-        "type": state.type_id,
-        "active": device is not None,
-        "active_attributes": _pairs(device.attributes if device is not None else ()),
-        "defined": definition is not None,
-        "autostart": definition is not None and definition.autostart,
-        "defined_type": definition.type_id if definition is not None else None,
-        "defined_attributes": _pairs(definition.attributes if definition is not None else ()),
-    }
+    if device is not None:
+        own = _pairs(device.attributes)
+        differs = own and definition is not None and definition.attributes != device.attributes
+        yield f"active with {own}" if differs else "active"
+    if definition is not None:
+        other = definition.type_id if definition.type_id != state.type_id else ""
+        yield f"defined as {_type_name(other, state.parent, inventory)}" if other else "defined"
+        if definition.autostart:
+            yield "autostart"
 
 
-def _pairs(attributes: tuple[Attribute, ...]) -> list[str]:
-    return [f"{attribute.name}={attribute.value}" for attribute in attributes]
+def _type_name(type_id: str, address: str, inventory: Inventory) -> str:
+    parent = inventory.parent(address)
+    mdev_type = parent.type(type_id) if parent is not None else None
+    return mdev_type.name if mdev_type is not None and mdev_type.name else type_id
+
+
+def _pairs(attributes: tuple[Attribute, ...]) -> str:
+    return ", ".join(f"{attribute.name}={attribute.value}" for attribute in attributes)

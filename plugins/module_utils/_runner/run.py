@@ -122,6 +122,9 @@ def _run_once(context: RunContext, check_mode: bool) -> Outcome:
         if any(_needs_boot_unit(step) for step in plan.steps):
             require_unit(context.host)
         if check_mode:
+            from .possible import check_possible
+
+            check_possible(plan, context, inventory)
             return Outcome(inventory, plan, None)
         context.journal.begin(bool(plan.steps))
         applied = _applied(plan, context, inventory)

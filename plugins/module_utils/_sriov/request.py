@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
-from .._model.addresses import pci_address
+from .._model.addresses import pci_address, refuse_number
 from .._model.errors import InvalidInput
 from .._model.inventory import Vfs
 
@@ -75,6 +75,7 @@ def vfs_request(
     mixed_sizes: Optional[bool] = None,
 ) -> VfsRequest:
     """The request for one card, from its options."""
+    refuse_number(address)
     canonical = pci_address(address.strip())
     if canonical is None:
         raise InvalidInput(

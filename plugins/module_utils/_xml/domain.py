@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Optional
 
-from .._model.addresses import parse_uuid, pci_address
+from .._model.addresses import parse_uuid, pci_address, refuse_number
 from .._model.errors import InvalidInput
 from .guard import XmlGuard
 
@@ -163,6 +163,7 @@ def checked_device_map(devices: Mapping[str, str]) -> dict[str, str]:
 
 def device_id(text: str) -> str:
     """The UUID or PCI address of a device in a guest's XML, in the form of sysfs."""
+    refuse_number(text)
     return pci_address(text.strip()) or parse_uuid(text)
 
 

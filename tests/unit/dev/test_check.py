@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from dev.check import Check, Count, by_exit_code, by_junit, by_sanity, by_scenario, run_check
-from dev.table import devices_table, parents_table
+from dev.table import devices_table, types_table
 
 REPORT = '<testsuites><testsuite tests="5" failures="1" errors="1" skipped="1"/></testsuites>'
 
@@ -64,15 +64,11 @@ def test_a_check_that_takes_too_long_fails_and_shows_how_far_it_came(
 
 def test_tables_are_for_people() -> None:
     info = {
-        "parents": [
-            {
-                "address": "0000:41:00.4",
-                "driver": "nvidia",
-                "types": [
-                    {"id": "nvidia-471", "name": None, "active": 1, "defined": 1, "available_instances": 0},
-                    {"id": "nvidia-472", "name": "A100-4C", "active": 0, "defined": 0, "available_instances": None},
-                ],
-            }
+        "types": [
+            {"id": "nvidia-471", "name": None, "parents": 16, "active": 1, "defined": 1, "available_instances": 15}
+            | {"room": 4},
+            {"id": "nvidia-472", "name": "A100-4C", "parents": 16, "active": 0, "defined": 0}
+            | {"available_instances": None, "room": None},
         ],
         "devices": [
             {
@@ -86,9 +82,9 @@ def test_tables_are_for_people() -> None:
             }
         ],
     }
-    assert parents_table(info).splitlines() == [
-        "PARENT        DRIVER  TYPE        NAME     USED  DEFINED  FREE",
-        "0000:41:00.4  nvidia  nvidia-471  -        1     1        0",
-        "                      nvidia-472  A100-4C  0     0        ?",
+    assert types_table(info).splitlines() == [
+        "TYPE        NAME     PARENTS  USED  DEFINED  FREE  ROOM",
+        "nvidia-471  -        16       1     1        15    4",
+        "nvidia-472  A100-4C  16       0     0        ?     ?",
     ]
     assert devices_table(info).splitlines()[1] == "5b2c    0000:41:00.4  nvidia-471  yes     yes      no         web"

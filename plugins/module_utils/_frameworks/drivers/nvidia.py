@@ -45,7 +45,8 @@ def max_instance(occupancy: Occupancy, parent: Parent, mdev_type: Type) -> str:
     count = sum(devices for type_id, devices in types.items() if _same_size(parent.type(type_id), mdev_type))
     if limit is None or count < int(limit.group(1)):
         return ""
-    return f"card {parent.card} holds at most {limit.group(1)} of {mdev_type.id}, and has or will get {count}"
+    verb = "has or gets" if occupancy.planned_on_card(parent) else "has"
+    return f"card {parent.card} holds at most {limit.group(1)} of {mdev_type.name or mdev_type.id} and {verb} {count}"
 
 
 def one_size_per_card(occupancy: Occupancy, parent: Parent, mdev_type: Type) -> str:

@@ -52,7 +52,14 @@ def test_filters(
 def test_filters_that_match_nothing_are_reported() -> None:
     nowhere = "77777777-2222-3333-4444-555555555555"
     chosen = select(HOST, ("0000:99:00.0",), ("t-9",), (nowhere,))
-    assert chosen.unmatched == ("parent '0000:99:00.0'", "type 't-9'", f"device '{nowhere}'")
+    assert chosen.unmatched == (
+        "Nothing on this host matches parent '0000:99:00.0'.",
+        "Nothing on this host matches type 't-9'.",
+        f"Nothing on this host matches device '{nowhere}'.",
+    )
+    assert select(HOST, (), ("serial",), ()).unmatched == (
+        "Nothing on this host matches type 'serial'. Did you mean 'Serial'?",
+    )
 
 
 def test_definitions_without_their_parent_are_selected() -> None:

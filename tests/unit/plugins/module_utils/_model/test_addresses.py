@@ -121,3 +121,12 @@ def test_every_pci_address_survives_a_round_trip_through_its_node_device_name(
     address = f"{domain:04x}:{bus:02x}:{slot:02x}.{function}"
     assert addresses.pci_address(addresses.parent_nodedev("pci", address)) == address
     assert addresses.pci_address(address.upper()) == address
+
+
+@pytest.mark.parametrize(
+    ("number", "address"),
+    [("2460.4", "0000:41:00.4"), ("2460.0", "0000:41:00.0"), (" 2475.7 ", "0000:41:15.7"), ("6060.4", "0001:41:00.4")],
+)
+def test_a_number_is_an_address_without_quotes(number: str, address: str) -> None:
+    with pytest.raises(InvalidInput, match=f"YAML makes of {address} without quotes: quote it"):
+        addresses.canonical_parent(number)

@@ -92,3 +92,22 @@ def test_a_name_of_two_types_is_an_error_that_lists_both() -> None:
 def test_an_id_wins_over_the_same_text_as_a_name() -> None:
     both = parent("a", mdev_type("x-1", name="x-2"), mdev_type("x-2", name="other"))
     assert matching.types_on("x-2", (both,))["a"].id == "x-2"
+
+
+@pytest.mark.parametrize(
+    ("requested", "meant"),
+    [
+        ("nvidia a100-8c", "NVIDIA A100-8C"),
+        ("A100-8C", "NVIDIA A100-8C"),
+        ("nvidia471", "nvidia-471"),
+    ],
+)
+def test_the_type_that_was_meant(requested: str, meant: str) -> None:
+    offering = (parent("a", mdev_type("nvidia-471", name="NVIDIA A100-8C")),)
+    with pytest.raises(NotFound, match=f"Did you mean '{meant}'"):
+        matching.types_on(requested, offering)
+
+
+def test_the_parent_that_was_meant() -> None:
+    with pytest.raises(NotFound, match=r"no mdev parent '0000:42:00.4'. Did you mean '0000:41:00.4'"):
+        matching.candidates(("0000:42:00.4",), HOST)

@@ -279,6 +279,31 @@ def test_the_error_for_a_single_device_names_each_parent() -> None:
     assert [parent["parent"] for parent in error.details["rejected_parents"]] == ["0000:41:00.4", "0000:41:00.5"]
 
 
+def test_a_reason_is_given_once_for_a_card() -> None:
+    def functions(card: str, count: int, *types: Type) -> list[Parent]:
+        return [
+            parent(f"{card}.{number}", *types, physical_function=f"{card}.0", driver="nvidia", numa_node=1)
+            for number in range(1, count + 1)
+        ]
+
+    full = Type("t-1", "A100-8C", "framebuffer=8192M, max_instance=2", "vfio-pci", 0)
+    host = inventory(
+        *functions("0000:41:00", 7, full),
+        *functions("0000:c1:00", 7, mdev_type("t-1", 0)),
+        devices=tuple(device(f"{number}", f"0000:41:00.{number}", "t-1") for number in (1, 2)),
+    )
+    unplaced = placement.place_all(requests(host, ("t-1", 1)), Capacity(host)).missing
+    assert placement.no_capacity_for(unplaced, 1).message == (
+        "no room for a device of type 't-1'. card 0000:41:00.0 holds at most 2 of A100-8C and has 2; "
+        "each of 7 functions of card 0000:c1:00.0: has 0 of t-1 left and nothing of any other type"
+    )
+    elsewhere = [replace(request, numa_node=7) for request in requests(host, ("t-1", 1))]
+    assert placement.no_capacity_for(placement.place_all(elsewhere, Capacity(host)).missing, 1).message == (
+        "no room for a device of type 't-1'. each of 7 functions of card 0000:41:00.0, each of 7 functions of card 0000:c1:00.0: "
+        "is on NUMA node 1, not 7, which no candidate is on"
+    )
+
+
 CARDS = st.lists(
     st.tuples(st.integers(0, 15), st.integers(0, 4), st.integers(0, 1)),
     min_size=1,
