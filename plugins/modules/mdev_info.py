@@ -633,6 +633,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
 from ansible_collections.vfio.mdev.plugins.module_utils._host.pci import read_hardware
 from ansible_collections.vfio.mdev.plugins.module_utils._info.cards import SlicedCard, bare_cards, cards_of
 from ansible_collections.vfio.mdev.plugins.module_utils._info.hints import about_use, hints, problems
+from ansible_collections.vfio.mdev.plugins.module_utils._info.results import card_result, parent_result, type_results
 from ansible_collections.vfio.mdev.plugins.module_utils._info.selection import Selection, select
 from ansible_collections.vfio.mdev.plugins.module_utils._info.summary import summary
 from ansible_collections.vfio.mdev.plugins.module_utils._model.addresses import (
@@ -650,12 +651,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import
     PLACEMENT_ARGUMENTS,
     placement_options,
 )
-from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import (
-    card_result,
-    device_result,
-    parent_result,
-    type_results,
-)
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import device_result
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
 
 PARTS = ["cards", "parents", "types", "devices", "users"]

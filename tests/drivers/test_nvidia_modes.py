@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from unittest import mock
 import pytest
 from run_module import run_module
 
-from drivers.kit.mount import mounted
+from drivers.kit.host_files import HostFiles
 from drivers.kit.stand_in_host import StandInHost
 from drivers.nvidia_modes import Card, Cards, rtx_pro
 
@@ -87,18 +88,20 @@ Hosts = Callable[..., CardHost]
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[Hosts]:
-    for folder in ("host", "tools", "mdevctl.d"):
+def host(host_files: HostFiles, tmp_path: Path) -> Iterator[Hosts]:
+    for folder in ("tools", "mdevctl.d"):
         (tmp_path / folder).mkdir()
-    with mounted(tmp_path / "host") as files:
 
-        def boot(*cards: Card) -> CardHost:
-            tools = Cards(files.root, tmp_path / "tools", *cards)
-            files.boot(tools)
-            paths = {"sysfs_path": str(files.sys), "definitions_path": str(tmp_path / "mdevctl.d")}
-            return CardHost(files, tools, paths)
+    def boot(*cards: Card) -> CardHost:
+        tools = Cards(host_files.root, tmp_path / "tools", *cards)
+        host_files.boot(tools)
+        paths = {"sysfs_path": str(host_files.sys), "definitions_path": str(tmp_path / "mdevctl.d")}
+        return CardHost(host_files, tools, paths)
 
-        yield boot
+    yield boot
+    host_files.boot()
+    for path in host_files.run.iterdir():
+        shutil.rmtree(path)
 
 
 def a100() -> Card:
@@ -416,3 +419,17 @@ def test_mig_mode_changes_without_functions_only(host: Hosts) -> None:
     ]
     assert done["diff"]["before"] == f"{A}: GPU instances none\n{A}: MIG mode off\n{A}: 8 virtual functions\n"
     assert done["diff"]["after"] == f"{A}: GPU instances 1g.5gb\n{A}: MIG mode on\n{A}: 8 virtual functions\n"
+
+
+def test_modes_that_were_set_before_the_functions_are_set_again_after_them(host: Hosts) -> None:
+    """They read as set, and enabling the functions ends them."""
+    on = host(rtx_pro())
+    card = on.tools.cards[0]
+    card.set_mixed_sizes("1")
+    assert on.vfs({"mixed_sizes": True})["changed"] is True
+    assert on.done() == [enable(B), f"nvidia-smi vgpu -i {B} -shm 1"]
+    card.sriov_manage("-d")
+    card.set_mig("1")
+    card.create_instances("47")
+    assert on.vfs({"mig": ["47"]})["changed"] is True
+    assert on.done() == [enable(B), f"nvidia-smi mig -i {B} -cgi 47 -C"]

@@ -27,7 +27,7 @@ def test_what_cannot_be_written_is_found(
     make_host: MakeHost, monkeypatch: pytest.MonkeyPatch, part: str, user: int, advice: str
 ) -> None:
     host = make_host(mtty())
-    request: dict[str, Any] = {"uuid": UUID, "type": "mtty-2", "persistent": True, "check": True}
+    request: dict[str, Any] = {"uuid": UUID, "type": "mtty-2", "persistent": True, "autostart": False, "check": True}
     assert host.device(**request)["changed"]
     monkeypatch.setattr(os, "access", unwritable(part))
     monkeypatch.setattr(os, "geteuid", lambda: user)

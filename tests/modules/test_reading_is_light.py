@@ -27,12 +27,20 @@ print(json.dumps(sorted(name[len(core):] for name in sys.modules if name.startsw
 FORBIDDEN = ("_planning.planner", "_planning.placement", "_frameworks.backends", "_runner.apply", "_sriov", "_boot")
 
 
+# Where the capacity rules are: those of drivers are loaded only if the driver is there.
+RULES = ("_planning.capacity", "_frameworks.drivers.nvidia")
+
+
+@pytest.mark.parametrize(("driver", "rules"), [("mtty", RULES[:1]), ("nvidia", RULES)])
 @pytest.mark.parametrize("module", ["mdev_info"])
-def test_reading_never_imports_the_planner(tree: Tree, module: str) -> None:
-    tree.device(tree.parent("mtty", "mtty", mtty_1="23"), "11111111-2222-3333-4444-555555555555", "mtty-1")
+def test_reading_never_imports_the_planner(tree: Tree, module: str, driver: str, rules: tuple[str, ...]) -> None:
+    folder = tree.parent("0000:41:00.0", "pci", t_1="23")
+    tree.device(folder, "11111111-2222-3333-4444-555555555555", "t-1")
+    tree.link(f"{folder}/driver", f"sys/bus/pci/drivers/{driver}")
     places = {"sysfs_path": str(tree.sys), "definitions_path": str(tree.root / "etc/mdevctl.d")}
     command = [sys.executable, "-c", PROGRAM, str(TESTS), module, json.dumps(places)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     loaded = json.loads(done.stdout)
     assert "_frameworks.registry" in loaded
     assert [name for name in loaded if name.startswith(FORBIDDEN)] == []
+    assert tuple(name for name in RULES if name in loaded) == rules

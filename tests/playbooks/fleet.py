@@ -14,6 +14,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.registry imp
 from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.vendor_vfio.framework import VENDOR_VFIO
 from ansible_collections.vfio.mdev.plugins.module_utils._info.cards import bare_cards, cards_of
 from ansible_collections.vfio.mdev.plugins.module_utils._info.hints import hints, problems
+from ansible_collections.vfio.mdev.plugins.module_utils._info.results import card_result, parent_result, type_results
 from ansible_collections.vfio.mdev.plugins.module_utils._info.summary import summary
 from ansible_collections.vfio.mdev.plugins.module_utils._model.addresses import parent_nodedev
 from ansible_collections.vfio.mdev.plugins.module_utils._model.device_state import states
@@ -32,12 +33,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import 
     User,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._planning.drift import find_drift
-from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import (
-    card_result,
-    device_result,
-    parent_result,
-    type_results,
-)
+from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import device_result
 
 Answer = dict[str, Any]
 

@@ -11,7 +11,7 @@ import stat
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from importlib import resources
 from typing import TYPE_CHECKING, Optional
 
 from .._host.atomic_files import remove_file, write_whole
@@ -250,7 +250,7 @@ def _sources() -> dict[str, bytes]:
     The core can be loaded from a folder or from Ansible's archive.
     """
     core = _PROGRAMS[0].__name__.rsplit(".", 2)[0]
-    sources = {"__init__.py": b"", **_sources_below(files(core), "")}
+    sources = {"__init__.py": b"", **_sources_below(resources.files(core), "")}
     return {**sources, LIST: file_list(sources)}
 
 

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
-from .._model.errors import LibvirtError
+from .._model.errors import LibvirtError, did_you_mean
 from .._xml.domain_cpu import DomainCpu
 from .bounded import run_bounded
 from .job_info import JobInfo, parse_job_info
@@ -155,7 +155,7 @@ def matching_guests(texts: Sequence[str], guests: Mapping[str, str]) -> list[str
     unknown = [text for text in texts if not matches[text]]
     if unknown:
         raise LibvirtError(
-            f"guests not found on this host: {', '.join(unknown)}. "
+            f"guests not found on this host: {', '.join(unknown)}.{did_you_mean(unknown[0], guests.values())} "
             f"Existing guests: {', '.join(sorted(guests.values())) or 'none'}",
             guests=unknown,
         )

@@ -30,7 +30,12 @@ def room_on(parents: Sequence[Parent], inventory: Inventory) -> Room:
         whole = inventory.parent(parent.address) or parent
         for mdev_type in parent.types:
             offers.setdefault(mdev_type.id, []).append((whole, mdev_type))
-    return {type_id: _room(known, inventory) for type_id, known in offers.items()}
+    if any(parent.framework.capacity_rules(parent) for parent in parents):
+        return {type_id: _room(known, inventory) for type_id, known in offers.items()}
+    # The driver's numbers are the only limit. Counting up to that of AP devices would take a while.
+    return {
+        type_id: add_room([_available(mdev_type) for _parent, mdev_type in known]) for type_id, known in offers.items()
+    }
 
 
 def add_room(rooms: Sequence[Optional[int]]) -> Optional[int]:
@@ -40,19 +45,23 @@ def add_room(rooms: Sequence[Optional[int]]) -> Optional[int]:
 
 
 def _room(offers: Sequence[tuple[Parent, Type]], inventory: Inventory) -> Optional[int]:
-    if all(mdev_type.available_instances is None for _parent, mdev_type in offers):
+    if all(_available(mdev_type) is None for _parent, mdev_type in offers):
         return None
-    capacity = Capacity(inventory)
-    return sum(_placed(parent, mdev_type, capacity) for parent, mdev_type in offers if mdev_type.available_instances)
+    free = [(parent, mdev_type) for parent, mdev_type in offers if _available(mdev_type)]
+    capacity = Capacity(inventory) if free else None
+    return sum(_placed(parent, mdev_type, capacity) for parent, mdev_type in free) if capacity is not None else 0
 
 
 def _placed(parent: Parent, mdev_type: Type, capacity: Capacity) -> int:
     """Places devices on the parent until it takes no more. Returns their number."""
-    available = mdev_type.available_instances or 0
-    if not parent.framework.is_limited(mdev_type):
-        return available
+    available = _available(mdev_type) or 0
     for count in range(available):
         if capacity.why_not(parent, mdev_type):
             return count
         capacity.take(parent, mdev_type, is_active=True)
     return available
+
+
+def _available(mdev_type: Type) -> Optional[int]:
+    """The driver's number. Some drivers count below zero."""
+    return None if mdev_type.available_instances is None else max(0, mdev_type.available_instances)

@@ -116,8 +116,7 @@ def _wrong(inventory: Inventory, drift: Mapping[State, Sequence[Drift]], problem
     for state, differing in drift.items():
         differences = "; ".join(f"{part.field} is {part.actual} instead of {part.wanted}" for part in differing)
         if differences:
-            label = state.framework.label(state.id)
-            yield f"{label[0].upper()}{label[1:]} on {state.parent} differs from its definition: {differences}."
+            yield f"Drift of {state.framework.label(state.id)} on {state.parent}: {differences}."
     if inventory.unread:
         names = [f"{unread.path} ({unread.error})" for unread in inventory.unread]
         others = len(names) - _MOST_NAMES

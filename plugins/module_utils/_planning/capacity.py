@@ -152,6 +152,9 @@ class Capacity:
 
     def _shares_fit(self, parent: Parent, mdev_type: Type, planned: Counter[str]) -> bool:
         """Whether all planned devices and one more fit on the parent together."""
+        if planned.keys() == {mdev_type.id}:
+            # Of a single type as many fit as the driver reports.
+            return True
         left = {other.id: self._left(parent, other) or 0 for other in parent.types}
         most = max(left.values())
         counts = planned + Counter({mdev_type.id: 1})

@@ -13,6 +13,7 @@ of slices in their names ("A100-1-5C"), and can be mixed in all sizes.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Optional
 
 from ..._model.framework import Occupancy
@@ -40,16 +41,17 @@ def one_device_per_function(occupancy: Occupancy, parent: Parent, mdev_type: Typ
 
 def card_maximum(mdev_type: Type) -> Optional[int]:
     """How many devices of a type a whole card holds, as its description says. None if it does not."""
-    limit = _MAX_INSTANCE.search(mdev_type.description or "")
-    return int(limit.group(1)) if limit else None
+    return _number(_MAX_INSTANCE, mdev_type.description or "")
 
 
 def max_instance(occupancy: Occupancy, parent: Parent, mdev_type: Type) -> str:
     """A card holds as many devices of the same size as the description of their types says."""
     limit = card_maximum(mdev_type)
+    if limit is None:
+        return ""
     types = occupancy.types_on_card(parent)
     count = sum(devices for type_id, devices in types.items() if _same_size(parent.type(type_id), mdev_type))
-    if limit is None or count < limit:
+    if count < limit:
         return ""
     verb = "has or gets" if occupancy.planned_on_card(parent) else "has"
     return f"card {parent.card} holds at most {limit} of {mdev_type.name or mdev_type.id} and {verb} {count}"
@@ -85,5 +87,12 @@ def _same_size(other: Optional[Type], mdev_type: Type) -> bool:
     """Whether the types have the same size to the driver: they are the same, or have the same framebuffer."""
     if other is None or other.id == mdev_type.id:
         return other is not None
-    size, other_size = (_FRAMEBUFFER.search(known.description or "") for known in (mdev_type, other))
-    return size is not None and other_size is not None and size.group(1) == other_size.group(1)
+    size = _number(_FRAMEBUFFER, mdev_type.description or "")
+    return size is not None and size == _number(_FRAMEBUFFER, other.description or "")
+
+
+@cache
+def _number(pattern: re.Pattern[str], description: str) -> Optional[int]:
+    """The number in a description. All functions of all cards have the same few descriptions."""
+    match = pattern.search(description)
+    return int(match.group(1)) if match is not None else None

@@ -57,7 +57,7 @@ class VendorVfioFramework(HostFramework):
         # Imported here so that modules that only read don't load it.
         from ..drivers import nvidia
 
-        return (nvidia.max_instance, nvidia.one_device_per_function, nvidia.equal_sizes_only)
+        return (nvidia.max_instance, nvidia.equal_sizes_only, nvidia.one_device_per_function)
 
     def capacity_doubts(self, parent: Parent) -> tuple[CapacityRule, ...]:
         """The rules that a mode of the card can switch off, as far as sizes are known."""

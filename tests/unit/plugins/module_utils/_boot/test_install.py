@@ -160,3 +160,15 @@ def test_a_full_disk_is_reported(paths: Host, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(FileError, match=r"writing the program in .*lib/vfio-mdev failed: ENOSPC"):
         apply_files(plan)
     assert not list(Path(paths.root).rglob("*.new"))
+
+
+@pytest.mark.parametrize("unit", ["nvidia-vgpud", "a b.service", "x.service;y.service", "", ".service/"])
+def test_a_name_that_is_no_unit_is_refused(unit: str) -> None:
+    for build in (lambda: devices_unit(PROGRAM, [unit]), lambda: vfs_unit(PROGRAM, CARDS, "auto", [], [unit])):
+        with pytest.raises(InvalidInput, match="is not the name of a systemd unit: give it with its suffix"):
+            build()
+
+
+def test_names_of_units() -> None:
+    names = ["a.service", "dev-disk-by\\x2did.device", "gpu@0.target", "b_1.timer"]
+    assert all(name in devices_unit(PROGRAM, names).text for name in names)

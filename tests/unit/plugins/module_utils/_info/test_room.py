@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Optional
 
+import pytest
 from builders import device, inventory, parent
 from hypothesis import given
 from hypothesis import strategies as st
@@ -120,3 +121,9 @@ def test_a_number_that_nothing_reaches_is_not_counted_up() -> None:
     matrix = parent("matrix", Type("vfio_ap-passthrough", "AP", None, "vfio-ap", 65535))
     assert room(inventory(matrix), "vfio_ap-passthrough") == 65535
     assert not MDEV.is_limited(matrix.types[0])
+
+
+@pytest.mark.parametrize("driver", ["nvidia", "other"])
+def test_less_than_nothing_is_nothing(driver: str) -> None:
+    odd = inventory(parent("0000:41:00.0", offered("t-4", -1), driver=driver))
+    assert room(odd, "t-4") == 0

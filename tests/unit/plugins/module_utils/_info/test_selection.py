@@ -11,9 +11,9 @@ import pytest
 from builders import OTHER, UUID, define, device, inventory, mdev_type, parent
 
 from ansible_collections.vfio.mdev.plugins.module_utils._info.cards import cards_of
+from ansible_collections.vfio.mdev.plugins.module_utils._info.results import type_results
 from ansible_collections.vfio.mdev.plugins.module_utils._info.selection import Selection, select
 from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import Hardware, Inventory
-from ansible_collections.vfio.mdev.plugins.module_utils._runner.results import type_results
 
 CARD = "0000:41:00.0"
 A, B, C = "0000:41:00.4", "0000:41:00.5", "mtty"

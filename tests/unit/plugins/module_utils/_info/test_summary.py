@@ -88,7 +88,7 @@ def test_what_is_wrong_has_a_line_each() -> None:
     assert shown[0].startswith("mtty: virtual (mdev), 1 half removed, 1 x Serial (2 idle)")
     assert shown[2:] == [
         "A problem.",
-        f"Device {OTHER} on mtty differs from its definition: type is mtty-1 instead of mtty-2.",
+        f"Drift of device {OTHER} on mtty: type is mtty-1 instead of mtty-2.",
         "Could not be read: /sys/0 (EIO), /sys/1 (EIO), /sys/2 (EIO) and 2 more.",
     ]
 

@@ -299,8 +299,8 @@ def test_a_reason_is_given_once_for_a_card() -> None:
     )
     elsewhere = [replace(request, numa_node=7) for request in requests(host, ("t-1", 1))]
     assert placement.no_capacity_for(placement.place_all(elsewhere, Capacity(host)).missing, 1).message == (
-        "no room for a device of type 't-1'. each of 7 functions of card 0000:41:00.0, each of 7 functions of card 0000:c1:00.0: "
-        "is on NUMA node 1, not 7, which no candidate is on"
+        "no room for a device of type 't-1'. each of 7 functions of card 0000:41:00.0, "
+        "each of 7 functions of card 0000:c1:00.0: is on NUMA node 1, not 7, which no candidate is on"
     )
 
 
