@@ -125,6 +125,12 @@ options:
           driver:
             description: The driver of the device on the source. Its versions on both hosts are compared.
             type: str
+          can_migrate:
+            description: Whether the driver can migrate the device live. If not, a running guest is refused.
+            type: bool
+          can_quiesce:
+            description: Whether the driver supports P2P. If not, a running guest with several devices is refused.
+            type: bool
           attributes:
             description: The attributes to write to the device, in this order.
             type: list
@@ -641,6 +647,8 @@ def _device(name: str, given: dict[str, Any]) -> GuestDevice:
         device_api=given["device_api"],
         driver=given["driver"],
         attributes=checked_attributes([(pair["name"], pair["value"]) for pair in given["attributes"]]),
+        can_migrate=given["can_migrate"],
+        can_quiesce=given["can_quiesce"],
     )
 
 
@@ -760,6 +768,8 @@ def _texts(names: Sequence[str]) -> dict[str, dict[str, Any]]:
 _ATTRIBUTE = {"name": {"type": "str", "required": True}, "value": {"type": "str", "required": True}}
 _DEVICE = {
     **_texts(["uuid", "function", "type", "type_name", "device_api", "driver", "alias", "model", "address"]),
+    "can_migrate": {"type": "bool"},
+    "can_quiesce": {"type": "bool"},
     "attributes": {"type": "list", "elements": "dict", "default": [], "options": _ATTRIBUTE},
 }
 _GUEST = {
