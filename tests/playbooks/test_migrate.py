@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from controller import Controller
-from two_hosts import TwoHosts
+from two_hosts import UUIDS, TwoHosts
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_guests_migrate_and_nothing_is_left(hosts: TwoHosts) -> None:
     assert (hosts.guests("src"), hosts.guests("dst")) == ({}, {"web-1": "running", "web-2": "running"})
     assert '"downtime": 123' in output
     assert hosts.left_behind() == []
-    again = hosts.migrate("web-1", "web-2")
+    again = hosts.migrate("web-1", UUIDS["web-2"])
     assert "changed=0" in again
     assert hosts.calls("migrate") == 2
 
