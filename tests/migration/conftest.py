@@ -95,6 +95,56 @@ class Host:
         """Kill the guest's QEMU as soon as its device loads the state from the source."""
         self.when_incoming(guest, "RESUMING", f"pkill -KILL -f guest={guest}")
 
+    def hold_incoming(self, guest: str) -> None:
+        """Stop the guest's QEMU as soon as its device loads the state from the source: its migration does not end."""
+        self.when_incoming(guest, "RESUMING", f"pkill -STOP -f guest={guest}")
+
+    def release_incoming(self, guest: str) -> None:
+        """Let the guest's QEMU go on."""
+        self.sh(f"pkill -CONT -f guest={guest}")
+
+    def cut_ssh(self, seconds: int) -> None:
+        """End all SSH connections to this host, and accept none for some time."""
+        line = (
+            f"sleep 1; systemctl stop ssh.socket ssh.service; pkill sshd; sleep {seconds}; systemctl start ssh.service"
+        )
+        self.sh(f"systemd-run --quiet --collect sh -c '{line}'")
+
+
+class RunningPlay:
+    """A playbook that runs."""
+
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            command,
+            env={**environment, "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            text=True,
+        )
+        self._output: list[str] = []
+
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Read until this was printed so many times."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._output.append(line)
+            times -= text in line
+            if times == 0:
+                return
+        raise AssertionError("".join(self._output))
+
+    def kill(self) -> None:
+        """Kill the controller."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.communicate(timeout=10)
+
+    def end(self) -> None:
+        """Wait until it has succeeded."""
+        rest, _nothing = self._process.communicate(timeout=_SECONDS)
+        assert self._process.returncode == 0, "".join(self._output) + rest
+
 
 class Lab:
     """The two hosts, and Ansible on the controller."""
@@ -112,13 +162,26 @@ class Lab:
 
     def migrate(self, source: Host, destination: Host, *guest_names: str, fails: bool = False, **variables: Any) -> str:
         """Run the playbook vfio.mdev.migrate. Return its output."""
+        return self._play(
+            ["vfio.mdev.migrate"], destination, self._variables(source, destination, guest_names, variables), fails
+        )
+
+    def start_migrate(self, source: Host, destination: Host, *guest_names: str, **variables: Any) -> RunningPlay:
+        """Start the playbook vfio.mdev.migrate."""
+        given = self._variables(source, destination, guest_names, variables)
+        return RunningPlay(self._command(["vfio.mdev.migrate"], destination, given), self._environment)
+
+    @staticmethod
+    def _variables(
+        source: Host, destination: Host, guest_names: tuple[str, ...], variables: dict[str, Any]
+    ) -> dict[str, Any]:
         common = {
             "migrate_source": source.name,
             "migrate_guest_names": guest_names,
             "migrate_to": f"qemu+ssh://{destination.machine.name.lan_address}/system",
-            "migrate_watch_seconds": 2,
+            "migrate_watch_interval": 2,
         }
-        return self._play(["vfio.mdev.migrate"], destination, {**common, **variables}, fails)
+        return {**common, **variables}
 
     def role(
         self,

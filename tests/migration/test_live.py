@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import os
+
 from conftest import Lab
 
 A, B, C, D = (f"{digit * 8}-2222-3333-4444-555555555555" for digit in "1234")
 _TO_B = "qemu+ssh://10.77.0.2/system"
 # In MiB/s: slow enough to interrupt a migration.
 _SLOWLY = ["--bandwidth", "1"]
+# How often a held migration is looked at. A look takes 2 s or more here; 300 of them were needed once.
+_LOOKS = int(os.environ.get("LAB_LOOKS", "20"))
 
 
 def assert_untouched(lab: Lab, *guests: str, devices: frozenset[str] = frozenset()) -> None:
@@ -53,7 +57,7 @@ def test_guests_migrate_and_one_comes_back(lab: Lab) -> None:
 def test_an_interrupted_migration_is_rolled_back_and_the_next_succeeds(lab: Lab) -> None:
     lab.a.guest("web", A)
     lab.b.kill_incoming("web")
-    output = lab.migrate(lab.a, lab.b, "web", fails=True, migrate_options=_SLOWLY)
+    output = lab.migrate(lab.a, lab.b, "web", fails=True, migrate_bandwidth=1)
     assert "web was not migrated" in output
     assert "Its state on trixie_a is now: running" in output
     assert_untouched(lab, "web")
@@ -86,6 +90,45 @@ def test_a_guest_that_arrived_is_not_rolled_back(lab: Lab) -> None:
     assert "Commit the migration" in lab.role("rollback", lab.a, lab.b, "web", fails=True)
     assert (lab.b.guests(), lab.b.devices()) == ({"web"}, {A})
     lab.role("commit", lab.a, lab.b, "web")
+    assert lab.a.files() | lab.b.files() == set()
+
+
+def test_a_migration_outlives_the_controller_and_the_connection(lab: Lab) -> None:
+    """It is held at the destination, watched, its controller killed, ssh to the source cut, and carried on."""
+    lab.a.guest("web", A)
+    lab.b.hold_incoming("web")
+    slowly = {"migrate_bandwidth": 1, "migrate_watch_interval": 0.1}
+    play = lab.start_migrate(lab.a, lab.b, "web", **slowly)
+    play.wait_for("downtime limit", times=_LOOKS)
+    play.kill()
+    assert "Outgoing migration" in lab.a.sh("virsh domjobinfo web")
+    play = lab.start_migrate(lab.a, lab.b, "web", **slowly)
+    play.wait_for("downtime limit", times=2)
+    lab.a.cut_ssh(20)
+    play.wait_for("no answer")
+    play.wait_for("downtime limit", times=2)
+    lab.b.release_incoming("web")
+    play.end()
+    assert (lab.a.guests(), lab.b.guests()) == (set(), {"web"})
+    assert lab.b.sh("pgrep -c -f guest=web").strip() == "1"
+    assert lab.a.files() | lab.b.files() == set()
+
+
+def test_a_guest_that_does_not_converge_stays(lab: Lab) -> None:
+    """The device's state takes longer than the downtime limit. A guest that arrived unwatched is committed then."""
+    lab.a.guest("web", A)
+    limits = {"migrate_max_downtime": 1, "migrate_stall_timeout": 5, "migrate_bandwidth": 1}
+    output = lab.migrate(lab.a, lab.b, "web", fails=True, **limits)
+    assert "the data left did not shrink" in output
+    assert "with a downtime limit of 1 ms" in output
+    assert_untouched(lab, "web")
+    lab.role("main", lab.a, lab.b, "web")
+    uuid = lab.a.uuid("web")
+    files = "/var/lib/vfio-mdev/outgoing"
+    persistent = f"--persistent --undefinesource --persistent-xml {files}/{uuid}.persistent.xml"
+    lab.a.sh(f"virsh migrate --live --xml {files}/{uuid}.xml {persistent} {uuid} {_TO_B}")
+    lab.migrate(lab.a, lab.b, "web")
+    assert lab.b.guests() == {"web"}
     assert lab.a.files() | lab.b.files() == set()
 
 
