@@ -111,6 +111,8 @@ def _arguments(folder: Path) -> Arguments:
     device = {"type": "nvidia-400", "parent": "0000:40:00.0"}
     states = {"persistent": False, "autostart": False}
     return {
+        "mdev_destination_info": {**paths, "source": "source", "guests": [], "records_path": str(folder / "records")},
+        "mdev_cordon": sysfs,
         "mdev_device": {**paths, **device, **states},
         "mdev_guest_info": paths,
         "mdev_guest_xml": {"guests": []},

@@ -113,6 +113,12 @@ options:
                 description: The value, one line.
                 type: str
                 required: true
+          can_migrate:
+            description: Whether the driver of the device on the source can migrate it. V(null) if that is unknown.
+            type: bool
+          can_quiesce:
+            description: Whether the driver of the device on the source can migrate it with other devices.
+            type: bool
           alias:
             description: Ignored. Accepted so that the output of M(vfio.mdev.mdev_guest_info) can be passed as is.
             type: str

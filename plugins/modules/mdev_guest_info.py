@@ -152,6 +152,16 @@ guests:
         driver:
           description: The driver of the device. V(null) if the device is not active.
           type: str
+        can_migrate:
+          description:
+            - Whether the driver can migrate the device live, as shown by the kernel in debugfs since Linux 6.8. V(null)
+              if the kernel does not show it.
+          type: bool
+        can_quiesce:
+          description:
+            - Whether the driver can stop traffic between devices (P2P). QEMU needs this to migrate a guest with several
+              devices. The kernel shows it in debugfs since Linux 6.18. V(null) if it does not.
+          type: bool
         attributes:
           description:
             - The attributes of the definition in order, each with C(name) and C(value). See
@@ -181,6 +191,8 @@ guests:
           type_name: NVIDIA A100-8C
           device_api: vfio-pci
           driver: nvidia-vgpu-vfio
+          can_migrate: null
+          can_quiesce: null
           attributes: []
 versions:
   description: The versions of the software on the host. V(null) if a version is unknown.
@@ -235,7 +247,7 @@ def act(params: dict[str, Any], _check_mode: bool) -> ModuleResult:
     return ModuleResult(
         {
             "changed": False,
-            "guests": guest_results(virsh, params["guest_names"], read_inventory(host, users=False)),
+            "guests": guest_results(virsh, params["guest_names"], read_inventory(host, users=False), host),
             "versions": versions_result(read_versions(host, virsh)),
         }
     )

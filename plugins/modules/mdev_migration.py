@@ -125,6 +125,12 @@ options:
           driver:
             description: The driver of the device on the source. Its versions on both hosts are compared.
             type: str
+          can_migrate:
+            description: Whether the driver can migrate the device live. If not, a running guest is refused.
+            type: bool
+          can_quiesce:
+            description: Whether the driver supports P2P. If not, a running guest with several devices is refused.
+            type: bool
           attributes:
             description: The attributes to write to the device, in this order.
             type: list

@@ -176,6 +176,7 @@ class Migrations:
 
     def _running(self, migration: Migration, observation: Result) -> None:
         now, job = self._clock(), observation["job"] or {}
+        migration.is_started = True
         if migration.watch is None:
             migration.watch = Watch.begin(now, migration.limits, observation["downtime_limit"])
         self._show(

@@ -185,3 +185,16 @@ def test_it_goes_on_after_it_was_killed(hosts: Fleet) -> None:
     assert played.code == 0, played.output
     assert {name for name, _state in hosts.guests()["gpu-7"]} == {"plain"}
     assert files(hosts) == set()
+
+
+def test_a_cordoned_host_gets_no_devices_and_does_not_fail(same_hosts: Fleet) -> None:
+    host = same_hosts.hosts["gpu-3"]
+    host.cordon(reason="new driver")
+    before = host.info()
+    variables = {"provision_packages": [], "provision_sets": [{"name": "desktops", "devices": [{"type": "mtty-1"}]}]}
+    played = same_hosts.play("vfio.mdev.provision", "gpu-3", "--check", **variables)
+    host.cordon(state="absent")
+    assert played.code == 0, played.output
+    assert "this host is cordoned since" in played.output
+    assert "Create the devices of each set" not in played.output
+    assert host.info() == {**before, "cordon": None}

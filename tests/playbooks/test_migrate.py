@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from controller import Controller
-from two_hosts import TwoHosts
+from two_hosts import UUIDS, TwoHosts
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_guests_migrate_and_nothing_is_left(hosts: TwoHosts) -> None:
     assert (hosts.guests("src"), hosts.guests("dst")) == ({}, {"web-1": "running", "web-2": "running"})
     assert '"downtime": 123' in output
     assert hosts.left_behind() == []
-    again = hosts.migrate("web-1", "web-2")
+    again = hosts.migrate("web-1", UUIDS["web-2"])
     assert "changed=0" in again
     assert hosts.calls("migrate") == 2
 
@@ -70,9 +70,10 @@ def test_a_guest_that_arrived_while_nobody_watched_is_committed(hosts: TwoHosts)
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "an unknown variable": ({"migrate_bandwith": 1}, "migrate_bandwith"),
+    "an unknown variable": ({"migrate_bandwith": 1}, "Did you mean migrate_bandwidth?"),
     "the source is the destination": ({"migrate_source": "gpu-2"}, "which is the destination too"),
     "an unknown source": ({"migrate_source": "gpu-9"}, "not in the inventory"),
+    "a guest on neither host": ({"migrate_guest_names": ["web-1", "web-9"]}, "web-9: not on gpu-1, and not committed"),
     "no list of guests": ({"migrate_guest_names": "web-1"}, "are required"),
     "an option that contradicts another": ({"migrate_options": ["--bandwidth", "1"]}, "use bandwidth"),
     "a negative limit": ({"migrate_max_downtime": -1}, "must be 1 or more"),

@@ -87,6 +87,7 @@ def guest_findings(guest: Guest, request: MigrationRequest, destination: Destina
     yield _existing_guest_finding(guest, destination)
     yield from _record_findings(guest, request, destination)
     yield from _guest_device_findings(guest)
+    yield from _driver_support_findings(guest)
 
 
 def _existing_guest_finding(guest: Guest, destination: Destination) -> Finding:
@@ -127,6 +128,21 @@ def _guest_device_findings(guest: Guest) -> Iterator[Finding]:
         yield Finding.error("devices", command_line_problem(guest.command_line), guest.name)
     elif not guest.devices:
         yield Finding.passed("devices", "it has no mediated devices, so nothing needs to be prepared", guest.name)
+
+
+def _driver_support_findings(guest: Guest) -> Iterator[Finding]:
+    """QEMU blocks the live migration of a guest with such a device (docs/devel/migration/vfio.rst).
+
+    Unknown is not a finding: QEMU decides, and libvirt reports it at once.
+    """
+    for device in guest.devices if guest.running else ():
+        driver = f"driver {device.driver}" if device.driver else "its driver"
+        if device.can_migrate is False:
+            detail = f"{device.label} can't be migrated live: {driver} on the source does not support it"
+            yield Finding.error("can_migrate", f"{detail}. Shut the guest off, and migrate it then", guest.name)
+        elif device.can_quiesce is False and len(guest.devices) > 1:
+            detail = f"{device.label} can't be migrated live with other devices: {driver} does not support P2P"
+            yield Finding.error("can_migrate", f"{detail}. Shut the guest off, and migrate it then", guest.name)
 
 
 def _version_finding(name: str, side: str, version: Optional[str], needed: tuple[int, int], matters: bool) -> Finding:

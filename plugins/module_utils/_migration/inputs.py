@@ -26,6 +26,8 @@ def _texts(names: Sequence[str]) -> dict[str, dict[str, Any]]:
 _ATTRIBUTE = {"name": {"type": "str", "required": True}, "value": {"type": "str", "required": True}}
 _DEVICE = {
     **_texts(["uuid", "function", "type", "type_name", "device_api", "driver", "alias", "model", "address"]),
+    "can_migrate": {"type": "bool"},
+    "can_quiesce": {"type": "bool"},
     "attributes": {"type": "list", "elements": "dict", "default": [], "options": _ATTRIBUTE},
 }
 _RETRIEVED_GUEST = {
@@ -151,6 +153,8 @@ def _device(name: str, given: dict[str, Any]) -> GuestDevice:
         device_api=given["device_api"],
         driver=given["driver"],
         attributes=checked_attributes([(pair["name"], pair["value"]) for pair in given["attributes"]]),
+        can_migrate=given["can_migrate"],
+        can_quiesce=given["can_quiesce"],
     )
 
 

@@ -23,7 +23,12 @@ UUID_POLICIES = SAME, NEW = "same", "new"
 
 @dataclass(frozen=True)
 class GuestDevice:
-    """A device of a guest at the source. id: its UUID, or the function that it is set on."""
+    """A device of a guest at the source.
+
+    id:          its UUID, or the function that it is set on
+    can_migrate: whether its driver can migrate it live; None if it is unknown
+    can_quiesce: whether its driver can stop traffic between devices; None if it is unknown
+    """
 
     id: str
     type_id: str
@@ -31,6 +36,8 @@ class GuestDevice:
     device_api: Optional[str] = None
     driver: Optional[str] = None
     attributes: tuple[Attribute, ...] = ()
+    can_migrate: Optional[bool] = None
+    can_quiesce: Optional[bool] = None
 
     @property
     def hostdev_type(self) -> str:

@@ -50,6 +50,9 @@ ROOMY = inventory(parent(VF, mdev_type("t-1", 2), mdev_type("t-2", 1)))
 GUEST_WEB = Guest("web", True, (), WEB)
 
 
+GOOD_DEVICE = GuestDevice(A, "t-1", "Name of t-1", "vfio-pci", "nvidia", can_migrate=True, can_quiesce=True)
+
+
 @dataclass(frozen=True)
 class Case:
     """A migration; tests change the fields that matter to them."""
@@ -127,6 +130,11 @@ def test_a_device_is_prepared() -> None:
     [request] = assessment.requests
     assert (request.key, request.type, request.active, request.persistent) == (A, "t-1", True, False)
     assert assessment.records == (RECORD,)
+
+
+def test_what_the_driver_cannot_do_does_not_matter_to_a_guest_that_is_shut_off() -> None:
+    Case(devices=(replace(GOOD_DEVICE, can_migrate=False),), live_migration=False).assess()
+    Case(devices=(replace(GOOD_DEVICE, can_quiesce=False),)).assess()
 
 
 def test_a_second_run_changes_nothing() -> None:
@@ -249,6 +257,16 @@ REFUSED = {
         Case(guest=Guest("web", True, (), WEB, command_line=(B,))),
         "devices",
         f"{B} is on QEMU's command line",
+    ),
+    "a driver without migration": (
+        Case(devices=(replace(GOOD_DEVICE, can_migrate=False),)),
+        "can_migrate",
+        "driver nvidia on the source does not support it",
+    ),
+    "several devices of a driver without P2P": (
+        Case(devices=(replace(GOOD_DEVICE, can_quiesce=False), replace(GOOD_DEVICE, id=B))),
+        "can_migrate",
+        "driver nvidia does not support P2P",
     ),
     "another guest with this name is prepared": (Case(record=replace(RECORD, uuid=DB)), "record", f"{DB}, is already"),
     "records that can't be read": (Case(unreadable=("x.json is broken",)), "record", "x.json is broken"),
