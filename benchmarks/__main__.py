@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measures on lab hosts and writes figures.json, FIGURES.md and plots: ./dev bench [--runs N] [PART]...
 
-./dev bench payload measures without hosts and writes nothing (see payload.py).
+./dev bench payload and ./dev bench fleet measure without hosts and write nothing (see payload.py and fleet.py).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lab.errors import LabError
 from lab.progress import stage as step
 from lab.suites import HostName
 
-from benchmarks import creating, payload, preparing, reading
+from benchmarks import creating, fleet, payload, preparing, reading
 from benchmarks.host import BenchHost
 
 HERE = CHECKOUT / "benchmarks"
@@ -51,6 +51,8 @@ PARTS = {
 
 def main(arguments: Sequence[str]) -> int:
     """Measure the named parts. The results of the other parts stay as they are."""
+    if arguments[:1] == ["fleet"]:
+        return fleet.main(arguments[1:])
     if arguments[:1] == ["payload"]:
         return payload.main(arguments[1:])
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
