@@ -10,6 +10,7 @@ result. A playbook with a single ping task runs on the same hosts: much of the c
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import resource
@@ -46,20 +47,20 @@ class Cost:
 def big_host() -> dict[str, Any]:
     """The result of mdev_info on a big host, built by the module's own functions."""
     sys.path.insert(0, str(CHECKOUT / "tests" / "playbooks"))
-    from fleet import answer, defined, device, guest, parent
-
-    from ansible_collections.vfio.mdev.plugins.module_utils._model.inventory import Inventory, Type
+    recorded = importlib.import_module("fleet")
+    values = importlib.import_module("ansible_collections.vfio.mdev.plugins.module_utils._model.inventory")
 
     types = tuple(
-        Type(
+        values.Type(
             f"nvidia-{700 + number}", f"NVIDIA L40S-{number + 1}Q", f"framebuffer={1024 * (number + 1)}M", "vfio-pci", 1
         )
         for number in range(_TYPES)
     )
-    parents, devices = [], []
+    parents: list[Any] = []
+    devices: list[Any] = []
     for card in range(_CARDS):
         functions = [
-            parent(
+            recorded.parent(
                 f"0000:{0x40 + card:02x}:{4 + number // 8:02x}.{number % 8}",
                 *types,
                 driver="nvidia",
@@ -72,10 +73,12 @@ def big_host() -> dict[str, Any]:
             full = tuple(replace(mdev_type, available_instances=0) for mdev_type in types)
             functions[number] = replace(functions[number], types=full)
             index = card * _DEVICES + number
-            user = guest(f"guest-{card}-{number}", 1000 + index)
-            devices.append(device(index, functions[number], "nvidia-703", user, iommu_group=index))
+            user = recorded.guest(f"guest-{card}-{number}", 1000 + index)
+            devices.append(recorded.device(index, functions[number], "nvidia-703", user, iommu_group=index))
         parents += functions
-    return answer(Inventory(tuple(parents), tuple(devices), tuple(defined(active) for active in devices)))
+    definitions = tuple(recorded.defined(active) for active in devices)
+    result: dict[str, Any] = recorded.answer(values.Inventory(tuple(parents), tuple(devices), definitions))
+    return result
 
 
 def measure(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Cost:

@@ -47,6 +47,22 @@ def nova_config(info: Result, types: Mapping[str, Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def kubevirt_devices(info: Result, domain: str) -> dict[str, list[dict[str, Any]]]:
+    """KubeVirt's permittedHostDevices for all types of mediated devices of the host.
+
+    KubeVirt selects a device by the name of its type, or by the id of a type without a name. Source: getMdevTypeName()
+    in KubeVirt's pkg/virt-handler/device-manager/mediated_device.go.
+    domain: of the names of resources, for example nvidia.com
+    """
+    names = sorted({str(row["name"] or row["id"]) for row in info["types"] if row["framework"] == _MDEV})
+    return {
+        "mediatedDevices": [
+            {"mdevNameSelector": name, "resourceName": f"{domain}/{re.sub('[^A-Za-z0-9_.-]+', '_', name)}"}
+            for name in names
+        ]
+    }
+
+
 def _type(info: Result, name: str) -> Result:
     matching = [row for row in info["types"] if name in (row["id"], row["name"])]
     if len(matching) == 1:

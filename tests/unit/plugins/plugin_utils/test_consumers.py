@@ -10,6 +10,7 @@ from typing import Any, Optional
 import pytest
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.vfio.mdev.plugins.filter.kubevirt_devices import kubevirt_devices
 from ansible_collections.vfio.mdev.plugins.filter.nova_config import nova_config
 
 
@@ -80,3 +81,15 @@ def test_what_does_not_match_the_host_is_refused(host: Any, types: Any, words: s
     with pytest.raises(AnsibleFilterError) as refused:
         nova_config(host, types)
     assert words in str(refused.value)
+
+
+def test_kubevirt_gets_the_example_of_its_documentation() -> None:
+    types = [mdev_type("nvidia-222", "GRID T4-1Q"), mdev_type("odd", None), *L40S["types"]]
+    assert kubevirt_devices({"types": types}, "nvidia.com") == {
+        "mediatedDevices": [
+            {"mdevNameSelector": "GRID T4-1Q", "resourceName": "nvidia.com/GRID_T4-1Q"},
+            {"mdevNameSelector": "odd", "resourceName": "nvidia.com/odd"},
+        ]
+    }
+    with pytest.raises(AnsibleFilterError, match="expected a result"):
+        kubevirt_devices({"types": None}, "nvidia.com")
