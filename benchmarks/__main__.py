@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measures on lab hosts and writes figures.json, FIGURES.md and plots: ./dev bench [--runs N] [PART]...
 
-./dev bench payload and ./dev bench planning measure without hosts and write nothing (see payload.py and planning.py).
+./dev bench payload, planning and fleet measure without hosts and write nothing (see payload.py, planning.py, fleet.py).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lab.errors import LabError
 from lab.progress import stage as step
 from lab.suites import HostName
 
-from benchmarks import creating, payload, planning, preparing, reading
+from benchmarks import creating, fleet, payload, planning, preparing, reading
 from benchmarks.host import BenchHost
 
 HERE = CHECKOUT / "benchmarks"
@@ -47,7 +47,11 @@ PARTS = {
     "reading": Part(_SINGLE_HOST, reading.measure),
     "preparing": Part(_HOST_PAIR, preparing.measure),
 }
-_WITHOUT_HOSTS: dict[str, Callable[[Sequence[str]], int]] = {"payload": payload.main, "planning": planning.main}
+_WITHOUT_HOSTS: dict[str, Callable[[Sequence[str]], int]] = {
+    "fleet": fleet.main,
+    "payload": payload.main,
+    "planning": planning.main,
+}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -45,28 +45,31 @@ RETURN = r"""
 _value:
   description:
     - The report.
-    - C(usage) has C(in_use) and C(idle), the devices in the kernel with and without a known user, C(room), how many
-      more could be created at most (null if no driver reports it), and C(in_use_share) and C(idle_share), percentages
-      of these three together.
+    - C(usage) has C(in_use), C(unknown) and C(idle), the devices in the kernel by their use, C(room), how many more
+      would fit (null if no driver reports it), C(unlimited), whether any number would fit, and C(in_use_share),
+      C(unknown_share) and C(idle_share), percentages of these numbers together. The room of a card or host is that of
+      the type that fits most often.
   type: dict
   contains:
     totals:
-      description: The fleet in numbers, with C(hosts), C(answered) (hosts), C(parents), C(parents_with_room),
-        C(active), C(in_use), C(defined), C(autostart), C(drifted) (devices), C(problems) (hosts).
+      description: The fleet in numbers, with C(hosts), C(answered) (hosts), C(cards), C(cards_with_room), C(functions),
+        C(active), C(in_use), C(unknown), C(idle), C(defined), C(autostart), C(drifted), C(orphaned) (devices),
+        C(problems) (hosts that need attention).
       type: dict
     hosts:
-      description: Each host, with C(name), C(state) (V(answered), V(unreachable) or V(failed)), C(framework),
-        C(usage), C(defined), C(drifted), C(problems), C(parent_count), C(parents), C(devices), C(notes). Virtual
-        functions of a card that are identical are one parent with several C(addresses).
+      description: Each host, those that need attention first, with C(name), C(state) (V(answered), V(unreachable) or
+        V(failed)), C(framework), C(usage), C(defined), C(drifted), C(orphaned), C(problems), C(cards), C(types),
+        C(devices), C(notes).
       type: list
       elements: dict
     types:
-      description: Each type across all hosts, with C(id), C(name), C(device_api), C(parents), C(defined), C(usage), and
-        C(hosts), the same numbers for each host.
+      description: Each type across all hosts, those with room first, with C(id), C(name), C(device_api), C(defined),
+        C(usage), C(hosts), the same numbers for each host that has devices or room, and C(full_hosts), the number of
+        other hosts that offer the type.
       type: list
       elements: dict
     users:
-      description: The users of devices, with C(host), C(guest), C(process), C(device), C(type), C(parent).
+      description: The users of devices, with C(host), C(guest), C(process), C(devices) (their types with their number).
       type: list
       elements: dict
     drift:
@@ -75,7 +78,8 @@ _value:
       type: list
       elements: dict
     notes:
-      description: Problems and hints, with C(host), C(category), C(text), and C(problem), whether something is wrong.
+      description: What needs attention, then hints, with C(hosts), C(category), C(text), and C(problem), whether it
+        needs attention.
       type: list
       elements: dict
 """

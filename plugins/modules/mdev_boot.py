@@ -17,7 +17,9 @@ description:
     device did not start, the unit fails and names the device.
   - If cards need virtual functions (O(vfs)), a second unit, C(vfio-mdev-vfs.service), enables them at boot before
     devices are started.
-  - The units are enabled, and the next boot starts them. Nothing is started immediately.
+  - The units are enabled, and the next boot starts them. No device is started immediately.
+  - With O(metrics_path) or O(facts_path), C(vfio-mdev-metrics.timer) publishes the host's devices regularly, as metrics
+    for Prometheus and as local facts for Ansible. The timer starts immediately.
   - The program is replaced as a whole, so a boot never runs files of two versions. Files that this module did not write
     stay, also in O(program_path). If a unit with the name of one of these units exists that this module did not write,
     O(state=present) fails and O(state=absent) leaves it.
@@ -116,6 +118,25 @@ options:
         type: list
         elements: str
         default: []
+  metrics_path:
+    description:
+      - The folder of the textfile collector of Prometheus' C(node_exporter), which must exist. On Debian it is
+        C(/var/lib/prometheus/node-exporter).
+      - The file C(vfio_mdev.prom) in it is written whole and renamed. It has the devices by type and state, the room
+        for more, and what needs attention.
+      - If omitted, no metrics are written, and a file that this unit wrote is removed.
+    type: path
+  metrics_interval:
+    description: Seconds between two runs that write O(metrics_path) and O(facts_path).
+    type: int
+    default: 60
+  facts_path:
+    description:
+      - The folder of Ansible's local facts, usually C(/etc/ansible/facts.d). It is created if it is missing.
+      - The file C(vfio_mdev.fact) in it gives C(ansible_local.vfio_mdev) with C(framework), C(types) (ids) and
+        C(type_names), so that plays can group hosts by them. It is written again only if these change.
+      - If omitted, no facts are written, and a file that this unit wrote is removed.
+    type: path
 requirements:
   - Linux with systemd and Python 3.9 or newer
 seealso:
@@ -157,6 +178,24 @@ EXAMPLES = r"""
   vfio.mdev.mdev_boot:
     python: /opt/python3.12/bin/python3
     program_path: /opt/vfio-mdev
+
+- name: Start devices at boot, and write metrics for Prometheus every two minutes
+  vfio.mdev.mdev_boot:
+    metrics_path: /var/lib/prometheus/node-exporter
+    metrics_interval: 120
+
+- name: Start devices at boot, and write local facts
+  vfio.mdev.mdev_boot:
+    facts_path: /etc/ansible/facts.d
+
+- name: Group hosts by framework, in a later play that has gathered facts
+  ansible.builtin.group_by:
+    key: "mdev_framework_{{ ansible_local.vfio_mdev.framework }}"
+
+- name: Group hosts by the types that they offer, for example mdev_type_nvidia_471
+  ansible.builtin.group_by:
+    key: "mdev_type_{{ item | regex_replace('[^A-Za-z0-9_]', '_') }}"
+  loop: "{{ ansible_local.vfio_mdev.types }}"
 
 - name: Remove the units, so that no devices are started at boot
   vfio.mdev.mdev_boot:
@@ -210,12 +249,15 @@ from ansible_collections.vfio.mdev.plugins.module_utils._boot.systemd import uni
 from ansible_collections.vfio.mdev.plugins.module_utils._boot.units import (
     UNITS,
     Program,
+    Publication,
     UnitFile,
     devices_unit,
+    metrics_units,
     vfs_unit,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._host.lock import host_lock
 from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InvalidInput
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
 from ansible_collections.vfio.mdev.plugins.module_utils._sriov.arguments import CARDS_ARGUMENT, VFS_BACKEND_ARGUMENT
 from ansible_collections.vfio.mdev.plugins.module_utils._sriov.request import vfs_requests
@@ -230,7 +272,23 @@ def units(params: dict[str, Any], program: Program, host: Host) -> list[UnitFile
     if vfs is not None and vfs["cards"]:
         requests = with_ids(host, vfs_requests(vfs["cards"]))
         wanted.insert(0, vfs_unit(program, requests, vfs["backend"], vfs["after_units"], vfs["before_units"]))
-    return wanted
+    return wanted + metrics_units(program, publication(params))
+
+
+def publication(params: dict[str, Any]) -> Publication:
+    """What is published, checked."""
+    for option in ("metrics_path", "facts_path"):
+        path = params[option] or ""
+        # systemd splits the command at spaces and replaces what follows a percent sign (systemd.unit(5)).
+        if path and (not path.startswith("/") or set(path) & set(" \t\n%\"'\\$")):
+            raise InvalidInput(
+                f"{option} '{path}' must be an absolute path without spaces, quotes, backslashes, $ and %",
+                option=option,
+            )
+    interval = params["metrics_interval"]
+    if interval < 1:
+        raise InvalidInput(f"metrics_interval is {interval}, and must be at least 1", option="metrics_interval")
+    return Publication(params["metrics_path"] or "", params["facts_path"] or "", interval)
 
 
 def diff(change: FileChange) -> dict[str, str]:
@@ -285,6 +343,9 @@ def main() -> None:
                     "before_units": units_argument,
                 },
             },
+            "metrics_path": {"type": "path"},
+            "metrics_interval": {"type": "int", "default": 60},
+            "facts_path": {"type": "path"},
         },
         supports_check_mode=True,
     )

@@ -10,24 +10,32 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Optional
 
+from ansible_collections.vfio.mdev.plugins.module_utils._info.counts import Use
+
 
 @dataclass(frozen=True)
 class Usage:
-    """Devices in the kernel, and the number of devices that could still be created.
+    """Devices in the kernel by their use, and the number of devices that would still fit.
 
-    room: how many more at most, None if no driver reports it. Shares are percentages of all three numbers together.
+    unknown:   devices whose use nobody could determine: neither in use nor idle
+    room:      None if no driver reports it
+    unlimited: whether any number would fit. room does not count these
+    shares:    percentages of all four numbers together
     """
 
     in_use: int
+    unknown: int
     idle: int
     room: Optional[int]
+    unlimited: bool
     in_use_share: float
+    unknown_share: float
     idle_share: float
 
 
 @dataclass(frozen=True)
-class ParentType:
-    """A type as offered by one parent, or by several identical parents."""
+class TypeUsage:
+    """A type on one card or host."""
 
     id: str
     name: Optional[str]
@@ -36,18 +44,19 @@ class ParentType:
 
 
 @dataclass(frozen=True)
-class ParentRow:
-    """A parent, or several identical virtual functions of one card. types: those with devices or with room."""
+class CardRow:
+    """A card with all its functions. types: those with devices or with room. framework: None if it offers nothing."""
 
-    addresses: tuple[str, ...]
+    address: str
     driver: Optional[str]
     numa_node: Optional[int]
-    card: Optional[str]
-    vfs: Optional[str]
+    framework: Optional[str]
+    functions: Optional[str]
+    parents: int
     defined: int
     usage: Usage
-    types: tuple[ParentType, ...]
-    types_without_room: int
+    types: tuple[TypeUsage, ...]
+    full_types: int
 
 
 @dataclass(frozen=True)
@@ -60,19 +69,18 @@ class DeviceRow:
     states: tuple[str, ...]
     attributes: tuple[str, ...]
     users: tuple[str, ...]
+    use_unknown: bool
     drifted: bool
 
 
 @dataclass(frozen=True)
 class UserRow:
-    """A process that uses a device. guest is None if the process is not a guest."""
+    """A process that uses devices. guest is None if it is not a guest. devices: their number by type."""
 
     host: str
     guest: Optional[str]
     process: str
-    device: str
-    type: str
-    parent: str
+    devices: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -89,9 +97,9 @@ class DriftRow:
 
 @dataclass(frozen=True)
 class Note:
-    """Something that an operator must know about a host. problem: whether something is wrong there."""
+    """Something that an operator must know about hosts. problem: whether it needs attention."""
 
-    host: str
+    hosts: tuple[str, ...]
     category: str
     text: str
     problem: bool
@@ -99,25 +107,24 @@ class Note:
 
 @dataclass(frozen=True)
 class HostType:
-    """A type on one host. parents: the number of parents that offer it there."""
+    """A type on one host."""
 
     host: str
-    parents: int
     defined: int
     usage: Usage
 
 
 @dataclass(frozen=True)
 class TypeRow:
-    """A type across the fleet."""
+    """A type across the fleet. hosts: those with devices or with room. full_hosts: the number of the others."""
 
     id: str
     name: Optional[str]
     device_api: Optional[str]
-    parents: int
     defined: int
     usage: Usage
     hosts: tuple[HostType, ...]
+    full_hosts: int
 
 
 @dataclass(frozen=True)
@@ -130,26 +137,31 @@ class HostRow:
     usage: Usage
     defined: int
     drifted: int
+    orphaned: int
     problems: int
-    parent_count: int
-    parents: tuple[ParentRow, ...]
+    cards: tuple[CardRow, ...]
+    types: tuple[TypeUsage, ...]
     devices: tuple[DeviceRow, ...]
     notes: tuple[Note, ...]
 
 
 @dataclass(frozen=True)
 class Totals:
-    """The fleet in numbers. drifted counts devices, problems counts hosts. Room is not added up: types differ."""
+    """The fleet in numbers. problems counts hosts that need attention. Room is not added up: types differ."""
 
     hosts: int
     answered: int
-    parents: int
-    parents_with_room: int
+    cards: int
+    cards_with_room: int
+    functions: int
     active: int
     in_use: int
+    unknown: int
+    idle: int
     defined: int
     autostart: int
     drifted: int
+    orphaned: int
     problems: int
 
 
@@ -165,24 +177,23 @@ class Fleet:
     notes: tuple[Note, ...]
 
 
-def usage_of(in_use: int, idle: int, room: Optional[int]) -> Usage:
+def usage_of(use: Use, room: Optional[int], unlimited: bool = False) -> Usage:
     """These numbers, with their shares."""
-    total = in_use + idle + (room or 0)
-    return Usage(in_use, idle, room, _share(in_use, total), _share(idle, total))
-
-
-def _share(part: int, total: int) -> float:
-    return round(100 * part / total, 2) if total else 0.0
+    limited = None if unlimited else room
+    total = use.active + (limited or 0)
+    shares = [round(100 * part / total, 2) if total else 0.0 for part in (use.in_use, use.unknown, use.idle)]
+    return Usage(use.in_use, use.unknown, use.idle, limited, unlimited, *shares)
 
 
 def sum_of_usages(usages: Iterable[Usage]) -> Usage:
     """All of them together."""
     summands = tuple(usages)
-    return usage_of(
-        sum(usage.in_use for usage in summands),
-        sum(usage.idle for usage in summands),
-        sum_of_rooms(usage.room for usage in summands),
+    use = Use(
+        in_use=sum(usage.in_use for usage in summands),
+        unknown=sum(usage.unknown for usage in summands),
+        idle=sum(usage.idle for usage in summands),
     )
+    return usage_of(use, sum_of_rooms(usage.room for usage in summands), any(usage.unlimited for usage in summands))
 
 
 def sum_of_rooms(rooms: Iterable[Optional[int]]) -> Optional[int]:
@@ -191,18 +202,24 @@ def sum_of_rooms(rooms: Iterable[Optional[int]]) -> Optional[int]:
     return sum(known) if known else None
 
 
-def totals_of(hosts: Iterable[HostRow], answered: int, parents_with_room: int, autostart: int) -> Totals:
+def totals_of(hosts: Iterable[HostRow], answered: int, autostart: int) -> Totals:
     """The fleet in numbers: those that the rows of hosts have, and those that must be counted in the answers."""
     rows = tuple(hosts)
+    cards = [card for host in rows for card in host.cards]
+    use = sum_of_usages(host.usage for host in rows)
     return Totals(
         hosts=len(rows),
         answered=answered,
-        parents=sum(host.parent_count for host in rows),
-        parents_with_room=parents_with_room,
-        active=sum(host.usage.in_use + host.usage.idle for host in rows),
-        in_use=sum(host.usage.in_use for host in rows),
+        cards=len(cards),
+        cards_with_room=sum(bool(card.usage.room or card.usage.unlimited) for card in cards),
+        functions=sum(card.parents for card in cards if card.functions),
+        active=use.in_use + use.unknown + use.idle,
+        in_use=use.in_use,
+        unknown=use.unknown,
+        idle=use.idle,
         defined=sum(host.defined for host in rows),
         autostart=autostart,
         drifted=sum(host.drifted for host in rows),
+        orphaned=sum(host.orphaned for host in rows),
         problems=sum(host.problems > 0 for host in rows),
     )

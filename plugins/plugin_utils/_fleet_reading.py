@@ -6,29 +6,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import groupby
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Optional
 
+from ansible_collections.vfio.mdev.plugins.module_utils._info.counts import TypeCounts, counts_of, type_counts, use_of
 from ansible_collections.vfio.mdev.plugins.module_utils._model.addresses import address_key
 from ansible_collections.vfio.mdev.plugins.plugin_utils._fleet import (
+    CardRow,
     DeviceRow,
     DriftRow,
     Fleet,
     HostRow,
     HostType,
-    Note,
-    ParentRow,
-    ParentType,
     Totals,
     TypeRow,
-    Usage,
+    TypeUsage,
     UserRow,
     sum_of_rooms,
     sum_of_usages,
     totals_of,
     usage_of,
 )
+from ansible_collections.vfio.mdev.plugins.plugin_utils._fleet_notes import grouped_notes, notes_of
 
 _STATES = ("active", "removing", "defined", "autostart")
 
@@ -49,12 +49,13 @@ def fleet_of(answers: Answers) -> Fleet:
 
 
 def _readable(name: str, answer: Answer) -> Answer:
-    """The answer, or if it is not one of mdev_info, a failure that says so."""
+    """The answer, or if it is not one of this version's mdev_info, a failure that says so."""
     try:
         _fleet_of({name: answer})
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        return {"failed": True, "msg": f"the answer of this host can't be read, it is not one of mdev_info ({reason})"}
+        text = f"the answer of this host can't be read, it is not one of this version of mdev_info ({reason})"
+        return {"failed": True, "msg": text}
     return answer
 
 
@@ -64,11 +65,11 @@ def _fleet_of(answers: Answers) -> Fleet:
     hosts = tuple(_host(name, answers[name]) for name in names)
     return Fleet(
         totals=_totals(hosts, answered),
-        hosts=hosts,
-        types=tuple(_types(answered)),
+        hosts=tuple(sorted(hosts, key=lambda host: host.problems == 0)),
+        types=tuple(_types(hosts, answered)),
         users=tuple(row for name, answer in answered.items() for row in _users(name, answer)),
         drift=tuple(row for name, answer in answered.items() for row in _drift(name, answer)),
-        notes=tuple(note for host in hosts for note in host.notes),
+        notes=grouped_notes([note for host in hosts for note in host.notes]),
     )
 
 
@@ -79,134 +80,93 @@ def _state(answer: Answer) -> str:
 
 
 def _totals(hosts: tuple[HostRow, ...], answered: Answers) -> Totals:
-    return totals_of(
-        hosts,
-        answered=len(answered),
-        parents_with_room=sum(
-            any(_offers(parent, answer).values()) for answer in answered.values() for parent in answer["parents"]
-        ),
-        autostart=sum(bool(device["autostart"]) for answer in answered.values() for device in answer["devices"]),
-    )
+    autostart = sum(bool(device["autostart"]) for answer in answered.values() for device in answer["devices"])
+    return totals_of(hosts, answered=len(answered), autostart=autostart)
 
 
 def _host(name: str, answer: Answer) -> HostRow:
-    notes = tuple(_notes(name, answer))
-    parents, devices = answer.get("parents", ()), answer.get("devices", ())
+    state = _state(answer)
+    notes = notes_of(name, answer, None if state == ANSWERED else state)
+    if state != ANSWERED:
+        return HostRow(name, state, None, sum_of_usages(()), 0, 0, 0, 1, (), (), (), notes)
+    counts, devices = counts_of(answer), answer["devices"]
+    cards = tuple(_cards(answer))
     return HostRow(
         name=name,
-        state=_state(answer),
-        framework=answer.get("framework"),
-        usage=_usage(devices, sum_of_rooms(_most(card["room"].values()) for card in answer.get("cards", ()))),
+        state=state,
+        framework=counts.framework,
+        # Devices of the host, not the sum over cards: the parent of a half removed device may be gone.
+        usage=usage_of(
+            use_of(devices),
+            sum_of_rooms(card.usage.room for card in cards if card.framework),
+            any(card.usage.unlimited for card in cards),
+        ),
         defined=sum(bool(device["defined"]) for device in devices),
-        drifted=sum(bool(device["drift"]) for device in devices),
+        drifted=counts.drifted,
+        orphaned=counts.orphaned,
         problems=sum(note.problem for note in notes),
-        parent_count=len(parents),
-        parents=tuple(_parents(answer)) if parents else (),
+        cards=cards,
+        types=tuple(_type_usage(row, mdev_type) for row, mdev_type in zip(counts.types, answer["types"])),
         devices=tuple(_device(device) for device in devices),
         notes=notes,
     )
 
 
-# Usage.
+def _type_usage(counts: TypeCounts, mdev_type: Answer) -> TypeUsage:
+    return TypeUsage(
+        counts.id, counts.name, counts.defined, usage_of(counts.use, counts.room, not mdev_type["limited"])
+    )
 
 
-def _in_kernel(device: Answer) -> bool:
-    """Whether the device takes an instance. A half removed device still does."""
-    return bool(device["active"] or device["removing"])
+# Cards.
 
 
-def _usage(devices: Iterable[Answer], room: Optional[int]) -> Usage:
-    in_kernel = [device for device in devices if _in_kernel(device)]
-    in_use = sum(bool(device["in_use"]) for device in in_kernel)
-    return usage_of(in_use, len(in_kernel) - in_use, room)
-
-
-def _most(rooms: Iterable[Optional[int]]) -> Optional[int]:
-    """The room of the type that fits most often, since types share the room. 0 without types, None if unknown."""
-    numbers = list(rooms)
-    known = [room for room in numbers if room is not None]
-    return max(known) if known else None if numbers else 0
-
-
-def _offers(parent: Answer, answer: Answer) -> Mapping[str, Optional[int]]:
-    """The types that the parent has instances of, by id: its own, or those of its card's functions."""
-    if parent["types"] is not None:
-        return dict(parent["types"])
-    return dict(_card(parent, answer)["types"])
-
-
-def _card(parent: Answer, answer: Answer) -> Answer:
-    address = parent["physical_function"] or parent["address"]
-    return next(card for card in answer["cards"] if card["address"] == address)
-
-
-# Parents: identical virtual functions of a card are one row, otherwise a single card would fill a page.
-
-
-def _parents(answer: Answer) -> Iterator[ParentRow]:
-    by_parent: dict[str, list[Answer]] = {}
+def _cards(answer: Answer) -> Iterator[CardRow]:
+    card_of = {parent["address"]: parent["physical_function"] or parent["address"] for parent in answer["parents"]}
+    by_card: dict[str, list[Answer]] = {}
     for device in answer["devices"]:
-        by_parent.setdefault(device["parent"], []).append(device)
-    groups = groupby(
-        answer["parents"], key=lambda parent: _group_key(parent, answer, by_parent.get(parent["address"], []))
-    )
-    for _key, group in groups:
-        identical = list(group)
-        devices = [device for parent in identical for device in by_parent.get(parent["address"], ())]
-        yield _parent(identical, devices, answer)
+        by_card.setdefault(card_of.get(device["parent"], ""), []).append(device)
+    for card in answer["cards"]:
+        yield _card(card, answer["types"], by_card.get(card["address"], []))
 
 
-def _group_key(parent: Answer, answer: Answer, devices: list[Answer]) -> object:
-    """Equal for parents that can share a row."""
-    card = parent["physical_function"]
-    if card is None:
-        return parent["address"]
-    states = tuple(
-        (device["type"], *(bool(device[state]) for state in _STATES), device["in_use"]) for device in devices
-    )
-    return (card, parent["driver"], parent["numa_node"], tuple(_offers(parent, answer).items()), states)
-
-
-def _parent(identical: list[Answer], devices: list[Answer], answer: Answer) -> ParentRow:
-    first = identical[0]
-    rooms = _rooms(identical, answer)
-    shown = {*(device["type"] for device in devices), *(type_id for type_id, room in rooms.items() if room)}
-    types = [
-        _parent_type(mdev_type, devices, rooms.get(mdev_type["id"], 0))
-        for mdev_type in answer["types"]
-        if mdev_type["id"] in shown
+def _card(card: Answer, types: Iterable[Answer], devices: Sequence[Answer]) -> CardRow:
+    offered = [mdev_type for mdev_type in types if _is_on(card, mdev_type, devices)]
+    rows = [
+        _type_usage(type_counts({**mdev_type, "room": card["room"].get(mdev_type["id"], 0)}, devices), mdev_type)
+        for mdev_type in offered
     ]
-    return ParentRow(
-        addresses=tuple(parent["address"] for parent in identical),
-        driver=first["driver"],
-        numa_node=first["numa_node"],
-        card=first["physical_function"],
-        vfs=f"{first['vfs']['enabled']} of {first['vfs']['total']}" if first["vfs"] else None,
+    return CardRow(
+        address=card["address"],
+        driver=card["driver"],
+        numa_node=card["numa_node"],
+        framework=card["framework"],
+        functions=_functions(card),
+        parents=card["parents"],
         defined=sum(bool(device["defined"]) for device in devices),
-        usage=_usage(devices, _most(rooms.values())),
-        types=tuple(types),
-        types_without_room=len(answer["types"]) - len(types),
+        usage=usage_of(use_of(devices), _most(card, rows), any(row.usage.unlimited for row in rows)),
+        types=tuple(rows),
+        full_types=sum(not row.usage.unlimited and row.usage.room == 0 for row in rows),
     )
 
 
-def _rooms(identical: list[Answer], answer: Answer) -> dict[str, Optional[int]]:
-    """The room on these parents by type: what they report, but no more than their card has."""
-    room, reported = _card(identical[0], answer)["room"], [_offers(parent, answer) for parent in identical]
-    return {
-        type_id: None if room[type_id] is None else min(room[type_id], sum(offer[type_id] or 0 for offer in reported))
-        for type_id in reported[0]
-        if type_id in room
-    }
+def _functions(card: Answer) -> Optional[str]:
+    """How many virtual functions it has. Only cards whose functions are parents report what those offer."""
+    functions = card["functions"]
+    if functions:
+        return f"{functions['enabled']} of {functions['total']}"
+    return str(card["parents"]) if card["types"] is not None else None
 
 
-def _parent_type(mdev_type: Answer, devices: list[Answer], room: Optional[int]) -> ParentType:
-    own = [device for device in devices if device["type"] == mdev_type["id"]]
-    return ParentType(
-        id=mdev_type["id"],
-        name=mdev_type["name"],
-        defined=sum(bool(device["defined"]) for device in own),
-        usage=_usage(own, room),
-    )
+def _is_on(card: Answer, mdev_type: Answer, devices: Iterable[Answer]) -> bool:
+    return mdev_type["id"] in card["room"] or any(device["type"] == mdev_type["id"] for device in devices)
+
+
+def _most(card: Answer, rows: Iterable[TypeUsage]) -> Optional[int]:
+    """The room of the type that fits most often, since types share a card. None if it is unknown."""
+    numbers = [row.usage.room for row in rows if not row.usage.unlimited]
+    known = [room for room in numbers if room is not None]
+    return max(known) if known else None if numbers or not card["framework"] else 0
 
 
 # Devices and their users.
@@ -214,18 +174,15 @@ def _parent_type(mdev_type: Answer, devices: list[Answer], room: Optional[int]) 
 
 def _device(device: Answer) -> DeviceRow:
     return DeviceRow(
-        name=_name(device),
+        name=str(device["uuid"] or device["parent"]),
         parent=device["parent"],
         type=_type(device),
         states=tuple(state for state in _STATES if device[state]),
         attributes=tuple(f"{attribute['name']}={attribute['value']}" for attribute in device["attributes"]),
         users=tuple(user["guest"] or _process(user) for user in device["used_by"]),
+        use_unknown=device["in_use"] is None,
         drifted=bool(device["drift"]),
     )
-
-
-def _name(device: Answer) -> str:
-    return str(device["uuid"] or device["parent"])
 
 
 def _type(device: Answer) -> str:
@@ -238,75 +195,59 @@ def _process(user: Answer) -> str:
 
 
 def _users(host: str, answer: Answer) -> Iterator[UserRow]:
-    rows = (
-        UserRow(host, user["guest"], _process(user), _name(device), _type(device), device["parent"])
-        for device in answer["devices"]
-        for user in device["used_by"]
-    )
-    yield from sorted(rows, key=lambda row: (row.guest is None, row.guest or "", row.process, row.device))
+    types: dict[tuple[Optional[str], str], Counter[str]] = {}
+    for device in answer["devices"]:
+        for user in device["used_by"]:
+            types.setdefault((user["guest"], _process(user)), Counter())[_type(device)] += 1
+    for guest, process in sorted(types, key=lambda key: (key[0] is None, key[0] or "", key[1])):
+        counted = sorted(types[guest, process].items())
+        devices = tuple(name if count == 1 else f"{count} \N{MULTIPLICATION SIGN} {name}" for name, count in counted)
+        yield UserRow(host, guest, process, devices)
 
 
 def _drift(host: str, answer: Answer) -> Iterator[DriftRow]:
     for device in answer["devices"]:
+        name = str(device["uuid"] or device["parent"])
         for drift in device["drift"]:
-            yield DriftRow(host, _name(device), device["parent"], drift["field"], drift["wanted"], drift["actual"])
+            yield DriftRow(host, name, device["parent"], drift["field"], drift["wanted"], drift["actual"])
 
 
 # Types across the fleet. An id alone does not identify a type: drivers of two versions may number theirs differently.
 
-_TypeKey = tuple[str, Optional[str]]
+
+def _types(hosts: Iterable[HostRow], answered: Answers) -> Iterator[TypeRow]:
+    apis = {
+        (mdev_type["id"], mdev_type["name"]): mdev_type["device_api"]
+        for answer in answered.values()
+        for mdev_type in answer["types"]
+    }
+    offers: dict[tuple[str, Optional[str]], list[HostType]] = {}
+    for host in sorted(hosts, key=lambda host: address_key(host.name)):
+        for mdev_type in host.types:
+            row = HostType(host.name, mdev_type.defined, mdev_type.usage)
+            offers.setdefault((mdev_type.id, mdev_type.name), []).append(row)
+    rows = [_type_row(key, rows, apis[key]) for key, rows in offers.items()]
+    # Free capacity first.
+    yield from sorted(rows, key=lambda row: (not _fits(row.usage), address_key(row.id), str(row.name or "")))
 
 
-def _types(answered: Answers) -> Iterator[TypeRow]:
-    offers: dict[_TypeKey, list[tuple[str, Answer, Answer]]] = {}
-    for host, answer in answered.items():
-        for mdev_type in answer["types"]:
-            offers.setdefault((mdev_type["id"], mdev_type["name"]), []).append((host, mdev_type, answer))
-    for key in sorted(offers, key=lambda key: (address_key(key[0]), key[1] or "")):
-        hosts = tuple(_host_type(host, mdev_type, answer) for host, mdev_type, answer in offers[key])
-        _first_host, first, _first_answer = offers[key][0]
-        yield TypeRow(
-            id=key[0],
-            name=key[1],
-            device_api=first["device_api"],
-            parents=sum(host.parents for host in hosts),
-            defined=sum(host.defined for host in hosts),
-            usage=sum_of_usages(host.usage for host in hosts),
-            hosts=hosts,
-        )
+def _type_row(key: tuple[str, Optional[str]], offers: Sequence[HostType], device_api: Optional[str]) -> TypeRow:
+    shown = [offer for offer in offers if _fits(offer.usage) or offer.defined or sum_of_use(offer)]
+    return TypeRow(
+        id=key[0],
+        name=key[1],
+        device_api=device_api,
+        defined=sum(offer.defined for offer in offers),
+        usage=sum_of_usages(offer.usage for offer in offers),
+        hosts=tuple(shown),
+        full_hosts=len(offers) - len(shown),
+    )
 
 
-def _host_type(host: str, mdev_type: Answer, answer: Answer) -> HostType:
-    devices = [device for device in answer["devices"] if device["type"] == mdev_type["id"]]
-    return HostType(host, mdev_type["parents"], mdev_type["defined"], _usage(devices, mdev_type["room"]))
+def sum_of_use(offer: HostType) -> int:
+    """The devices of a type in the kernel of a host."""
+    return offer.usage.in_use + offer.usage.unknown + offer.usage.idle
 
 
-# Notes.
-
-
-def _notes(host: str, answer: Answer) -> Iterator[Note]:
-    if _state(answer) != ANSWERED:
-        yield Note(host, _state(answer), _failure(answer), problem=True)
-        return
-    for broken in answer["broken_definitions"]:
-        yield Note(host, "broken definition", f"{broken['path']}: {broken['problem']}", problem=True)
-    for unread in answer["unread"]:
-        yield Note(host, "unread", f"{unread['path']}: {unread['error']}", problem=True)
-    half_removed = [device for device in answer["devices"] if device["removing"]]
-    for device in half_removed:
-        users = ", ".join(_device(device).users) or "a process that can't be seen"
-        yield Note(host, "half removed", f"{_name(device)} on {device['parent']} waits for {users}", problem=True)
-    # Some hints are about the same files and devices.
-    reported = [
-        *(broken["path"] for broken in answer["broken_definitions"]),
-        *(_name(device) for device in half_removed),
-    ]
-    for hint in answer["hints"]:
-        if not any(name in hint for name in reported):
-            yield Note(host, "hint", hint, problem=False)
-
-
-def _failure(answer: Answer) -> str:
-    """Ansible's message about a host that did not answer, then the host's own output, which often says more."""
-    texts = [str(answer.get(field) or "").strip() for field in ("msg", "module_stderr")]
-    return "\n".join(text for text in texts if text)
+def _fits(usage: Any) -> bool:
+    return bool(usage.room is None or usage.room or usage.unlimited)

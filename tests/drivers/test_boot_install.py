@@ -23,20 +23,28 @@ SYSTEMCTL = """#!/bin/sh
 etc=/etc/systemd/system
 mkdir -p /run/systemd/system /etc/loaded
 echo "$*" >> /etc/calls
+wants() { case $1 in *.timer) echo timers.target.wants ;; *) echo multi-user.target.wants ;; esac; }
 case "$1" in
 show)
-    for name in vfio-mdev-vfs.service vfio-mdev.service; do
+    for name in vfio-mdev-vfs.service vfio-mdev.service vfio-mdev-metrics.service vfio-mdev-metrics.timer; do
         state=loaded need=no path=$etc/$name
         [ -e /etc/loaded/$name ] || { state=not-found; path=; }
         [ "$state" = not-found ] || cmp -s /etc/loaded/$name $etc/$name || need=yes
-        printf 'Id=%s\\nLoadState=%s\\nNeedDaemonReload=%s\\nFragmentPath=%s\\n\\n' $name $state $need $path
+        active=inactive
+        [ ! -e /etc/running/$name ] || active=active
+        printf 'Id=%s\\nLoadState=%s\\nNeedDaemonReload=%s\\n' $name $state $need
+        printf 'FragmentPath=%s\\nActiveState=%s\\n\\n' "$path" $active
     done ;;
-enable) shift; for name; do ln -s ../$name $etc/multi-user.target.wants/$name; done ;;
-disable) shift; for name; do rm $etc/multi-user.target.wants/$name; done ;;
+enable) shift; for name; do mkdir -p $etc/timers.target.wants; ln -s ../$name $etc/$(wants $name)/$name; done ;;
+disable)
+    shift
+    [ "$1" != --now ] || { shift; rm /etc/running/$1; }
+    for name; do rm $etc/$(wants $name)/$name; done ;;
+restart) mkdir -p /etc/running; touch /etc/running/$2 ;;
 daemon-reload)
     [ -e /etc/broken ] && { echo 'Failed to reload daemon: Connection timed out' >&2; exit 1; }
     rm -f /etc/loaded/*
-    cp $etc/vfio-mdev*.service /etc/loaded 2> /dev/null || true ;;
+    cp $etc/vfio-mdev*.service $etc/vfio-mdev*.timer /etc/loaded 2> /dev/null || true ;;
 esac
 """
 
@@ -123,3 +131,40 @@ def test_a_unit_of_others_is_refused(run: Run, etc: Path) -> None:
 
 def test_a_negative_time_is_refused(run: Run) -> None:
     assert run(wait_timeout=-1)["error"]["kind"] == "invalid_input"
+
+
+TIMER = "vfio-mdev-metrics.timer"
+
+
+def test_metrics_are_published_until_the_option_is_gone(run: Run, etc: Path) -> None:
+    (etc / "metrics").mkdir()
+    options = {"metrics_path": "/etc/metrics", "facts_path": "/etc/facts.d"}
+    planned, result = run(check=True, **options), run(**options)
+    assert planned == result
+    assert calls(etc) == [f"enable {UNIT} {TIMER}", "daemon-reload", f"restart {TIMER}"]
+    assert not run(**options)["changed"]
+    (etc / "running" / TIMER).unlink()
+    assert run(**options)["changed"]
+    assert calls(etc) == [f"restart {TIMER}"]
+    assert not run(**options)["changed"]
+    (etc / "metrics/vfio_mdev.prom").touch()
+    removed = run()
+    assert removed["changed"]
+    assert calls(etc) == [f"disable --now {TIMER}", "daemon-reload"]
+    assert list((etc / "metrics").iterdir()) == []
+    assert not run()["changed"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"metrics_path": "metrics"}, "must be an absolute path"),
+        ({"facts_path": "/etc/my facts"}, "must be an absolute path"),
+        ({"metrics_path": "/etc/metrics", "metrics_interval": 0}, "at least 1"),
+    ],
+)
+def test_what_a_unit_can_not_contain_is_refused(run: Run, etc: Path, options: dict[str, Any], words: str) -> None:
+    result = run(**options)
+    assert result["error"]["kind"] == "invalid_input"
+    assert words in result["msg"]
+    assert not (etc / "vfio-mdev").exists()

@@ -195,6 +195,14 @@ def gpu_3() -> Answer:
     return answer(Inventory((first, full), tuple(devices), tuple(definitions)))
 
 
+def gpu_5() -> Answer:
+    """A card read by a user who is not root: nobody knows who uses its devices."""
+    functions = a100("41", 0, {"nvidia-471": 1})
+    devices = [replace(device(80 + n, functions[n], "nvidia-471"), users=None) for n in range(3)]
+    parents = (*(without_room(function) for function in functions[:3]), *functions[3:])
+    return answer(Inventory(parents, tuple(devices)))
+
+
 def gpu_10() -> Answer:
     """No mediated devices, but a vGPU on a virtual function, which has no UUID, and a function that is free."""
     taken, free = (
@@ -253,6 +261,7 @@ def fleet() -> dict[str, Answer]:
         "gpu-2": gpu_2(),
         "gpu-3": gpu_3(),
         "gpu-4": answer(Inventory(), Hardware((card,))),
+        "gpu-5": gpu_5(),
         "gpu-10": gpu_10(),
         "lab": lab(),
         "mainframe": mainframe(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Optional
@@ -19,22 +19,31 @@ from .._host.autostart import is_enabled
 from .._host.paths import Host
 from .._host.reader import errno_text, is_gone
 from .._model.errors import FileError, InvalidInput
-from . import enable_vfs, start_devices
+from . import enable_vfs, publish, start_devices
 from .package import LIST, Package, content, file_list
 from .systemd import UnitState, needs_reload, systemctl
-from .units import MARK, PACKAGE, UNITS, Program, UnitFile
+from .units import (
+    MARK,
+    METRICS_TIMER,
+    METRICS_UNIT,
+    PACKAGE,
+    UNITS,
+    WANTED_BY,
+    Program,
+    UnitFile,
+    published_files,
+)
 
 if TYPE_CHECKING:
     # Where Python 3.9 and 3.10 have it. It moves in 3.14.
     from importlib.abc import Traversable
 
 # The programs that the units run. Importing them makes Ansible copy them and all their imports to the host.
-_PROGRAMS = (start_devices, enable_vfs)
+_PROGRAMS = (start_devices, enable_vfs, publish)
 _FILE_MODE = 0o644
 # The oldest Python that can run the core.
 _OLDEST_PYTHON = (3, 9)
 _UNIT_FOLDER = ("etc", "systemd", "system")
-_WANTS = (*_UNIT_FOLDER, "multi-user.target.wants")
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,7 @@ class BootPlan:
     unmasked: units that are masked, which ends when their files are written
     foreign:  files with the names of our units that this collection did not write: they stay
     reload:   whether systemd does not know yet about changes of a former run
+    start:    timers that run with new files, or that were stopped
     """
 
     files: tuple[FileChange, ...]
@@ -67,11 +77,12 @@ class BootPlan:
     unmasked: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
     reload: bool = False
+    start: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.files or self.enable or self.disable or self.reload)
+        return bool(self.files or self.enable or self.disable or self.reload or self.start)
 
     @property
     def warnings(self) -> list[str]:
@@ -101,7 +112,10 @@ def plan_boot(
     ]
     removed = [FileChange(path, _before(path), None) for path in package.left_over(contents)]
     package_files = [change for change in written if change.before != change.after]
-    unit_files = [change for change in _unit_changes(host, units) if change.before != change.after]
+    unit_files = [
+        *(change for change in _unit_changes(host, units) if change.before != change.after),
+        *_unpublished(host, units),
+    ]
     unwritten = [change for change in unit_files if change.after is None]
     # Units are written after the files that they need, and removed before them.
     changes = [*package_files, *(change for change in unit_files if change.after is not None), *unwritten, *removed]
@@ -109,20 +123,36 @@ def plan_boot(
     paths = {name: _unit_path(host, name) for name in UNITS}
     masked = [name for name in UNITS if _is_masked(paths[name])]
     foreign = [name for name in UNITS if name not in (*names, *masked) and _is_foreign(host, name)]
+    enable = tuple(name for name in names if WANTED_BY[name] and not _is_enabled(host, name))
     return BootPlan(
         files=tuple(changes),
         package=package,
         contents=contents,
         package_changed=bool(package_files or removed),
         unit_files=tuple(unit_files),
-        enable=tuple(name for name in names if not is_enabled(host, name)),
-        disable=tuple(
-            name for name in UNITS if name not in (*names, *foreign) and not is_gone(host.beside(*_WANTS, name))
-        ),
+        enable=enable,
+        disable=tuple(name for name in UNITS if name not in (*names, *foreign) and not is_gone(_link(host, name))),
         unmasked=tuple(name for name in names if name in masked),
         foreign=tuple(paths[name] for name in foreign),
         reload=any(needs_reload(states or {}, name, paths[name], name in names) for name in UNITS),
+        start=_to_start(names, enable, {change.path for change in changes}, states or {}, paths),
     )
+
+
+def _to_start(
+    names: Sequence[str],
+    enable: Sequence[str],
+    changed: Set[str],
+    states: Mapping[str, UnitState],
+    paths: Mapping[str, str],
+) -> tuple[str, ...]:
+    """The timer, if it is requested and is new or stopped. What runs at boot is not started."""
+    if METRICS_TIMER not in names:
+        return ()
+    state = states.get(METRICS_TIMER)
+    is_new = METRICS_TIMER in enable or changed & {paths[METRICS_TIMER], paths[METRICS_UNIT]}
+    is_stopped = state is not None and state.active_state in ("inactive", "failed")
+    return (METRICS_TIMER,) if is_new or is_stopped else ()
 
 
 def apply_boot(host: Host, plan: BootPlan) -> None:
@@ -135,6 +165,8 @@ def apply_boot(host: Host, plan: BootPlan) -> None:
     if plan.files or plan.reload:
         # systemd reads changed units, and notices that removed ones are gone.
         systemctl("daemon-reload")
+    if plan.start:
+        systemctl("restart", *plan.start)
 
 
 def apply_files(plan: BootPlan) -> None:
@@ -182,10 +214,9 @@ def _write_unit(change: FileChange) -> None:
 def _disable(host: Host, name: str) -> None:
     """systemctl does not disable a unit without a file, which a person may have removed."""
     if os.path.isfile(_unit_path(host, name)) and not _is_masked(_unit_path(host, name)):
-        systemctl("disable", name)
-    link = host.beside(*_WANTS, name)
-    if not is_gone(link):
-        _write_unit(FileChange(link, b"", None))
+        systemctl("disable", *(["--now"] if name == METRICS_TIMER else []), name)
+    if not is_gone(_link(host, name)):
+        _write_unit(FileChange(_link(host, name), b"", None))
 
 
 def _unit_changes(host: Host, units: Sequence[UnitFile]) -> list[FileChange]:
@@ -210,6 +241,26 @@ def _unit_changes(host: Host, units: Sequence[UnitFile]) -> list[FileChange]:
         if os.path.lexists(temporary):
             changes.append(FileChange(temporary, _before(temporary), None))
     return changes
+
+
+def _unpublished(host: Host, units: Sequence[UnitFile]) -> list[FileChange]:
+    """The files that the installed metrics unit writes and that nothing will write any more."""
+    before = _before(_unit_path(host, METRICS_UNIT)) or b""
+    if not before.startswith(MARK.encode()):
+        return []
+    kept = {path for unit in units if unit.name == METRICS_UNIT for path in published_files(unit.text)}
+    paths = [path for path in published_files(before.decode("utf-8", "replace")) if path not in kept]
+    changes = [FileChange(path, _before(path), None) for path in (host.beside(path.lstrip("/")) for path in paths)]
+    return [change for change in changes if change.before is not None]
+
+
+def _is_enabled(host: Host, name: str) -> bool:
+    return is_enabled(host, name, WANTED_BY[name])
+
+
+def _link(host: Host, name: str) -> str:
+    """The link that makes systemd start the unit at boot."""
+    return host.beside(*_UNIT_FOLDER, f"{WANTED_BY[name]}.wants", name)
 
 
 def _unit_path(host: Host, name: str) -> str:

@@ -16,7 +16,7 @@ from .._host.reader import errno_text
 from .._model.errors import BackendFailed
 
 _SECONDS = 120
-_PROPERTIES = ("Id", "LoadState", "NeedDaemonReload", "FragmentPath")
+_PROPERTIES = ("Id", "LoadState", "NeedDaemonReload", "FragmentPath", "ActiveState")
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class UnitState:
     load_state: str
     changed: bool
     path: str
+    active_state: str = ""
 
 
 def unit_states(host: Host, names: Sequence[str]) -> dict[str, UnitState]:
@@ -42,7 +43,9 @@ def parse_states(output: str) -> dict[str, UnitState]:
         values = dict(line.partition("=")[::2] for line in block.splitlines())
         if values.get("Id"):
             changed = values.get("NeedDaemonReload") == "yes"
-            states[values["Id"]] = UnitState(values.get("LoadState", ""), changed, values.get("FragmentPath", ""))
+            states[values["Id"]] = UnitState(
+                values.get("LoadState", ""), changed, values.get("FragmentPath", ""), values.get("ActiveState", "")
+            )
     return states
 
 

@@ -19,7 +19,22 @@ from .._model.errors import InvalidInput
 from .._sriov.request import VfsRequest
 
 VFS_UNIT = "vfio-mdev-vfs.service"
-UNITS = (VFS_UNIT, DEVICES_UNIT)
+METRICS_UNIT = "vfio-mdev-metrics.service"
+METRICS_TIMER = "vfio-mdev-metrics.timer"
+# The units that prepare devices at boot.
+BOOT_UNITS = (VFS_UNIT, DEVICES_UNIT)
+# All units, with the target that starts each one. The timer starts its service.
+WANTED_BY = {
+    VFS_UNIT: "multi-user.target",
+    DEVICES_UNIT: "multi-user.target",
+    METRICS_UNIT: "",
+    METRICS_TIMER: "timers.target",
+}
+UNITS = tuple(WANTED_BY)
+
+# The files that the metrics unit writes to the folders of others.
+METRICS_FILE = "vfio_mdev.prom"
+FACTS_FILE = "vfio_mdev.fact"
 
 # The name of the package on the host, in the program's folder.
 PACKAGE = "vfio_mdev"
@@ -56,6 +71,35 @@ KillMode=process
 
 [Install]
 WantedBy=multi-user.target
+"""
+
+_METRICS_TEXT = """\
+{mark}, role boot. Changes will be overwritten: use a drop-in instead.
+[Unit]
+Description=Publish mediated devices as metrics and local facts
+
+[Service]
+Type=oneshot
+Environment=PYTHONPATH={path}
+ExecStart={python} -m {package}._boot.publish{arguments}
+TimeoutStartSec={timeout}
+Nice=10
+KillMode=process
+"""
+
+# A new run starts this long after the last one has ended.
+_TIMER_TEXT = """\
+{mark}, role boot. Changes will be overwritten: use a drop-in instead.
+[Unit]
+Description=Publish mediated devices regularly
+
+[Timer]
+OnActiveSec=1
+OnUnitInactiveSec={interval}
+AccuracySec=5
+
+[Install]
+WantedBy=timers.target
 """
 
 
@@ -113,6 +157,44 @@ def _check_name(unit: str) -> None:
             f"'{unit}' is not the name of a systemd unit: give it with its suffix, for example nvidia-vgpud.service",
             unit=unit,
         )
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What is published about the host, and where. A folder is empty if nothing should be written to it.
+
+    interval: seconds between two runs
+    """
+
+    metrics_path: str
+    facts_path: str
+    interval: int
+
+
+def metrics_units(program: Program, publication: Publication) -> list[UnitFile]:
+    """The unit that writes metrics and facts, and its timer. None if nothing is published."""
+    folders = {"--metrics": publication.metrics_path, "--facts": publication.facts_path}
+    arguments = "".join(f" {option} {folder}" for option, folder in folders.items() if folder)
+    if not arguments:
+        return []
+    service = _METRICS_TEXT.format(
+        mark=MARK,
+        path=program.path,
+        python=program.python,
+        package=PACKAGE,
+        arguments=arguments,
+        timeout=_SPARE_SECONDS,
+    )
+    timer = _TIMER_TEXT.format(mark=MARK, interval=publication.interval)
+    return [UnitFile(METRICS_UNIT, service), UnitFile(METRICS_TIMER, timer)]
+
+
+def published_files(unit_text: str) -> list[str]:
+    """The files that a unit with this text writes."""
+    names = {"--metrics": METRICS_FILE, "--facts": FACTS_FILE}
+    command = next((line for line in unit_text.splitlines() if line.startswith("ExecStart=")), "")
+    words = command.split()
+    return [f"{folder}/{names[option]}" for option, folder in zip(words, words[1:]) if option in names]
 
 
 def _text(

@@ -16,7 +16,7 @@ from .reader import read_bytes
 
 DEVICES_UNIT = "vfio-mdev.service"
 
-_WANTED_BY = "etc/systemd/system/multi-user.target.wants"
+_UNIT_FOLDER = "etc/systemd/system"
 _RULE = "60-mdevctl.rules"
 _RULE_FOLDERS = ("etc/udev/rules.d", "usr/lib/udev/rules.d", "lib/udev/rules.d")
 _PROGRAM = re.compile(r"(/[\w./-]*/mdevctl)\b")
@@ -36,9 +36,9 @@ def starter(host: Host) -> Optional[str]:
     return None
 
 
-def is_enabled(host: Host, unit: str) -> bool:
-    """Whether systemd starts a unit of ours at boot."""
-    return os.path.lexists(host.beside(_WANTED_BY, unit))
+def is_enabled(host: Host, unit: str, target: str = "multi-user.target") -> bool:
+    """Whether systemd starts a unit of ours at boot. target: the one that wants it."""
+    return os.path.lexists(host.beside(_UNIT_FOLDER, f"{target}.wants", unit))
 
 
 def require_starter(host: Host) -> None:

@@ -15,7 +15,17 @@ import pytest
 from ansible_collections.vfio.mdev.plugins.module_utils._boot import install as installation
 from ansible_collections.vfio.mdev.plugins.module_utils._boot.install import apply_files, plan_boot
 from ansible_collections.vfio.mdev.plugins.module_utils._boot.package import LIST, file_list
-from ansible_collections.vfio.mdev.plugins.module_utils._boot.units import Program, UnitFile, devices_unit, vfs_unit
+from ansible_collections.vfio.mdev.plugins.module_utils._boot.systemd import UnitState
+from ansible_collections.vfio.mdev.plugins.module_utils._boot.units import (
+    METRICS_TIMER,
+    METRICS_UNIT,
+    Program,
+    Publication,
+    UnitFile,
+    devices_unit,
+    metrics_units,
+    vfs_unit,
+)
 from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
 from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import FileError, InvalidInput
 from ansible_collections.vfio.mdev.plugins.module_utils._sriov.plan import VfsRequest
@@ -172,3 +182,58 @@ def test_a_name_that_is_no_unit_is_refused(unit: str) -> None:
 def test_names_of_units() -> None:
     names = ["a.service", "dev-disk-by\\x2did.device", "gpu@0.target", "b_1.timer"]
     assert all(name in devices_unit(PROGRAM, names).text for name in names)
+
+
+def timer_state(active_state: str) -> dict[str, UnitState]:
+    return {METRICS_TIMER: UnitState("loaded", False, "", active_state)}
+
+
+def test_metrics_and_facts_are_published_by_a_timer(paths: Host) -> None:
+    units = metrics_units(PROGRAM, Publication("/var/metrics", "/etc/ansible/facts.d", 30))
+    plan = plan_boot(paths, PROGRAM, [DEVICES, *units])
+    assert (plan.enable, plan.start) == ((DEVICES.name, METRICS_TIMER), (METRICS_TIMER,))
+    apply_files(plan)
+    folder = Path(paths.root, "etc/systemd/system")
+    service, timer = ((folder / name).read_text() for name in (METRICS_UNIT, METRICS_TIMER))
+    assert (
+        f"ExecStart={sys.executable} -m vfio_mdev._boot.publish --metrics /var/metrics --facts /etc/ansible/facts.d\n"
+        in service
+    )
+    assert "WantedBy" not in service
+    assert "OnUnitInactiveSec=30\n" in timer
+
+
+@pytest.mark.parametrize(
+    ("state", "start"), [("", ()), ("active", ()), ("inactive", (METRICS_TIMER,)), ("failed", (METRICS_TIMER,))]
+)
+def test_a_timer_that_was_stopped_is_started(paths: Host, state: str, start: tuple[str, ...]) -> None:
+    units = metrics_units(PROGRAM, Publication("/var/metrics", "", 60))
+    install(paths, *units)
+    wants = Path(paths.root, "etc/systemd/system/timers.target.wants")
+    wants.mkdir()
+    (wants / METRICS_TIMER).symlink_to(f"../{METRICS_TIMER}")
+    plan = plan_boot(paths, PROGRAM, units, timer_state(state))
+    assert (plan.start, plan.changed) == (start, bool(start))
+    # Another file that a unit does not use is no reason to restart it.
+    assert plan_boot(paths, PROGRAM, [DEVICES, *units], timer_state("active")).start == ()
+    assert plan_boot(paths, PROGRAM, [DEVICES], timer_state("active")).disable == (METRICS_TIMER,)
+
+
+def test_what_is_no_longer_published_is_removed(paths: Host) -> None:
+    for path in ("var/metrics/vfio_mdev.prom", "etc/facts.d/vfio_mdev.fact", "etc/facts.d/theirs.fact"):
+        file = Path(paths.root, path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("")
+    both = Publication("/var/metrics", "/etc/facts.d", 60)
+    install(paths, *metrics_units(PROGRAM, both))
+    assert install(paths, *metrics_units(PROGRAM, both)) == []
+    assert f"{paths.root}/var/metrics/vfio_mdev.prom" in install(
+        paths, *metrics_units(PROGRAM, replace(both, metrics_path=""))
+    )
+    assert not Path(paths.root, "var/metrics/vfio_mdev.prom").exists()
+    assert f"{paths.root}/etc/facts.d/vfio_mdev.fact" in install(paths)
+    assert [path.name for path in Path(paths.root, "etc/facts.d").iterdir()] == ["theirs.fact"]
+
+
+def test_nothing_is_published_without_a_folder() -> None:
+    assert metrics_units(PROGRAM, Publication("", "", 60)) == []
