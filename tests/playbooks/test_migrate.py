@@ -70,7 +70,7 @@ def test_a_guest_that_arrived_while_nobody_watched_is_committed(hosts: TwoHosts)
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "an unknown variable": ({"migrate_bandwith": 1}, "Did you mean migrate_bandwidth?"),
+    "an unknown variable": ({"migrate_bandwith": 1}, "did you mean migrate_bandwidth?"),
     "the source is the destination": ({"migrate_source": "gpu-2"}, "which is the destination too"),
     "an unknown source": ({"migrate_source": "gpu-9"}, "not in the inventory"),
     "a guest on neither host": ({"migrate_guest_names": ["web-1", "web-9"]}, "web-9: not on gpu-1, and not committed"),
