@@ -33,7 +33,7 @@ def fast(stage: Path, logs: Path) -> list[Check]:
             "unit and modules",
             ["pytest", f"--junit-xml={report}", "-p", "no:cacheprovider"],
             CHECKOUT,
-            600,
+            1500,
             {"LIBVIRT_SCHEMAS": str(schemas())},
             by_junit(report),
         ),
