@@ -85,7 +85,7 @@ def _timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
 def _fleet(hosts: int, guests: int, case: Case) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The answers of the hosts, and the guests, with one or two devices each."""
     chance = random.Random(1)
-    sizes = [[chance.choice(_SIZES[:4]) for _ in range(chance.choice((1, 1, 2)))] for _ in range(guests)]
+    sizes = [[chance.choice(_SIZES[:4]) for _device in range(chance.choice((1, 1, 2)))] for _guest in range(guests)]
     listed = [{"uuid": f"guest-{number}", "name": f"web-{number}"} for number in range(guests)]
     answers = {f"gpu-{number}": _answer(number, sizes, case) for number in range(hosts)}
     # As Ansible has them: read from JSON, with nothing shared between hosts.

@@ -120,7 +120,7 @@ def _scenario(name: str, stage: Path, reports: Path, selection: str) -> Check:
         "XDG_CACHE_HOME": str(cache().parent),
     }
     command = ["molecule", "test", "--scenario-name", name, "--destroy", "never", "--no-command-borders"]
-    return Check(f"scenario {name}", command, stage, 2100, environment, by_scenario(reports))
+    return Check(f"scenario {name}", command, stage, 3600, environment, by_scenario(reports))
 
 
 def _ansible(stage: Path) -> Mapping[str, str]:

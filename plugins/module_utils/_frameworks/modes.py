@@ -13,7 +13,8 @@ from typing import Optional
 from .._host.paths import Host
 from .._model.inventory import Hardware, Inventory
 from .._model.request import DeviceRequest
-from .drivers.nvidia import DRIVER
+
+_NVIDIA = "nvidia"
 
 
 def with_modes(host: Host, inventory: Inventory, hardware: Optional[Hardware] = None) -> Inventory:
@@ -23,7 +24,7 @@ def with_modes(host: Host, inventory: Inventory, hardware: Optional[Hardware] = 
     """
     drivers = {parent.driver for parent in inventory.parents}
     drivers.update(card.driver for card in (hardware.cards if hardware is not None else ()))
-    if inventory.cards or DRIVER not in drivers:
+    if inventory.cards or _NVIDIA not in drivers:
         return inventory
     # Imported here so that other hosts don't load it.
     from .drivers.nvidia_smi import read_modes

@@ -12,7 +12,7 @@ lib/uuid.c (the UUIDs that the mdev core accepts), libvirt's nodeDeviceGenerateN
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import lru_cache
 from typing import Optional
 
 from .errors import InvalidInput
@@ -119,7 +119,8 @@ def _nodedev_text(text: str) -> str:
     return _NOT_ALPHANUMERIC.sub("_", text)
 
 
-@cache
+# Python 3.8 must come as far as the sentence in errors.py, and has no functools.cache.
+@lru_cache(maxsize=None)  # noqa: UP033
 def address_key(address: str) -> AddressKey:
     """Sorts addresses by their numbers (0000:9:… before 0000:10:…), other names after them by number, then text."""
     pci = _PCI.fullmatch(address)

@@ -14,11 +14,11 @@ from typing import ClassVar, Optional, Union
 # The modules execute this file of ours first. Others can't be imported by an older Python, which some versions of
 # ansible-core still accept. ansible.module_utils.basic refuses what is below its own minimum in the same way.
 if sys.version_info < (3, 9):  # noqa: UP036
-    print(
+    sys.stdout.write(
         '{"failed": true, "msg": "The collection vfio.mdev needs Python 3.9 or newer on the host, and this is Python '
-        f'{sys.version_info[0]}.{sys.version_info[1]}. Set ansible_python_interpreter to a newer one."}}'
+        f'{sys.version_info[0]}.{sys.version_info[1]}. Set ansible_python_interpreter to a newer one."}}\n'
     )
-    sys.exit(1)
+    raise SystemExit(1)
 
 Fact = Union[None, bool, int, float, str, "list[str]", "list[dict[str, object]]", "dict[str, object]"]
 

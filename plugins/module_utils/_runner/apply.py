@@ -75,9 +75,7 @@ def apply_plan(plan: Plan, backends: Backends, inventory: Inventory, marks: Unfi
     applied = Applied({planned.key: planned.before for planned in plan.devices})
     progress = _Progress(backends, inventory, applied, marks)
     labels = {planned.key: planned.label for planned in plan.devices}
-    for step in plan.steps:
-        for target in _targets(step):
-            backends.of(target)
+    require_backends(plan, backends)
     with deferred_signals() as signals:
         for step in plan.steps:
             try:
@@ -88,6 +86,13 @@ def apply_plan(plan: Plan, backends: Backends, inventory: Inventory, marks: Unfi
                 known = error if isinstance(error, MdevError) else Unexpected.from_exception(error)
                 raise _rolled_back(known, labels[step.key], progress.undo) from error
     return applied
+
+
+def require_backends(plan: Plan, backends: Backends) -> None:
+    """Raises the reason if the backend of a step can't act on this host."""
+    for step in plan.steps:
+        for target in _targets(step):
+            backends.of(target)
 
 
 def _targets(step: Step) -> Sequence[Union[Parent, Half]]:

@@ -14,6 +14,7 @@ from .._host.lock import lock_path
 from .._model.errors import FileError
 from .._model.inventory import Inventory
 from .._planning.steps import CreateDevice, Define, Plan, Undefine
+from .apply import require_backends
 from .context import RunContext
 
 _LIBVIRT = "libvirt"
@@ -23,7 +24,7 @@ def check_possible(plan: Plan, context: RunContext, inventory: Inventory) -> Non
     """Raises the error that the steps would end with, as far as nothing needs to be changed to see it."""
     if not plan.steps:
         return
-    choose_backends(context.backend, context.host, context.uri, inventory.frameworks)
+    require_backends(plan, choose_backends(context.backend, context.host, context.uri, inventory.frameworks))
     for path in dict.fromkeys(_written(plan, context)):
         existing = _existing(path)
         if not os.access(existing, os.W_OK):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ansible_collections.vfio.mdev.plugins.module_utils._guests.job_info import JobInfo, parse_job_info
 
-RUNNING = """Job type:         Unbounded   
+RUNNING = """Job type:         Unbounded
 Operation:        Outgoing migration
 Time elapsed:     3210         ms
 Data processed:   1.500 GiB
@@ -18,7 +18,7 @@ Memory remaining: 512.250 MiB
 Memory bandwidth: 32.000 MiB/s
 Dirty rate:       1234         pages/s
 Page size:        4096         bytes
-Iteration:        3           
+Iteration:        3
 Expected downtime: 300          ms
 """  # noqa: W291
 COMPLETED = "Job type:         Completed   \nOperation:        Incoming migration\nTotal downtime:   412          ms\n"
