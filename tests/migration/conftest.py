@@ -22,7 +22,8 @@ from lab.machine import Machine
 from lab.suites import parse_host
 
 HERE = Path(__file__).parent
-_SECONDS = 300.0
+# A play for four guests takes minutes on emulated hosts, more on a busy machine.
+_SECONDS = 900.0
 
 _CLEAN = """
 for guest in $(virsh list --uuid); do virsh destroy $guest; done

@@ -114,6 +114,9 @@ def decide(watch: Watch, sample: Sample, limits: Limits) -> tuple[Watch, Decisio
 
 
 def _with_progress(watch: Watch, sample: Sample) -> Watch:
+    if sample.remaining is None and watch.least is None:
+        # Both hosts are still preparing: nothing is known that could shrink.
+        return replace(watch, progress_at=sample.at)
     if sample.remaining is not None and (watch.least is None or sample.remaining < watch.least):
         return replace(watch, least=sample.remaining, progress_at=sample.at)
     if sample.is_switching and not watch.is_suspended:
@@ -123,7 +126,7 @@ def _with_progress(watch: Watch, sample: Sample) -> Watch:
 
 
 def _left(watch: Watch) -> str:
-    return f"at least {bytes_text(watch.least)} were left" if watch.least is not None else "libvirt reported no data"
+    return f"at least {bytes_text(watch.least)} were left" if watch.least is not None else "no data was transferred yet"
 
 
 def bytes_text(number: float) -> str:

@@ -60,8 +60,10 @@ def test_only_less_than_ever_is_progress() -> None:
     assert steps(LIMITS, (0, 100), (20, 200), (29, 99), (58, 98)) == [CONTINUE] * 4
 
 
-def test_no_figures_are_no_progress() -> None:
-    assert steps(LIMITS, (0, None), (29, None), (31, None)) == [CONTINUE, CONTINUE, RAISE_DOWNTIME]
+def test_a_migration_without_figures_yet_does_not_stall() -> None:
+    """Seen on a busy host: libvirt reports none while both hosts prepare, for longer than a short stall_timeout."""
+    assert steps(LIMITS, (0, None), (29, None), (31, None)) == [CONTINUE, CONTINUE, CONTINUE]
+    assert steps(LIMITS, (0, None), (31, 100), (59, None), (62, None)) == [CONTINUE] * 3 + [RAISE_DOWNTIME]
 
 
 def test_a_stopped_guest_is_not_stalled() -> None:
