@@ -210,20 +210,6 @@ class Lab:
         variables = self._role_variables("main", source, guest_names)
         self._killed(self._command([str(HERE / "role.yml")], destination, variables), task, 1)
 
-    def drain(
-        self, source: Host, destination: Host, *options: str, fails: bool = False, killed_in: str = "", **variables: Any
-    ) -> str:
-        """Run the playbook vfio.mdev.drain. Return its output, or kill it some seconds after a task has started."""
-        common = {
-            "drain_to": destination.name,
-            "drain_desturi_map": {destination.name: f"qemu+ssh://{destination.machine.name.lan_address}/system"},
-        }
-        playbook = ["vfio.mdev.drain", *options]
-        if killed_in:
-            self._killed(self._command(playbook, source, {**common, **variables}), killed_in, 5)
-            return ""
-        return self._play(playbook, source, {**common, **variables}, fails)
-
     def _killed(self, command: list[str], task: str, seconds: int) -> None:
         """Run a command, and kill it that long after the task has started."""
         with tempfile.TemporaryFile() as errors:
