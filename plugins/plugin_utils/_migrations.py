@@ -233,7 +233,7 @@ class Migrations:
             if failed:
                 migration.end(NOT_STARTED, f"not started, because {failed[0].guest['name']} was not migrated")
             elif self._has_room(migration):
-                self._start_one(migration)
+                self._start_migration(migration)
 
     def _has_room(self, migration: Migration) -> bool:
         """Those that nobody has looked at yet may be running."""
@@ -244,7 +244,7 @@ class Migrations:
         per_destination: int = self._params["parallel_per_destination"] or most
         return len(running) < most and beside < per_destination
 
-    def _start_one(self, migration: Migration) -> None:
+    def _start_migration(self, migration: Migration) -> None:
         migration.is_ready = False
         self.changed = True
         limits = migration.limits

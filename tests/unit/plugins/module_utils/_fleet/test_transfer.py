@@ -45,8 +45,8 @@ def test_an_inventory_comes_back_as_it_was_as_far_as_it_is_carried() -> None:
     assert inventory_data(back) == data
     assert [offering.types for offering in back.parents] == [offering.types for offering in FULL.parents]
     assert [offering.card for offering in back.parents] == ["0000:41:00.0", FIVE, SIX]
-    assert [found.framework for found in back.devices] == [found.framework for found in FULL.devices]
-    assert [found.users for found in back.devices] == [found.users for found in FULL.devices]
+    assert [device.framework for device in back.devices] == [device.framework for device in FULL.devices]
+    assert [device.users for device in back.devices] == [device.users for device in FULL.devices]
     assert (list(back.broken), list(back.definitions)) == (list(FULL.broken), list(FULL.definitions))
 
 
