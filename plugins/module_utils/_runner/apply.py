@@ -15,12 +15,12 @@ from .._frameworks.backends import Backends
 from .._frameworks.current import current_attributes
 from .._frameworks.device_files import FULL_ERRNOS, WAIT_ERRNOS
 from .._frameworks.unfinished import UnfinishedMarks
-from .._host.signals import deferred_signals
 from .._model.device_state import State
 from .._model.errors import Interrupted, InUse, KernelRefused, MdevError, Unexpected
 from .._model.inventory import Attribute, Definition, Device, Half, Inventory, Parent
 from .._planning.placement import Choice, Rejection, no_room
 from .._planning.steps import CreateDevice, Define, Plan, RemoveDevice, Step, Undefine, WriteAttribute
+from .signals import deferred_signals
 
 # Undo steps: the text for one with its device, and for several of the same kind with their number.
 _REMOVING = ("removing the new {}", "removing {} new devices")

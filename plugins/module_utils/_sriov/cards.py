@@ -17,11 +17,11 @@ from dataclasses import dataclass, field, replace
 from typing import Optional
 
 from .._frameworks.registry import read_inventory
-from .._frameworks.tool import run_tool
 from .._host.paths import Host
 from .._host.pci import pci_ids, read_card
 from .._host.reader import Reader, errno_text
 from .._host.sysfs_writer import SysfsWriter, wait_until
+from .._host.tool import run_tool
 from .._host.users import function_users
 from .._model.addresses import address_key
 from .._model.errors import BackendFailed, KernelRefused, VfsMissing
@@ -209,6 +209,7 @@ def _exit_text(code: Optional[int], timeout: float) -> str:
 def _run(argv: list[str], timeout: float) -> tuple[Optional[int], str]:
     """Exit code and output. The code is None if the tool did not finish. A tool that hangs in the kernel is left."""
     try:
-        return run_tool(argv, timeout)
+        answer = run_tool(argv, timeout)
     except OSError as error:
         return 127, f"{argv[0]} can't be run: {errno_text(error)}"
+    return answer.code, answer.line

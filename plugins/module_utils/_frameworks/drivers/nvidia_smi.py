@@ -17,9 +17,9 @@ from typing import Optional
 
 from ..._host.paths import Host
 from ..._host.reader import errno_text
+from ..._host.tool import run_tool
 from ..._model.errors import BackendFailed, NotFound
 from ..._model.inventory import CardModes
-from ..tool import tool_output
 from .nvidia_smi_text import NVIDIA_SMI, CardText, GpuInstance, VgpuType, parse_cards, parse_instances, parse_types
 
 # Where NVIDIA's installer puts it.
@@ -66,7 +66,8 @@ class NvidiaSmi:
         """Runs the tool."""
         command = " ".join((NVIDIA_SMI, *arguments))
         try:
-            return Answer(command, *tool_output([self.path, *arguments], seconds, most=_MAX_BYTES))
+            answer = run_tool([self.path, *arguments], seconds, most=_MAX_BYTES)
+            return Answer(command, answer.code, answer.text)
         except OSError as error:
             raise NotFound(
                 f"{self.path} can't be run: {errno_text(error)}. It is part of NVIDIA's vGPU driver",
