@@ -86,6 +86,7 @@ class Card:
         self.framework = framework
         self.mig_survives = True
         self.silent = False
+        self.serial = "1650522009999"
         self.mig = self.mixed_sizes = self.enabled = False
         self.instances: list[int] = []
         self._product = product
@@ -236,7 +237,7 @@ class Card:
     MIG Mode
         Current                           : {mig}
         Pending                           : {mig}
-    Serial Number                         : 1650522009999
+    Serial Number                         : {self.serial}
     GPU Virtualization Mode
         Virtualization Mode               : Host VGPU
         Host VGPU Mode                    : SR-IOV
@@ -267,6 +268,8 @@ class Cards:
     def __init__(self, root: Path, folder: Path, *cards: Card) -> None:
         self.cards = cards
         self.commands: list[str] = []
+        # Whether nvidia-smi can't reach the driver.
+        self.is_broken = False
         self._answer = "0\n"
         self._folder = folder
         for name in ("nvidia-smi", "sriov-manage"):
@@ -296,6 +299,8 @@ class Cards:
 
     def _run(self, words: list[str]) -> Answer:
         program, *arguments = words
+        if self.is_broken and program == "nvidia-smi":
+            return 9, "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n"
         if program == "sriov-manage":
             option, address = arguments
             return self._on(address, lambda card: card.sriov_manage(option))

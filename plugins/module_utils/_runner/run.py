@@ -148,15 +148,17 @@ def _plan(
     try:
         return plan_devices(requests, inventory, live)
     except MdevError as error:
-        known = with_modes(host, inventory)
-        if not _may_pass(error) or known is inventory:
+        if not _may_pass(error):
             raise
-        try:
-            return plan_devices(requests, known, live)
-        except MdevError as explained:
-            reasons = [modes.no_instance_text for modes in known.cards if modes.lacks_instances]
-            unnamed = [reason for reason in reasons if reason not in explained.message]
-            raise explained.extended(after="".join(f". {reason}" for reason in unnamed)) from error
+        known, failure = with_modes(host, inventory), error
+        if known is not inventory:
+            try:
+                return plan_devices(requests, known, live)
+            except MdevError as explained:
+                failure = explained
+        reasons = [modes.no_instance_text for modes in known.cards if modes.lacks_instances]
+        unnamed = [reason for reason in reasons if reason not in failure.message]
+        raise failure.extended(after="".join(f". {reason}" for reason in unnamed)) from error
 
 
 def _needs_boot_unit(step: Step) -> bool:

@@ -115,7 +115,7 @@ def _requests(context: VfsRunContext, sriov: Sriov) -> tuple[VfsRequest, ...]:
     if not automatic:
         return context.requests
     smi = NvidiaSmi(context.host)
-    types = smi.types() if smi.exists() else {}
+    types = smi.types(request.address for request in automatic) if smi.exists() else {}
     return with_instances(context.requests, context.wanted, types, sriov.functions_of(automatic))
 
 

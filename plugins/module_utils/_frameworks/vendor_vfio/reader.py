@@ -117,7 +117,7 @@ class VendorVfioReader:
         offered: dict[str, set[str]] = {}
         for parent, function in zip(parents, functions):
             offered.setdefault(parent.card, set()).update(function.creatable, {function.current or NO_TYPE})
-        return {card: in_this_mode(types, offered.get(card, ())) for card, types in smi.types().items()}
+        return {card: in_this_mode(types, offered.get(card, ())) for card, types in smi.types(offered).items()}
 
     def _placed(self, device: Device) -> Device:
         """The device with its place on the card. Older drivers do not have the files."""
