@@ -30,6 +30,10 @@ _UTILS = "ansible_collections.vfio.mdev.plugins.module_utils"
 enable_vfs = importlib.import_module(f"{_UTILS}._boot.enable_vfs")
 start_devices = importlib.import_module(f"{_UTILS}._boot.start_devices")
 request = importlib.import_module(f"{_UTILS}._sriov.request")
+modes = importlib.import_module(f"{_UTILS}._sriov.modes")
+nvidia_modes = importlib.import_module(f"{_UTILS}._sriov.nvidia_modes")
+paths = importlib.import_module(f"{_UTILS}._host.paths")
+errors = importlib.import_module(f"{_UTILS}._model.errors")
 
 
 class CardHost(StandInHost):
@@ -582,3 +586,76 @@ def test_modes_that_were_set_before_the_functions_are_set_again_after_them(host:
     card.create_instances("47")
     assert on.vfs({"mig": ["47"]})["changed"] is True
     assert on.done() == [enable(B), f"nvidia-smi mig -i {B} -cgi 47 -C"]
+
+
+def test_another_program_that_uses_the_card_is_named_as_the_reason(host: Hosts) -> None:
+    on = host(a100())
+    on.tools.cards[0].busy = True
+    refused = on.vfs({"mig": ["1g.5gb"]})
+    assert (refused["error"]["kind"], refused["error"]["exit_code"]) == ("in_use", 19)
+    assert "stop other programs, such as monitoring" in refused["msg"]
+
+
+def test_a_mig_mode_that_needs_a_reset_is_named(host: Hosts) -> None:
+    on = host(a100())
+    on.tools.cards[0].needs_reset = True
+    refused = on.vfs({"mig": ["1g.5gb"]})
+    assert refused["error"]["kind"] == "backend_failed"
+    assert "the card reports off. The new mode is pending: the card must be reset" in refused["msg"]
+
+
+def test_a_card_that_the_driver_does_not_know_yet(host: Hosts) -> None:
+    on = host(a100())
+    here = nvidia_modes.NvidiaModes(paths.Host(on.paths["sysfs_path"]), 1)
+    with pytest.raises(errors.NotFound, match="it may still be starting"):
+        here.set(modes.SetMode(modes.SET_MIXED_SIZES, "0000:99:00.0", False, True))
+
+
+def test_modes_without_the_tool_are_refused_before_anything_is_changed(host: Hosts, tmp_path: Path) -> None:
+    on = host(a100())
+    (tmp_path / "tools/nvidia-smi").chmod(0o644)
+    for request_ in ({"mixed_sizes": True}, {"mig": ["1g.5gb"]}):
+        refused = on.vfs(request_)
+        assert (refused["error"]["kind"], on.done()) == ("not_found", [])
+        assert "need nvidia-smi, which is not installed" in refused["msg"]
+
+
+def test_a_card_without_functions_can_have_mixed_sizes(host: Hosts) -> None:
+    on = host(Card(count=0))
+    checked = on.vfs({"mixed_sizes": True}, check=True)
+    done = on.vfs({"mixed_sizes": True})
+    assert on.done() == [f"nvidia-smi vgpu -i {A} -shm 1"]
+    assert checked["cards"] == done["cards"]
+    [card] = done["cards"]
+    assert (card["vfs"], card["functions"], card["mixed_sizes"]) == (None, [], True)
+    code, output = on.boot_vfs(done["boot_cards"])
+    assert (code, "already has 0 virtual functions, mixed sizes on" in output) == (0, True)
+    # Without modes, there is nothing to do on such a card.
+    assert on.vfs({})["error"]["kind"] == "not_found"
+
+
+def test_gpu_instances_are_removed_before_mig_mode_ends(host: Hosts) -> None:
+    on = host(a100())
+    card = on.tools.cards[0]
+    card.set_mig("1")
+    card.create_instances("1g.5gb,19")
+    checked = on.vfs({"num_vfs": "0", "mig": []}, check=True)
+    done = on.vfs({"num_vfs": "0", "mig": []})
+    assert on.done() == [f"nvidia-smi mig -i {A} -dci", f"nvidia-smi mig -i {A} -dgi", f"nvidia-smi -i {A} -mig 0"]
+    assert checked["cards"] == done["cards"]
+    assert (done["cards"][0]["mig"], done["cards"][0]["gpu_instances"]) == (False, [])
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+def test_check_mode_shows_the_modes_that_the_card_will_have(host: Hosts, mode: Mode) -> None:
+    on = host(mode.card())
+    sets = [{"name": "tenant-a", "devices": mode.devices}]
+    for options in (mode.request, {"num_vfs": "0", **mode.off}):
+        [checked] = on.vfs(options, sets=sets, check=True)["cards"]
+        [card] = on.vfs(options, sets=sets)["cards"]
+        assert (checked["vfs"], checked["mig"], checked["mixed_sizes"]) == (
+            card["vfs"],
+            card["mig"],
+            card["mixed_sizes"],
+        )
+        assert len(checked["gpu_instances"]) == len(card["gpu_instances"])

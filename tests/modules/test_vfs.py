@@ -230,9 +230,18 @@ def test_a_list_of_mounts_without_end_is_not_read_whole(
     monkeypatch.setattr(host_use, "_MAX_BYTES", 100)
     refused = run_vfs(card, "2")
     assert refused["error"]["kind"] == "in_use"
-    assert f"nvme1n1, which is perhaps mounted: {card.tree.root}/proc/1/mountinfo can't be read: EFBIG" in refused["msg"]
+    assert (
+        f"nvme1n1, which is perhaps mounted: {card.tree.root}/proc/1/mountinfo can't be read: EFBIG" in refused["msg"]
+    )
     monkeypatch.setattr(host_use, "_MAX_BYTES", 1000)
     assert run_vfs(card, "2")["changed"] is True
+
+
+@pytest.mark.parametrize("mode", [{"mixed_sizes": True}, {"mig": ["1g.5gb"]}, {"mig": []}])
+def test_cards_of_others_have_no_modes(card: PhysicalFunction, mode: dict[str, Any]) -> None:
+    refused = run_vfs(card, cards=[{"address": CARD, **mode}])
+    assert refused["error"]["kind"] == "invalid_input"
+    assert "mig and mixed_sizes are modes of NVIDIA's cards" in refused["msg"]
 
 
 @pytest.mark.parametrize(
