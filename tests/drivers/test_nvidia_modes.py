@@ -659,3 +659,51 @@ def test_check_mode_shows_the_modes_that_the_card_will_have(host: Hosts, mode: M
             card["mixed_sizes"],
         )
         assert len(checked["gpu_instances"]) == len(card["gpu_instances"])
+
+
+@pytest.mark.parametrize("framework", ["mdev", "vendor_vfio"])
+def test_a_set_without_parents_finds_a_place_again_when_its_card_has_moved(host: Hosts, framework: str) -> None:
+    """After a boot, the card is at another address. The definition names a parent that is gone."""
+    on = host(Card(count=2, framework=framework))
+    on.vfs({})
+    devices = [{"name": "v", "type": "NVIDIA A100-8C"}]
+    on.set(devices=devices, persistent=True, purge="owned")
+    moved = Cards(on.files.root, on.tools._folder, Card("0000:42:00", 2, framework=framework))
+    on.files.boot(moved)
+    on.tools = moved
+    code, output = on.start()
+    assert (code, A[:-1] in output) == (1, True)
+    on.vfs({})
+    for check in (True, False):
+        made = on.set(devices=devices, persistent=True, purge="owned", check=check)
+        assert not made.get("failed"), made["msg"]
+    assert [device["parent"] for device in on.info()["devices"] if device["active"]] == ["0000:42:00.4"]
+    assert on.set(devices=devices, persistent=True, purge="owned")["changed"] is False
+    on.files.boot(moved)
+    on.boot_vfs([{"address": "0000:42:00.0", "num_vfs": "max"}])
+    code, output = on.start()
+    assert code == 0, output
+
+
+@pytest.mark.parametrize("card", [a100, rtx_pro])
+def test_a_set_without_parents_finds_a_place_again_when_its_place_is_taken(
+    host: Hosts, card: Callable[[], Card]
+) -> None:
+    """After a boot, somebody else was faster. The definition names a parent that has no room."""
+    on = host(card())
+    boot_cards = on.vfs({})["boot_cards"]
+    devices = [{"name": "v", "type": "NVIDIA A100-8C" if card is a100 else f"{PRO}-3Q"}]
+    on.set(devices=devices, persistent=True, purge="owned")
+    on.files.boot(on.tools)
+    on.boot_vfs(boot_cards)
+    first, second = (function.address for function in on.tools.cards[0].functions[:2])
+    if card is a100:
+        on.set(name="other", devices=[{"type": "NVIDIA A100-8C", "parent": first}])
+    else:
+        on.tools.cards[0].functions[0].set_by_hand(1520)
+    for check in (True, False):
+        made = on.set(devices=devices, persistent=True, purge="owned", check=check)
+        assert not made.get("failed"), made["msg"]
+    assert [device["parent"] for device in made["devices"]] == [second]
+    assert len(placed(on)) == (1 if card is a100 else 2)
+    assert on.set(devices=devices, persistent=True, purge="owned")["changed"] is False
