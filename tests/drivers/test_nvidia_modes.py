@@ -33,6 +33,7 @@ request = importlib.import_module(f"{_UTILS}._sriov.request")
 modes = importlib.import_module(f"{_UTILS}._sriov.modes")
 nvidia_modes = importlib.import_module(f"{_UTILS}._sriov.nvidia_modes")
 paths = importlib.import_module(f"{_UTILS}._host.paths")
+cards = importlib.import_module(f"{_UTILS}._sriov.cards")
 errors = importlib.import_module(f"{_UTILS}._model.errors")
 
 
@@ -611,6 +612,43 @@ def test_a_card_that_the_driver_does_not_know_yet(host: Hosts) -> None:
         here.set(modes.SetMode(modes.SET_MIXED_SIZES, "0000:99:00.0", False, True))
 
 
+def test_the_functions_take_the_gpu_instances_with_them(host: Hosts) -> None:
+    on = host(a100())
+    on.vfs({"mig": ["1g.5gb"]})
+    on.done()
+    assert not on.vfs({"mig": []}).get("failed")
+    assert on.done() == [f"sriov-manage -d {A}", f"nvidia-smi -i {A} -mig 0", enable(A)]
+
+
+def test_gpu_instances_that_are_not_listed_go_and_derived_ones_stay(host: Hosts) -> None:
+    on = host(a100())
+    on.vfs({"mig": ["3g.20gb", "1g.5gb"]})
+    on.done()
+    sets = [{"name": "tenant-a", "devices": [{"type": "NVIDIA A100-3-20C"}]}]
+    assert on.vfs({"mig": ["auto"]}, sets=sets)["changed"] is False
+    code, output = on.boot_vfs([{"address": A, "num_vfs": "max", "mig": ["3g.20gb"]}])
+    assert (code, on.done()) == (0, []), output
+    changed = on.vfs({"mig": ["3g.20gb"]})
+    assert changed["cards"][0]["gpu_instances"] == ["3g.20gb"]
+    assert [command.split()[4] for command in on.done()] == ["-dci", "-dgi", "-cgi"]
+
+
+def test_a_bare_card_has_modes(host: Hosts) -> None:
+    on = host(a100())
+    on.tools.cards[0].set_mig("1")
+    [card] = on.info()["cards"]
+    assert (card["address"], card["mig"], card["gpu_instances"], card["serial"]) == (A, True, [], "1650522009999")
+
+
+def test_a_card_has_the_types_of_its_mode(host: Hosts) -> None:
+    """nvidia-smi lists all of them in each mode."""
+    on = host(rtx_pro())
+    on.vfs({})
+    assert {mdev_type["id"] for mdev_type in on.info()["types"]} == {"1519", "1520", "1523", "1537"}
+    on.vfs({"mig": ["47"]})
+    assert {mdev_type["id"] for mdev_type in on.info()["types"]} == {"1550", "1561"}
+
+
 def test_modes_without_the_tool_are_refused_before_anything_is_changed(host: Hosts, tmp_path: Path) -> None:
     on = host(a100())
     (tmp_path / "tools/nvidia-smi").chmod(0o644)
@@ -630,7 +668,10 @@ def test_a_card_without_functions_can_have_mixed_sizes(host: Hosts) -> None:
     assert (card["vfs"], card["functions"], card["mixed_sizes"]) == (None, [], True)
     code, output = on.boot_vfs(done["boot_cards"])
     assert (code, "already has 0 virtual functions, mixed sizes on" in output) == (0, True)
+    here = cards.Sriov(paths.Host(on.paths["sysfs_path"]), 1)
+    assert here.is_ready(request.VfsRequest(A, mixed_sizes=True))
     # Without modes, there is nothing to do on such a card.
+    assert not here.is_ready(request.VfsRequest(A))
     assert on.vfs({})["error"]["kind"] == "not_found"
 
 

@@ -150,15 +150,10 @@ def _plan(
     except MdevError as error:
         if not _may_pass(error):
             raise
-        known, failure = with_modes(host, inventory), error
-        if known is not inventory:
-            try:
-                return plan_devices(requests, known, live)
-            except MdevError as explained:
-                failure = explained
-        reasons = [modes.no_instance_text for modes in known.cards if modes.lacks_instances]
-        unnamed = [reason for reason in reasons if reason not in failure.message]
-        raise failure.extended(after="".join(f". {reason}" for reason in unnamed)) from error
+        cards = with_modes(host, inventory).cards
+        reasons = [modes.no_instance_text for modes in cards if modes.lacks_instances]
+        unnamed = [reason for reason in reasons if reason not in error.message]
+        raise error.extended(after="".join(f". {reason}" for reason in unnamed)) from error
 
 
 def _needs_boot_unit(step: Step) -> bool:
