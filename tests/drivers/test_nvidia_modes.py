@@ -241,6 +241,7 @@ def test_a_card_with_a_vgpu_keeps_its_mode(host: Hosts, mode: Mode) -> None:
         refused = on.vfs(off, check=check)
         assert refused["error"]["kind"] == "has_devices"
         assert "Nothing was changed" in refused["msg"]
+        assert ("is only possible while the card has no device" in refused["msg"]) is bool(mode.off)
         with on.guest():
             refused = on.vfs(off, check=check)
             kept = on.set(devices=[], purge="owned", check=check)
@@ -442,9 +443,11 @@ def test_a_card_is_packed_with_both_sizes_only_in_the_mode_for_that(host: Hosts)
         on = host(a100(), Card("0000:c1:00", 8))
         both = [{"address": card.address, "mixed_sizes": mixed_sizes} for card in on.tools.cards]
         assert not on.vfs({}, cards=both).get("failed")
+        checked = on.set(devices=devices, placement="pack", check=True)
         made = on.set(devices=devices, placement="pack")
         assert not made.get("failed"), made["msg"]
-        assert len({device["parent"].split(":")[1] for device in made["devices"]}) == cards
+        for result in (checked, made):
+            assert len({device["parent"].split(":")[1] for device in result["devices"]}) == cards
         assert all("EIO" not in rejected["reason"] for rejected in made["rejected_parents"])
 
 
@@ -508,6 +511,10 @@ def test_a_function_that_cannot_be_read_is_neither_free_nor_empty(host: Hosts) -
         refused = on.set(devices=[request_])
         assert refused["error"]["kind"] == "file_error", refused
         assert f"whether {function} has a device can't be read" in refused["msg"]
+    # The driver still lists types there.
+    refused = on.set(name="b", devices=[{"type": f"{PRO}-3Q", "parent": "0001:c8:00.5"}])
+    assert refused["error"]["kind"] == "no_room"
+    assert "available_instances of 1519 could not be read" in refused["msg"]
     refused = on.vfs({"num_vfs": "0"})
     assert refused["error"]["kind"] == "in_use"
     assert "it is unknown whether these are in use: virtual function 0001:c8:00.4, whose vGPU type" in refused["msg"]
@@ -631,6 +638,12 @@ def test_gpu_instances_that_are_not_listed_go_and_derived_ones_stay(host: Hosts)
     changed = on.vfs({"mig": ["3g.20gb"]})
     assert changed["cards"][0]["gpu_instances"] == ["3g.20gb"]
     assert [command.split()[4] for command in on.done()] == ["-dci", "-dgi", "-cgi"]
+
+
+def test_the_tool_is_not_asked_if_nobody_asks_for_modes(host: Hosts) -> None:
+    on = host(a100())
+    on.vfs({})
+    assert on.tools.commands == [enable(A)]
 
 
 def test_a_bare_card_has_modes(host: Hosts) -> None:

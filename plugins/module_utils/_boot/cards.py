@@ -44,14 +44,14 @@ def moved_cards(plan: BootPlan) -> list[str]:
     before, after = _noted(change.before), _noted(change.after)
     return [
         f"another card is at {address} since the unit was written: {after[address]}, but it was {identity}"
-        + _elsewhere(address, identity, after)
+        + _elsewhere(identity, after)
         for address, identity in before.items()
         if address in after and identity.is_other_card(after[address])
     ]
 
 
-def _elsewhere(address: str, identity: CardIdentity, noted: dict[str, CardIdentity]) -> str:
-    places = identity.places(noted, address)
+def _elsewhere(identity: CardIdentity, noted: dict[str, CardIdentity]) -> str:
+    places = identity.places(noted)
     return f". That card, or one of its model, is now at {', '.join(places)}" if places else ""
 
 

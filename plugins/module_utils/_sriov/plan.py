@@ -195,7 +195,7 @@ def _refuse_other_card(request: VfsRequest, card: SriovCard, cards: Cards) -> No
 
 
 def _elsewhere(request: VfsRequest, cards: Cards) -> str:
-    places = request.identity.places(cards.with_sriov, request.address)
+    places = request.identity.places(cards.with_sriov)
     return f". The declared card, or one of its model, is at {', '.join(places)}" if places else ""
 
 

@@ -48,12 +48,12 @@ class CardIdentity:
         """Whether it is certainly another card."""
         return self.is_other_model(other) or (bool(self.serial and other.serial) and self.serial != other.serial)
 
-    def places(self, known: Mapping[str, CardIdentity], address: str) -> list[str]:
-        """The other addresses where this card is, or those of the same model if serial numbers are unknown."""
+    def places(self, known: Mapping[str, CardIdentity]) -> list[str]:
+        """The addresses where this card is, or cards of its model if serial numbers are unknown."""
         return [
             place
             for place, other in known.items()
-            if self.ids and place != address and other.ids == self.ids and not self.is_other_card(other)
+            if self.ids and other.ids == self.ids and not self.is_other_card(other)
         ]
 
     def __str__(self) -> str:
