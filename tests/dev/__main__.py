@@ -15,7 +15,8 @@ from dev import environment
 
 USAGE = """./dev demo            show the collection at work on real hosts with real mediated devices (no GPU needed)
 ./dev test            check everything; the last line is 'N passed, N failed'
-./dev test fast       only what takes seconds: unit tests, modules against stand-ins, ruff, mypy
+./dev test fast       only what takes two minutes: unit tests, modules against stand-ins, ruff, mypy
+./dev test playbooks  only whole playbooks on stand-ins
 ./dev test static     only the linters, the documentation and the package
 ./dev test lab        only the scenarios on real hosts
 ./dev test PART NAME  only the check with this name, for example: ./dev test lab "scenario reboot"
