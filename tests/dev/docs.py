@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from dev.environment import CHECKOUT
 from dev.stage import collections_path, staged
