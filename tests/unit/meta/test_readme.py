@@ -73,6 +73,8 @@ def test_versions_are_those_of_the_metadata() -> None:
     oldest = re.fullmatch(r">=(\d+\.\d+)\.0", required)
     assert oldest is not None
     assert f"ansible-core {oldest[1]} or newer" in README
+    workflow = yaml.safe_load((_COLLECTION / ".github" / "workflows" / "ci.yml").read_text())
+    assert f"stable-{oldest[1]}" in workflow["jobs"]["sanity"]["strategy"]["matrix"]["ansible"]
 
 
 def test_the_commands_of_the_first_screen() -> None:
