@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The README shows what the modules return today."""
+"""The README shows what the modules return today, and its numbers are those that cards hold."""
 
 from __future__ import annotations
 
@@ -10,12 +10,24 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
+from drivers import nvidia_sriov
+from drivers.gvt_g import Gpu
+from drivers.kit.host_files import Driver
 from drivers.kit.isolated_host import Boot
+from drivers.nvidia import t4
 from drivers.nvidia_vendor_vfio import Card
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
+
+# The cards of the table with types and counts.
+CARDS: dict[str, Driver] = {
+    "A100 with 40 GB": nvidia_sriov.Card("0000:41:00", 16),
+    "T4": t4(),
+    "Intel GVT-g with 1 GB of aperture": Gpu(),
+}
 
 
 def shown(host: str) -> dict[str, Any]:
@@ -46,3 +58,12 @@ def test_the_result_of_a_host_with_the_first_play(boot: Boot) -> None:
 
 def test_the_result_of_a_host_without_devices(boot: Boot) -> None:
     assert shown("localhost") == boot().info()
+
+
+@pytest.mark.parametrize("card", CARDS)
+def test_a_card_holds_exactly_the_devices_of_the_table(boot: Boot, card: str) -> None:
+    host = boot(CARDS[card])
+    [(mdev_type, count)] = re.findall(rf"^\| {card} \|.*\| `([^`]+)` \| (\d+) \|$", README, re.MULTILINE)
+    questions = [{"type": mdev_type, "count": int(count) + more} for more in (0, 1)]
+    assert [answer["fits"] for answer in host.info(gather=[], capacity=questions[:1])["capacity"]] == [True]
+    assert [answer["fits"] for answer in host.info(gather=[], capacity=questions[1:])["capacity"]] == [False]
