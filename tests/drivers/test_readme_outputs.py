@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from drivers import nvidia_sriov
 from drivers.gvt_g import Gpu
@@ -38,20 +37,18 @@ def shown(host: str) -> dict[str, Any]:
     return values
 
 
-def sets() -> list[dict[str, Any]]:
-    """The sets of the README's first play."""
-    [block] = re.findall(r"^```yaml\n# provision\.yml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    [play] = yaml.safe_load(block)
-    [role] = play["roles"]
-    requested: list[dict[str, Any]] = role["provision_sets"]
-    return requested
+def first_play() -> tuple[str, int]:
+    """The type and the number of the devices in the README's first play."""
+    [(mdev_type, count)] = re.findall(r"- type: (\S.*?) +#.*\n +count: (\d+) ", README)
+    return mdev_type, int(count)
 
 
 def test_the_result_of_a_host_with_the_first_play(boot: Boot) -> None:
     host = boot(Card("0000:41:00", 32))
-    for requested in sets():
-        devices = host.set(**requested, persistent=True)["devices"]
-        assert len(devices) == 2
+    mdev_type, count = first_play()
+    host.set(name="desktops", devices=[{"type": mdev_type, "count": count}], persistent=True)
+    [full] = host.info(gather=["cards"])["cards"]
+    assert (full["devices"], full["room"]) == ([{"active": count, "defined": count, "type": "1155"}], {})
     info = host.info(gather=["devices", "users"], parents=["0000:41:00.4"])
     assert shown("gpu-7") == info
 
