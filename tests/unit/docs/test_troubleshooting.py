@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.vfio.mdev.plugins.module_utils._model.definition_text import BrokenDefinitionError
 from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import MdevError
 
 ROOT = Path(__file__).parents[3]
@@ -77,6 +78,7 @@ def test_a_message_is_in_the_code(message: str) -> None:
 
 
 def test_every_kind_of_error_is_named() -> None:
-    kinds = {error.kind for error in MdevError.__subclasses__()}
+    # A broken definition is part of a result, never the error of a task.
+    kinds = {error.kind for error in MdevError.__subclasses__() if error is not BrokenDefinitionError}
     assert len(kinds) > 15
     assert [kind for kind in sorted(kinds) if f"``{kind}``" not in GUIDE] == []
