@@ -104,8 +104,8 @@ def test_only_a_purge_of_all_removes_its_device_and_never_from_a_guest(boot: Boo
     host.give_to_guest(foreign, "vm-7")
     refused = host.set(**EMPTY, purge="all")
     assert refused["error"]["kind"] == "in_use" and "vm-7" in refused["msg"]
-    skipped = host.set(**EMPTY, purge="all", on_in_use="skip")
-    assert [device["uuid"] for device in skipped["skipped"]] == [foreign]
+    purged = host.set(**EMPTY, purge="all", on_in_use="skip")
+    assert [device["uuid"] for device in purged["kept"]] == [foreign]
     assert uuids(host) == {foreign}
     host.stop_guests()
     assert host.set(**EMPTY, purge="all")["changed"] is True
