@@ -48,7 +48,8 @@ def stop_in_proxmox(host: IsolatedHost) -> None:
     (host.files.sys / f"bus/mdev/devices/{PROXMOX}/remove").write_text("1")
 
 
-Start, Stop = Callable[[IsolatedHost], str], Callable[[IsolatedHost], None]
+Start = Callable[[IsolatedHost], str]
+Stop = Callable[[IsolatedHost], None]
 MANAGERS = pytest.mark.parametrize(
     ("start", "stop"),
     [

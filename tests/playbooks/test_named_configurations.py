@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Named configurations, asserted as guide_consumers shows it: by one command, and by a play that fails if they differ."""
+"""Named configurations, asserted as guide_consumers shows: by one command, and by a play that fails if they differ."""
 
 from __future__ import annotations
 
