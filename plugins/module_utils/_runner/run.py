@@ -54,10 +54,10 @@ class Outcome:
         """The states of all devices after the run, or the planned ones, by key."""
         return {planned.key: self.after(planned) for planned in self.plan.devices}
 
-    def skipped(self) -> list[Device]:
+    def kept(self) -> list[Device]:
         """The devices that should be removed but stay, because they are in use."""
-        planned = [device_plan.skipped for device_plan in self.plan.devices if device_plan.skipped is not None]
-        return planned if self.applied is None else planned + list(self.applied.skipped.values())
+        planned = [device_plan.kept for device_plan in self.plan.devices if device_plan.kept is not None]
+        return planned if self.applied is None else planned + list(self.applied.kept.values())
 
     def rejected(self) -> tuple[Rejection, ...]:
         """Why parents were not used in the end."""
