@@ -81,6 +81,14 @@ def test_functions_show_only_what_differs_from_their_card(tree: Tree, info: Any)
     assert card["room"] == {"nvidia-400": 5}
 
 
+def test_filters_without_a_match_do_not_deny_the_cards(tree: Tree, info: Any) -> None:
+    big_host(tree)
+    none, total, why = info(types=["nvidia A100-3c"])["summary"]
+    assert none == "No card of this host matches the filters."
+    assert total == "Total: 0 cards, 0 devices active, 0 defined"
+    assert "Did you mean 'NVIDIA A100-3C'?" in why
+
+
 def test_an_empty_host_has_three_lines(info: Any) -> None:
     none, total, why = info()["summary"]
     assert none == "No card offers mediated devices or vGPUs."
