@@ -91,7 +91,11 @@ def test_guests_without_a_destination_stop_it_before_anything_is_changed(same_ho
             {"drain_to": "gpu_hosts", "drain_parallell": 3},
             "did you mean drain_parallel?",
         ),
-        ("gpu-7", {"drain_to": "gpu_hosts", "migrate_time": 3}, "migrate_time is unknown: did you mean migrate_timeout?"),
+        (
+            "gpu-7",
+            {"drain_to": "gpu_hosts", "migrate_time": 3},
+            "migrate_time is unknown: did you mean migrate_timeout?",
+        ),
     ],
 )
 def test_bad_variables_are_refused(same_hosts: Fleet, limit: str, variables: dict[str, object], words: str) -> None:

@@ -52,6 +52,7 @@ GUEST_WEB = Guest("web", True, (), WEB)
 
 
 GOOD_DEVICE = GuestDevice(A, "t-1", "Name of t-1", "vfio-pci", "nvidia", can_migrate=True, can_quiesce=True)
+ALL_SUPPORTED = Unsupported()
 NO_P2P = Unsupported(p2p=frozenset({"nvidia"}))
 
 
@@ -71,7 +72,7 @@ class Case:
     inventory: Inventory = ROOMY
     guests: dict[str, str] = field(default_factory=dict)
     running: frozenset[str] = frozenset()
-    unsupported: Unsupported = Unsupported()
+    unsupported: Unsupported = ALL_SUPPORTED
     guest: Guest = GUEST_WEB
     unreadable: tuple[str, ...] = ()
     current: tuple[Attribute, ...] = ()
