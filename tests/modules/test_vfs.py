@@ -98,7 +98,7 @@ def test_the_address_may_be_written_as_nvidia_smi_does(card: PhysicalFunction) -
 def test_impossible_requests_are_refused_before_anything_is_written(
     card: PhysicalFunction, cards: list[dict[str, str]], error_kind: str, words: str
 ) -> None:
-    refused = run_vfs(card, cards=cards)
+    refused = run_vfs(card, cards=cards, wait_timeout=0.5)
     assert refused["error"]["kind"] == error_kind
     assert words in refused["msg"]
     assert card.written == []
@@ -106,7 +106,7 @@ def test_impossible_requests_are_refused_before_anything_is_written(
 
 def test_a_function_is_not_a_card(card: PhysicalFunction) -> None:
     run_vfs(card)
-    refused = run_vfs(card, cards=[{"address": card.function(0)}])
+    refused = run_vfs(card, cards=[{"address": card.function(0)}], wait_timeout=0.5)
     assert refused["error"]["kind"] == "not_found"
     assert "is a virtual function" in refused["msg"]
 
