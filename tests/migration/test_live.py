@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from conftest import Lab
+from conftest import HELD, Lab
 
 A, B, C, D = (f"{digit * 8}-2222-3333-4444-555555555555" for digit in "1234")
 _TO_B = "qemu+ssh://10.77.0.2/system"
@@ -113,6 +113,19 @@ def test_a_migration_outlives_the_controller_and_the_connection(lab: Lab) -> Non
     assert (lab.a.guests(), lab.b.guests()) == (set(), {"web"})
     assert lab.b.sh("pgrep -c -f guest=web").strip() == "1"
     assert lab.a.files() | lab.b.files() == set()
+
+
+def test_a_guest_that_does_not_converge_stays(lab: Lab) -> None:
+    """Its migration is held at the destination until it is aborted."""
+    lab.a.guest("web", A)
+    lab.b.hold_incoming("web")
+    play = lab.start_migrate(lab.a, lab.b, "web", **HELD)
+    play.wait_for("aborting, because")
+    lab.b.release_incoming("web")
+    output = play.end(fails=True)
+    assert "web was not migrated: it was aborted, because" in output
+    assert "Its preparation on trixie_b was rolled back. Its state on trixie_a is now: running" in output
+    assert_untouched(lab, "web")
 
 
 def test_nothing_is_left_if_the_guests_cannot_migrate(lab: Lab) -> None:

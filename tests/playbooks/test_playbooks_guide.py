@@ -92,7 +92,7 @@ def test_the_tables_have_what_the_playbook_accepts(controller: Controller, playb
 @pytest.mark.parametrize("playbook", OTHERS)
 def test_variables_of_others_are_mentioned(playbook: str) -> None:
     text = "".join((PLAYBOOKS / name).read_text() for name in OTHERS[playbook])
-    used = set(re.findall(r"\b(?:migrate|prepare_migration)_[a-z_]+", text)) - FACTS
+    used = set(re.findall(r"\b(?:migrate|prepare_migration)_[a-z_]+\b(?!\.yml)", text)) - FACTS
     assert len(used) > 9
     assert [name for name in sorted(used) if f"``{name}``" not in section(playbook)] == []
 
