@@ -31,8 +31,11 @@ _HOLDER = "import os, sys, time; os.open(sys.argv[1], os.O_RDWR); print(flush=Tr
 _holders: list[subprocess.Popen[bytes]] = []
 
 
-def make_root(host: Path, etc: Path, root: Path, shared: str = "") -> None:
-    """Mount the tester's files read-only, the host's /sys and /dev/vfio, and the namespace's own /etc."""
+def make_root(host: Path, etc: Path, root: Path, shared: str = "", usr: str = "") -> None:
+    """Mount the tester's files read-only, the host's /sys and /dev/vfio, and the namespace's own /etc.
+
+    usr: a folder with files that the host has in /usr, in addition to the tester's
+    """
     _mount("-t", "tmpfs", "tmpfs", root)
     # What the host keeps in /var is part of what a test leaves behind, as /etc is.
     (root / "var").symlink_to("etc/var")
@@ -51,6 +54,10 @@ def make_root(host: Path, etc: Path, root: Path, shared: str = "") -> None:
     if shared:
         (root / "fleet").mkdir()
         _mount("--bind", shared, root / "fleet")
+    if usr:
+        _mount("-t", "overlay", "-o", f"ro,lowerdir={usr}:/usr", "overlay", root / "usr")
+    # As in a container that manages its host.
+    (root / "host").symlink_to("/")
     for name in _DEVICES:
         (root / "dev" / name).touch()
         _mount("--bind", Path("/dev", name), root / "dev" / name)

@@ -83,6 +83,10 @@ class IsolatedHost(StandInHost):
     def stop_guests(self) -> None:
         self._namespace.release_all()
 
+    def clear(self) -> None:
+        """Remove everything that was left on the host, except in its /sys."""
+        self._namespace.reset()
+
     def reboot(self, seconds: float = 0.0) -> dict[str, Any]:
         """Boot with the same hardware, then run the program that starts devices; it waits that long for late ones."""
         self.files.boot(*self.files.drivers)
