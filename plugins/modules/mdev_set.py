@@ -220,7 +220,7 @@ EXAMPLES = r"""
     name: single
     devices:
       - uuid: 9e411a1c-5f2f-4d0f-8f0e-2f6a1a7b1c55
-        type: nvidia-692
+        type: nvidia-474
         parent: "0000:65:00.4"
     purge: all
 
@@ -234,7 +234,7 @@ EXAMPLES = r"""
       - "0000:c1:00.0"
     devices:
       - name: small
-        count: 12
+        count: 3
       - name: spare
         count: 2
         exclude_parents:

@@ -21,7 +21,6 @@ from drivers.nvidia_card import A100, A100_MIG, L40S, VgpuType
 from drivers.nvidia_modes import Card, Cards
 from drivers.samples import mtty
 from drivers.vfio_ap import Adapters
-from snippets import Snippet
 from stand_in_fleet import domain
 
 NAMES = ("gpu-1", "gpu-2", "gpu-7")
@@ -72,7 +71,7 @@ _XML = {
 VARIABLES: dict[str, Any] = {
     "outgoing_guests": [{**_GUEST, **_XML}],
     "ansible_local": {"vfio_mdev": {"framework": "mdev", "types": ["nvidia-471"], "type_names": ["NVIDIA A100-8C"]}},
-    "plan": {"moves": [{"uuid": _WEB_1, "name": "web-1", "destination": "gpu-2"}], "skipped": [], "problems": []},
+    "plan": "{{ {'gpu-2': destination} | vfio.mdev.plan_moves(source.guests) }}",
     "now_on_gpu_7": {"guests": []},
     "migrated": {"guests": [{**_GUEST, "outcome": "migrated", "downtime": 80, "message": ""}]},
 }
@@ -176,11 +175,35 @@ def place_guests(card_of: Callable[[str], Card], add_guest: Callable[[str, str, 
             add_guest(host, name, uuid, device)
 
 
-# Snippets that need others of their file to have run on the same hosts, by their titles.
+_SOURCE = ("Retrieve the guests and their devices from the source",)
+_ANSWER = (*_SOURCE, "Check whether this host could take the guests")
+_PREPARED = (*_SOURCE, "Prepare the devices of guests on the destination")
+_ARRIVED = (
+    *_PREPARED,
+    "Write the XML of these guests on the source",
+    "Migrate a guest whose devices are prepared on gpu-2",
+)
+# Snippets that need others to have run on the same hosts, by their titles.
 AFTER = {
     "Clear the vGPU type of this virtual function": (
         "Set a vGPU type on a virtual function under NVIDIA's vendor VFIO framework",
     ),
+    "Prepare the devices of guests on the destination": _SOURCE,
+    "Write the XML of these guests on the source": _PREPARED,
+    "Migrate a guest whose devices are prepared on gpu-2": _ARRIVED[:-1],
+    "Commit a migration after the guest has moved, and start its devices at boot": _ARRIVED,
+    "Commit a migration and remove unused devices, with a longer lock timeout for both modules": _ARRIVED,
+    "Roll back the preparation for all guests of a host that were not committed": _PREPARED,
+    "Check which of the guests each host could take": _SOURCE,
+    "Show where each guest is": _ANSWER,
+    "Show the hosts that could take the guests, and why the others could not": _ANSWER,
+    "Write a table of the types on all hosts": ("Retrieve the mediated devices of all hosts",),
+}
+
+# Tasks that run on another host than gpu-2, by patterns of their names.
+ON = {
+    r"mdev_guest_info\.py|mdev_guest_migrate\.py|domain_mdevs\.py": "gpu-1",
+    r"mdev_guest_xml\.py: (Write the XML of a guest|Remove)": "gpu-1",
 }
 
 # Why snippets are not run, by patterns of their names and texts.

@@ -122,8 +122,8 @@ class Player:
     def _plays(self, number: str, snippet: Snippet) -> Iterator[dict[str, Any]]:
         yield {"name": f"snippet {number}", "hosts": "gpu-2", "gather_facts": False, "tasks": [self._restart(number)]}
         for title in snippet_hosts.AFTER.get(snippet.title, ()):
-            yield from self._titles[title].plays
-        yield from snippet.plays
+            yield from _placed(self._titles[title])
+        yield from _placed(snippet)
 
     def _restart(self, number: str) -> dict[str, Any]:
         words = [sys.executable, "-I", "-S", "-c", _ASK, str(self._folder / "restart"), number]
@@ -150,6 +150,12 @@ class Player:
         return done.returncode, done.stdout
 
 
+def _placed(snippet: Snippet) -> Iterator[dict[str, Any]]:
+    """The plays of a snippet on the host that it is for."""
+    host = next((host for pattern, host in snippet_hosts.ON.items() if re.search(pattern, snippet.name)), None)
+    yield from snippet.plays if host is None else [{**play, "hosts": host} for play in snippet.plays]
+
+
 def _hosts_in(snippet: Snippet) -> list[str]:
     """The names of hosts and groups in a snippet."""
     words = [str(play.get("hosts", "")) for play in snippet.plays]
@@ -166,9 +172,7 @@ def player(folder: Path, to_run: Sequence[Snippet]) -> Iterator[Player]:
     for name in snippet_hosts.NAMES:
         (tools / name).mkdir(parents=True)
     with ExitStack() as stack:
-        drivers = {
-            name.replace("-", "_"): snippet_hosts.hardware("", tools / name) for name in snippet_hosts.NAMES
-        }
+        drivers = {name.replace("-", "_"): snippet_hosts.hardware("", tools / name) for name in snippet_hosts.NAMES}
         # The scripts are the same on all hosts.
         for place in ("bin/nvidia-smi", "lib/nvidia/sriov-manage"):
             (usr / place).parent.mkdir(parents=True)

@@ -34,7 +34,7 @@ _holders: list[subprocess.Popen[bytes]] = []
 def make_root(host: Path, etc: Path, root: Path, shared: str = "", usr: str = "") -> None:
     """Mount the tester's files read-only, the host's /sys and /dev/vfio, and the namespace's own /etc.
 
-    usr: a folder with files that the host has in /usr, in addition to the tester's
+    usr: a folder with files that the host has in /usr, in addition to the tester's. /usr and /root are writable then
     """
     _mount("-t", "tmpfs", "tmpfs", root)
     # What the host keeps in /var is part of what a test leaves behind, as /etc is.
@@ -55,7 +55,8 @@ def make_root(host: Path, etc: Path, root: Path, shared: str = "", usr: str = ""
         (root / "fleet").mkdir()
         _mount("--bind", shared, root / "fleet")
     if usr:
-        _mount("-t", "overlay", "-o", f"ro,lowerdir={usr}:/usr", "overlay", root / "usr")
+        _mount_writable(root, "usr", f"{usr}:/usr")
+        _mount_writable(root, "root", "/root")
     # As in a container that manages its host.
     (root / "host").symlink_to("/")
     for name in _DEVICES:
@@ -63,6 +64,14 @@ def make_root(host: Path, etc: Path, root: Path, shared: str = "", usr: str = ""
         _mount("--bind", Path("/dev", name), root / "dev" / name)
     (root / "dev/vfio").mkdir()
     _mount("--bind", host / "dev/vfio", root / "dev/vfio")
+
+
+def _mount_writable(root: Path, name: str, lower: str) -> None:
+    """The tester's files, and changes to them that only the namespace sees."""
+    upper, work = root / f".{name}-upper", root / f".{name}-work"
+    upper.mkdir()
+    work.mkdir()
+    _mount("-t", "overlay", "-o", f"lowerdir={lower},upperdir={upper},workdir={work}", "overlay", root / name)
 
 
 def _mount(*arguments: str | Path) -> None:
