@@ -159,6 +159,10 @@ author:
 """
 
 EXAMPLES = r"""
+- name: Let the host start its devices at boot, once before the first device is created
+  ansible.builtin.include_role:
+    name: vfio.mdev.boot
+
 - name: Create eight vGPUs over all cards, and a big one for guest render-1
   vfio.mdev.mdev_set:
     name: tenant-a

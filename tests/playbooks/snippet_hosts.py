@@ -59,7 +59,7 @@ _PROGRAMS = {
     "dpkg-query": "#!/bin/sh\nprintf 'installed\\ninstalled\\n'\n",
 }
 # Folders that the owner of the host made.
-_FOLDERS = ("nova/nova-compute.conf.d", "ansible", "srv")
+_FOLDERS = ("nova/nova-compute.conf.d", "modules-load.d")
 
 # Variables that a reader has, by the names that snippets use.
 _GUEST = {"name": "web-1", "uuid": _WEB_1, "destination": "gpu-2", "running": True, "has_devices": True}
@@ -175,6 +175,12 @@ def place_guests(card_of: Callable[[str], Card], add_guest: Callable[[str, str, 
             add_guest(host, name, uuid, device)
 
 
+# Examples that have to work on a host on which nothing was installed.
+FIRST_STEPS = {
+    "Create a vGPU for guest web-1 on the first card that has room",
+    "Create eight vGPUs over all cards, and a big one for guest render-1",
+}
+
 _SOURCE = ("Retrieve the guests and their devices from the source",)
 _ANSWER = (*_SOURCE, "Check whether this host could take the guests")
 _PREPARED = (*_SOURCE, "Prepare the devices of guests on the destination")
@@ -183,8 +189,10 @@ _ARRIVED = (
     "Write the XML of these guests on the source",
     "Migrate a guest whose devices are prepared on gpu-2",
 )
+_BOOT = ("Let the host start its devices at boot, once before the first device is created",)
 # Snippets that need others to have run on the same hosts, by their titles.
 AFTER = {
+    **dict.fromkeys(FIRST_STEPS, _BOOT),
     "Clear the vGPU type of this virtual function": (
         "Set a vGPU type on a virtual function under NVIDIA's vendor VFIO framework",
     ),
@@ -209,6 +217,7 @@ ON = {
 # Why snippets are not run, by patterns of their names and texts.
 NOT_RUN = {
     r"backend: libvirt": "libvirt-python comes from the distribution: the lab's hosts run this backend",
+    r"backend: mdevctl": "mdevctl comes from the distribution: the lab's hosts run this backend",
     r"kubernetes\.core\.k8s": "it needs a cluster",
 }
 

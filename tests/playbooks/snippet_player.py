@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs snippets with ansible-playbook on stand-in hosts, many of them in one run.
 
-Before each snippet, a task asks this process to restart the hosts with the hardware that the snippet is for.
+Before each snippet, a callback plugin asks this process to restart the hosts with the hardware that it is for.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -30,7 +31,29 @@ from snippets import Snippet
 from stand_in_fleet import HERE, Fleet, fleet
 
 _SECONDS = 300
-_ASK = "import socket, sys; s = socket.socket(1); s.connect(sys.argv[1]); s.send(sys.argv[2].encode()); s.recv(9)"
+# When a play named "snippet NUMBER" starts, hosts are restarted for this snippet.
+_CALLBACK = """
+import os, re, socket
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = "{name: restart_hosts, type: notification, short_description: Restart stand-in hosts}"
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "restart_hosts"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def v2_playbook_on_play_start(self, play):
+        match = re.fullmatch(r"snippet (\\d+)", play.get_name())
+        if match:
+            with socket.socket(socket.AF_UNIX) as asked:
+                asked.connect(os.environ["RESTART_HOSTS"])
+                asked.send(match[1].encode())
+                if asked.recv(16) != b"restarted":
+                    raise RuntimeError("the hosts were not restarted")
+"""
 _WORD = re.compile(r"[a-z][a-z0-9_-]*")
 
 
@@ -48,6 +71,12 @@ class Player:
         self._server.listen()
         threading.Thread(target=self._restart_on_request, daemon=True).start()
         self._write_inventories()
+        (folder / "restart_hosts.py").write_text(_CALLBACK)
+        self._callback = {
+            "ANSIBLE_CALLBACK_PLUGINS": str(folder),
+            "ANSIBLE_CALLBACKS_ENABLED": "restart_hosts",
+            "RESTART_HOSTS": str(folder / "restart"),
+        }
 
     def _write_inventories(self) -> None:
         """In runs of many snippets, a group of hosts has one host. Other names that snippets use are also groups."""
@@ -57,12 +86,11 @@ class Player:
         names = {word for snippet in self._snippets.values() for word in _hosts_in(snippet)}
         aliases = names - {*entries, "all", "localhost", "gpu_hosts"}
         groups: dict[str, Any] = {name: {"hosts": {"gpu-2": None}} for name in sorted({*aliases, "gpu_hosts"})}
-        variables = snippet_hosts.VARIABLES
         for name, members in (
             ("many.yml", groups),
             ("inventory.yml", {"gpu_hosts": {"hosts": dict.fromkeys(entries)}}),
         ):
-            inventory = {"all": {"hosts": entries, "children": members, "vars": variables}}
+            inventory = {"all": {"hosts": entries, "children": members}}
             (self._folder / name).write_text(json.dumps(inventory))
 
     def _restart_on_request(self) -> None:
@@ -85,6 +113,8 @@ class Player:
             host.files.boot(hardware)
             host.clear()
             snippet_hosts.furnish(name, host, HERE / "fleet_virsh")
+            if snippet.first_steps or snippet.title in snippet_hosts.FIRST_STEPS:
+                host.remove_starter()
             cards[name] = hardware.cards[0]
         if snippet_hosts.needs_guests(text):
             snippet_hosts.place_guests(cards.__getitem__, self._hosts.add_guest)
@@ -120,14 +150,10 @@ class Player:
         return starts[-1][1], output[starts[-1].start() :]
 
     def _plays(self, number: str, snippet: Snippet) -> Iterator[dict[str, Any]]:
-        yield {"name": f"snippet {number}", "hosts": "gpu-2", "gather_facts": False, "tasks": [self._restart(number)]}
+        yield {"name": f"snippet {number}", "hosts": "gpu-2", "gather_facts": False}
         for title in snippet_hosts.AFTER.get(snippet.title, ()):
             yield from _placed(self._titles[title])
         yield from _placed(snippet)
-
-    def _restart(self, number: str) -> dict[str, Any]:
-        words = [sys.executable, "-I", "-S", "-c", _ASK, str(self._folder / "restart"), number]
-        return {"name": "Restart the hosts", "ansible.builtin.raw": shlex.join(words), "delegate_to": "localhost"}
 
     def _play_command(self, snippet: Snippet) -> dict[str, str]:
         self.restart(snippet)
@@ -139,7 +165,7 @@ class Player:
         done = subprocess.run(
             command,
             cwd=self._folder,
-            env={**self._hosts.environment, "ANSIBLE_LOCALHOST_WARNING": "false"},
+            env={**self._hosts.environment, **self._callback, "ANSIBLE_LOCALHOST_WARNING": "false"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -151,9 +177,12 @@ class Player:
 
 
 def _placed(snippet: Snippet) -> Iterator[dict[str, Any]]:
-    """The plays of a snippet on the host that it is for."""
+    """The plays of a snippet on the host that it is for, with the variables that its reader has."""
     host = next((host for pattern, host in snippet_hosts.ON.items() if re.search(pattern, snippet.name)), None)
-    yield from snippet.plays if host is None else [{**play, "hosts": host} for play in snippet.plays]
+    for play in snippet.plays:
+        placed = play if host is None else {**play, "hosts": host}
+        # Variables of the play come before facts that another snippet gathered.
+        yield placed if snippet.first_steps else {**placed, "vars": {**snippet_hosts.VARIABLES, **play.get("vars", {})}}
 
 
 def _hosts_in(snippet: Snippet) -> list[str]:
@@ -168,17 +197,19 @@ def _hosts_in(snippet: Snippet) -> list[str]:
 @contextmanager
 def player(folder: Path, to_run: Sequence[Snippet]) -> Iterator[Player]:
     """Hosts whose modules run in processes that have imported them already."""
-    tools, usr = folder / "tools", folder / "usr"
+    tools, more = folder / "tools", folder / "more"
     for name in snippet_hosts.NAMES:
         (tools / name).mkdir(parents=True)
     with ExitStack() as stack:
         drivers = {name.replace("-", "_"): snippet_hosts.hardware("", tools / name) for name in snippet_hosts.NAMES}
         # The scripts are the same on all hosts.
-        for place in ("bin/nvidia-smi", "lib/nvidia/sriov-manage"):
-            (usr / place).parent.mkdir(parents=True)
-            (usr / place).write_bytes((tools / snippet_hosts.NAMES[0] / Path(place).name).read_bytes())
-            (usr / place).chmod(0o755)
-        hosts = stack.enter_context(fleet(folder, usr, **drivers))
+        for place in ("usr/bin/nvidia-smi", "usr/lib/nvidia/sriov-manage"):
+            (more / place).parent.mkdir(parents=True)
+            shutil.copy(tools / snippet_hosts.NAMES[0] / Path(place).name, more / place)
+        for name in ("root", "srv", "opt/python3.12/bin"):
+            (more / name).mkdir(parents=True)
+        (more / "opt/python3.12/bin/python3").symlink_to(sys.executable)
+        hosts = stack.enter_context(fleet(folder, more, **drivers))
         for name in snippet_hosts.NAMES:
             stack.enter_context(_resident(folder, name))
         _write_files(folder)

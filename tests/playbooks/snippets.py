@@ -51,7 +51,8 @@ _OTHER_FORMS = {
 class Snippet:
     """What a reader copies.
 
-    plays: run together with those of other snippets; command: run on its own; reason: why it is not run
+    plays: run together with those of other snippets; command: run on its own; reason: why it is not run; first_steps:
+    whether it has to work on a host on which nothing was installed
     """
 
     source: str
@@ -60,6 +61,7 @@ class Snippet:
     plays: list[dict[str, Any]] = field(default_factory=list)
     command: tuple[str, ...] = ()
     reason: str = ""
+    first_steps: bool = False
 
     @property
     def name(self) -> str:
@@ -122,7 +124,8 @@ def _play(tasks: list[dict[str, Any]], **keywords: Any) -> dict[str, Any]:
 def _yaml_block(source: str, title: str, block: str, merged: list[tuple[str, dict[str, Any]]]) -> Iterator[Snippet]:
     content = yaml.safe_load(block)
     if isinstance(content, list):
-        yield Snippet(source, title, block, plays=content if all(map(_is_play, content)) else [_play(content)])
+        complete = all(map(_is_play, content))
+        yield Snippet(source, title, block, plays=content if complete else [_play(content)], first_steps=complete)
         return
     if not isinstance(content, dict):
         yield Snippet(source, title, block, reason="neither plays, tasks nor variables")
@@ -130,7 +133,13 @@ def _yaml_block(source: str, title: str, block: str, merged: list[tuple[str, dic
     prefix = _prefix(content)
     if prefix in _ROLES:
         role = {"name": _ROLES[prefix], "rolespec_validate": False}
-        yield Snippet(source, title, block, plays=[_play([{"ansible.builtin.include_role": role}], vars=content)])
+        yield Snippet(
+            source,
+            title,
+            block,
+            plays=[_play([{"ansible.builtin.include_role": role}], vars=content)],
+            first_steps=True,
+        )
     elif prefix:
         _merge(merged, prefix, content)
     else:

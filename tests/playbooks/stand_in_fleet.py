@@ -130,8 +130,8 @@ class Fleet:
 
 
 @contextmanager
-def fleet(folder: Path, usr: Path | None = None, **drivers: Driver) -> Iterator[Fleet]:
-    """Hosts with these names, each with a driver. '_' in a name stands for '-'. usr: more files of their /usr."""
+def fleet(folder: Path, more: Path | None = None, **drivers: Driver) -> Iterator[Fleet]:
+    """Hosts with these names, each with a driver. '_' in a name stands for '-'. more: more files of the hosts."""
     hosts: dict[str, IsolatedHost] = {}
     pids: dict[str, int] = {}
     shared = folder / "fleet"
@@ -144,7 +144,7 @@ def fleet(folder: Path, usr: Path | None = None, **drivers: Driver) -> Iterator[
             place.mkdir(parents=True)
             scratch.mkdir()
             files = stack.enter_context(mounted(place, driver))
-            namespace = Namespace(place, scratch, shared=shared, usr=usr)
+            namespace = Namespace(place, scratch, shared=shared, more=more)
             stack.callback(namespace.stop)
             (shared / name).mkdir()
             (namespace.etc / "fleet-name").write_text(name)

@@ -8,6 +8,7 @@ A snippet that is not run has a reason, and the reasons are printed.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -22,7 +23,23 @@ SNIPPETS = snippets()
 def reason(snippet: Snippet) -> str:
     """Why the snippet is not run, empty if it is run."""
     reasons = [text for pattern, text in NOT_RUN.items() if re.search(pattern, f"{snippet.name}\n{snippet.text}")]
-    return (*reasons, snippet.reason)[0]
+    covered = "another command does the same with more variables" if is_covered(snippet) else ""
+    return (*reasons, snippet.reason or covered)[0]
+
+
+def is_covered(snippet: Snippet) -> bool:
+    """Whether another command runs the same playbook on the same hosts with all variables of this one, and more."""
+    words = set(_variable_names(snippet.command))
+    return any(words < set(_variable_names(other.command)) for other in SNIPPETS if snippet.command)
+
+
+def _variable_names(command: tuple[str, ...]) -> Iterator[str]:
+    """The words of a command without the values of variables."""
+    for before, word in zip(("", *command), command, strict=False):
+        if before != "-e":
+            yield word
+        else:
+            yield from json.loads(word) if word.startswith("{") else [word.partition("=")[0]]
 
 
 RUN = [snippet for snippet in SNIPPETS if not reason(snippet)]

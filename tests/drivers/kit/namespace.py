@@ -48,7 +48,7 @@ class Namespace:
     """The namespace.
 
     host: where the host's files are mounted; scratch: a folder for the namespace's own files; program: what runs in it;
-    shared: a folder that several namespaces have as /fleet; usr: a folder with more files of /usr
+    shared: a folder that several namespaces have as /fleet; more: a folder with more files of the host
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class Namespace:
         scratch: Path,
         program: str = "drivers.kit.inside",
         shared: Path | None = None,
-        usr: Path | None = None,
+        more: Path | None = None,
     ) -> None:
         self.etc = scratch / "etc"
         root = scratch / "root"
         root.mkdir()
         self._fill()
-        places = [host, self.etc, root, shared or "", usr or ""]
+        places = [host, self.etc, root, shared or "", more or ""]
         self._process = subprocess.Popen(
             [*_UNSHARE, sys.executable, "-m", program, *map(str, places)],
             stdin=subprocess.PIPE,
