@@ -91,9 +91,13 @@ def measure(checkout: Path) -> dict[str, Payload]:
 
 def _prepare(checkout: Path, folder: Path) -> None:
     """Fill the folder with the collection, a tree like that of a host with one parent, and a virsh without guests."""
-    namespace = folder / "ansible_collections" / "vfio"
-    namespace.mkdir(parents=True)
-    (namespace / "mdev").symlink_to(checkout.resolve())
+    collection = folder / "ansible_collections" / "vfio" / "mdev"
+    # Without action plugins, Ansible always ships the module.
+    for entry in (*checkout.resolve().iterdir(), *(checkout.resolve() / "plugins").iterdir()):
+        if entry.name not in ("plugins", "action"):
+            linked = collection / entry.relative_to(checkout.resolve())
+            linked.parent.mkdir(parents=True, exist_ok=True)
+            linked.symlink_to(entry)
     make_tree.build(folder / "host" / "sys", 1, 1, 1)
     for path in ("etc", "proc"):
         (folder / "host" / path).mkdir()
@@ -115,6 +119,7 @@ def _arguments(folder: Path) -> Arguments:
         "mdev_cordon": sysfs,
         "mdev_device": {**paths, **device, **states},
         "mdev_guest_info": paths,
+        "mdev_guest_migrate": {"guests": []},
         "mdev_guest_xml": {"guests": []},
         "mdev_info": paths,
         "mdev_migration": {**paths, "source": "source", "guests": [], "records_path": str(folder / "records")},

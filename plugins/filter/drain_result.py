@@ -11,8 +11,8 @@ name: drain_result
 short_description: Show what became of each guest of a host that is emptied
 version_added: 0.1.0
 description:
-  - Returns where each guest of a plan is after the migrations, and what is left to do for it. The playbook
-    C(vfio.mdev.drain) uses it to commit and roll back, and for its result.
+  - Returns where each guest of a plan is after the migrations, and what went wrong, for people and for playbooks. The
+    playbook C(vfio.mdev.drain) returns it as the fact C(drain_result).
 options:
   _input:
     description: The plan of P(vfio.mdev.plan_moves#filter).
@@ -27,26 +27,15 @@ options:
     type: list
     elements: str
     required: true
-  given:
-    description: The UUIDs of the guests that should have been migrated. Without an outcome, they may still migrate.
+  finished:
+    description:
+      - The guests that should have been migrated. Each has C(uuid), C(name), C(destination) and C(outcome) as in
+        RV(vfio.mdev.mdev_guest_migrate#module:guests), C(problem) (what went wrong, empty if nothing did), C(host) (the
+        destination if the guest is there, else null), and may have C(downtime).
     type: list
-    elements: str
+    elements: dict
     required: true
-  outcomes:
-    description: The guests of the plan in the result of M(vfio.mdev.mdev_guest_migrate). Empty if it has none.
-    type: list
-    elements: dict
-    default: []
-  arrived:
-    description: The guests that arrived while nobody watched, as in RV(vfio.mdev.plan_moves#filter:_value.records).
-    type: list
-    elements: dict
-    default: []
-  problems:
-    description: Further problems, by UUID of the guest or name of the destination.
-    type: dict
-    default: {}
-positional: source, here, given
+positional: source, here, finished
 seealso:
   - plugin: vfio.mdev.plan_moves
     plugin_type: filter
@@ -57,13 +46,10 @@ author:
 EXAMPLES = r"""
 - name: Show where each guest is
   ansible.builtin.debug:
-    msg: "{{ (plan | vfio.mdev.drain_result('gpu-7', here, given, outcomes, arrived, problems)).summary }}"
+    msg: "{{ (plan | vfio.mdev.drain_result('gpu-7', here, finished)).summary }}"
   vars:
     here: "{{ now_on_gpu_7.guests | map(attribute='uuid') }}"
-    given: "{{ plan.moves | map(attribute='uuid') }}"
-    outcomes: "{{ migrated.guests }}"
-    arrived: []
-    problems: {gpu-3: the preparation failed}
+    finished: "{{ migrated.guests | map('combine', {'problem': '', 'host': 'gpu-3'}) }}"
 """
 
 RETURN = r"""
@@ -74,8 +60,8 @@ _value:
     guests:
       description:
         - All guests by name, each with C(uuid), C(name), C(host) (where it is, null if that is unknown),
-          C(destination), C(outcome), C(todo) (V(commit), V(roll_back), or null), C(downtime) in milliseconds (null if
-          unknown) and C(problem) (empty if there is none).
+          C(destination), C(outcome), C(downtime) in milliseconds (null if unknown) and C(problem) (empty if there is
+          none).
         - C(outcome) is that of M(vfio.mdev.mdev_guest_migrate), or V(unplaced) for a guest without a destination.
       type: list
       elements: dict
@@ -89,31 +75,24 @@ _value:
       elements: str
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Optional
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.vfio.mdev.plugins.plugin_utils._destinations import table
-from ansible_collections.vfio.mdev.plugins.plugin_utils._drain import Drained, guest_rows, row_result
+from ansible_collections.vfio.mdev.plugins.plugin_utils._drain import guest_rows, row_result
 
 
 def drain_result(
-    plan: Mapping[str, Any],
-    source: str,
-    here: Collection[str],
-    given: Collection[str],
-    outcomes: Sequence[Mapping[str, Any]] = (),
-    arrived: Sequence[Mapping[str, Any]] = (),
-    problems: Optional[Mapping[str, str]] = None,
+    plan: Mapping[str, Any], source: str, here: Collection[str], finished: Collection[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """What became of each guest."""
-    if not isinstance(plan, Mapping) or "moves" not in plan:
+    if not isinstance(plan, Mapping) or "unplaced" not in plan:
         raise AnsibleFilterError(
             f"vfio.mdev.drain_result: expected a plan of vfio.mdev.plan_moves, got {type(plan).__name__}"
         )
-    reported = {str(outcome["uuid"]): outcome for outcome in outcomes}
-    rows, left = guest_rows(plan, arrived, Drained(source, here, given, reported, problems or {}))
+    rows, left = guest_rows(plan["unplaced"], finished, source, here)
     lines = table([(row.name, f"on {row.host}" if row.host else "on an unknown host", row.text) for row in rows])
     return {
         "guests": [row_result(row) for row in rows],

@@ -14,6 +14,9 @@ description:
   - Returns C(permittedHostDevices) of the KubeVirt resource, with one entry for each type of mediated devices that the
     host offers.
   - vGPUs that are set on virtual functions have no entry. KubeVirt selects them as PCI devices.
+  - Unless its C(mediatedDevicesConfiguration) has C(enabled=false), KubeVirt removes devices of all types that this
+    configuration does not list. In versions without C(enabled), the feature gate C(DisableMDEVConfiguration) prevents
+    that.
 options:
   _input:
     description: The result of M(vfio.mdev.mdev_info).
@@ -49,6 +52,8 @@ EXAMPLES = r"""
     definition:
       spec:
         configuration:
+          mediatedDevicesConfiguration:
+            enabled: false
           permittedHostDevices: "{{ node | vfio.mdev.kubevirt_devices('nvidia.com') }}"
   delegate_to: localhost
 """

@@ -71,8 +71,10 @@ options:
     description:
       - Virtual functions (SR-IOV) and modes that should be enabled at boot, since cards lose them when the host
         reboots. See M(vfio.mdev.mdev_vfs).
-      - The PCI ids of each card are noted in the unit. If another card is at its address at boot, the unit fails and
-        names both. If the note differs from the card that is there now, this module replaces the note with a warning.
+      - The PCI ids of each card are noted in the unit, and the serial number of an NVIDIA card if C(nvidia-smi) reports
+        it. If a card of another model is at its address at boot, the unit fails and names both. If another card of the
+        same model is there, the unit enables it and names both in the journal. If the note differs from the card that
+        is there now, this module replaces the note with a warning.
       - If omitted, there is no unit for virtual functions.
     type: dict
     suboptions:
@@ -243,7 +245,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.mdev.plugins.module_utils._boot.cards import moved_cards, with_ids
+from ansible_collections.vfio.mdev.plugins.module_utils._boot.cards import moved_cards, with_identities
 from ansible_collections.vfio.mdev.plugins.module_utils._boot.install import FileChange, apply_boot, plan_boot
 from ansible_collections.vfio.mdev.plugins.module_utils._boot.systemd import unit_states
 from ansible_collections.vfio.mdev.plugins.module_utils._boot.units import (
@@ -270,7 +272,7 @@ def units(params: dict[str, Any], program: Program, host: Host) -> list[UnitFile
     wanted = [devices_unit(program, params["after_units"])]
     vfs = params["vfs"]
     if vfs is not None and vfs["cards"]:
-        requests = with_ids(host, vfs_requests(vfs["cards"]))
+        requests = with_identities(host, vfs_requests(vfs["cards"]))
         wanted.insert(0, vfs_unit(program, requests, vfs["backend"], vfs["after_units"], vfs["before_units"]))
     return wanted + metrics_units(program, publication(params))
 

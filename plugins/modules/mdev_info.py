@@ -316,6 +316,12 @@ cards:
     numa_node:
       description: The NUMA node of the card. Null if the host has none or does not report it.
       type: int
+    pci_ids:
+      description: What the card is, as C(vendor:device:subsystem vendor:subsystem device). Null for virtual parents.
+      type: str
+    function_pci_ids:
+      description: The same for the virtual functions of the card. Null if none of them is a parent.
+      type: str
     framework:
       description: See RV(parents[].framework). Null if the card offers nothing.
       type: str
@@ -371,6 +377,8 @@ cards:
     - address: "0000:41:00.0"
       driver: nvidia
       numa_node: 1
+      pci_ids: 10de:20f1:10de:145f
+      function_pci_ids: 10de:20f1:10de:145f
       framework: mdev
       functions: {enabled: 16, total: 16}
       serial: null
@@ -406,6 +414,9 @@ parents:
     physical_function:
       description: The PCI address of the card, if the parent is a virtual function.
       type: str
+    iommu_group:
+      description: The IOMMU group of the parent. Null if it has none.
+      type: int
     vfs:
       description: The number of virtual functions of the parent, C(enabled) and C(total). Null if it has no SR-IOV.
       type: dict
@@ -435,6 +446,7 @@ parents:
       driver: nvidia
       numa_node: 1
       physical_function: "0000:41:00.0"
+      iommu_group: 97
       vfs: null
       framework: mdev
       current_type: null

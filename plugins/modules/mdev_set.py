@@ -138,7 +138,7 @@ options:
     description:
       - What to do when a device to be removed is in use.
       - V(fail) changes nothing, and reports these devices and their users.
-      - V(skip) leaves these devices as they are, returns them in RV(skipped), and makes all other changes.
+      - V(skip) leaves these devices as they are, returns them in RV(kept), and makes all other changes.
     type: str
     choices: [fail, skip]
     default: fail
@@ -440,7 +440,7 @@ rejected_parents:
   sample:
     - parent: "0000:41:00.5"
       reason: has 0 of nvidia-471 left and nothing of any other type
-skipped:
+kept:
   description:
     - The devices that should have been removed but stay because they are in use (O(on_in_use=skip)).
     - The fields are those of RV(devices).
@@ -572,20 +572,20 @@ def _entry(label: str, given: dict[str, Any], params: dict[str, Any]) -> SetEntr
 
 def result(outcome: Outcome, request: SetRequest) -> dict[str, Any]:
     """The module's result, the same shape in check mode."""
-    inventory, after, skipped = outcome.inventory, outcome.states(), outcome.skipped()
-    staying = {device.key for device in skipped}
-    kept = [planned for planned in outcome.plan.devices if after[planned.key].exists and planned.key not in staying]
-    devices = [device_result(after[planned.key], inventory, planned.drift) for planned in kept]
+    inventory, after, kept = outcome.inventory, outcome.states(), outcome.kept()
+    in_use = {device.key for device in kept}
+    of_set = [planned for planned in outcome.plan.devices if after[planned.key].exists and planned.key not in in_use]
+    devices = [device_result(after[planned.key], inventory, planned.drift) for planned in of_set]
     return {
         "changed": bool(outcome.steps),
         "devices": devices,
-        "entries": _entry_results(request, [(planned.label, device) for planned, device in zip(kept, devices)]),
+        "entries": _entry_results(request, [(planned.label, device) for planned, device in zip(of_set, devices)]),
         "actions": [action for step in outcome.steps for action in action_results(step, after[step.key].device)],
         "placements": [
-            placement_result(planned, after[planned.key]) for planned in kept if planned.placement is not None
+            placement_result(planned, after[planned.key]) for planned in of_set if planned.placement is not None
         ],
         "rejected_parents": rejection_facts(outcome.rejected()),
-        "skipped": [device_result(after[device.key], inventory) for device in skipped],
+        "kept": [device_result(after[device.key], inventory) for device in kept],
     }
 
 

@@ -15,6 +15,9 @@ Result = Mapping[str, Any]
 
 _MDEV = "mdev"
 
+# Source: pve_verify_node_name() in PVE::JSONSchema (pve-common).
+_NODE_NAME = re.compile("[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?")
+
 
 class ConsumerError(ValueError):
     """The request does not match the host."""
@@ -63,6 +66,42 @@ def kubevirt_devices(info: Result, domain: str) -> dict[str, list[dict[str, Any]
     }
 
 
+def proxmox_mapping(info: Result, node: str, parents: Sequence[str]) -> list[str]:
+    """The entries of a node in a PCI mapping of Proxmox VE, one for each parent of mediated devices or vGPUs.
+
+    Proxmox compares an entry with the device when a guest starts, and refuses one that differs or lacks a property that
+    the device has. Source: $map_fmt and assert_valid() in PVE::Mapping::PCI (pve-guest-common).
+    parents: addresses of cards or parents
+    """
+    if not _NODE_NAME.fullmatch(node):
+        raise ConsumerError(f"'{node}' is not a valid name of a node")
+    cards = {row["address"]: row for row in info["cards"]}
+    rows = [row for name in parents for row in _parents(info, name)]
+    return [_map_entry(node, row, cards) for row in {row["address"]: row for row in rows}.values()]
+
+
+def _map_entry(node: str, parent: Result, cards: Mapping[str, Result]) -> str:
+    function_of = parent["physical_function"]
+    card = cards[function_of or parent["address"]]
+    ids = str(card["function_pci_ids" if function_of else "pci_ids"] or "").split(":")
+    if len(ids) not in (2, 4):
+        raise ConsumerError(f"the PCI ids of {parent['address']} are unknown. Proxmox VE maps PCI devices only")
+    entry = {"node": node, "path": parent["address"], "id": ":".join(ids[:2])}
+    if ids[2:]:
+        entry["subsystem-id"] = ":".join(ids[2:])
+    if parent["iommu_group"] is not None:
+        entry["iommugroup"] = parent["iommu_group"]
+    return ",".join(f"{name}={value}" for name, value in entry.items())
+
+
+def _parents(info: Result, name: str) -> list[Result]:
+    """The parents with this address, or on the card with this address."""
+    parents = [row for row in info["parents"] if name in (row["address"], row["physical_function"])]
+    if not parents:
+        raise ConsumerError(f"'{name}' is neither a card nor a parent of this host")
+    return parents
+
+
 def _type(info: Result, name: str) -> Result:
     matching = [row for row in info["types"] if name in (row["id"], row["name"])]
     if len(matching) == 1:
@@ -76,9 +115,7 @@ def _addresses(info: Result, type_id: str, names: Iterable[str]) -> list[str]:
     """The parents with these addresses that can have the type, and those on cards with these addresses."""
     addresses: list[str] = []
     for name in names:
-        parents = [row for row in info["parents"] if name in (row["address"], row["physical_function"])]
-        if not parents:
-            raise ConsumerError(f"type {type_id}: '{name}' is neither a card nor a parent of this host")
+        parents = _parents(info, name)
         # A vGPU's type is set before nova gets its function; a mediated device is created by nova itself.
         addresses += [row["address"] for row in parents if row["framework"] == _MDEV or row["current_type"] == type_id]
     if not addresses:

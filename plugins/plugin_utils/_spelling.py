@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
+
+from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import closest_name
 
 # An option as argument specifications describe it. Only its options (those of its dictionaries) matter here.
 Spec = Mapping[str, Any]
@@ -35,11 +36,13 @@ def _dictionaries(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _suggestion(name: str, known: Collection[str]) -> str:
-    """The closest known name. The prefix that all known names share makes no names alike."""
-    first = next(iter(known), "")
-    prefix = first[: first.find("_") + 1]
-    if not all(option.startswith(prefix) for option in known):
-        prefix = ""
-    suffixes = {option[len(prefix) :]: option for option in known}
-    close = get_close_matches(name[len(prefix) if name.startswith(prefix) else 0 :], suffixes, n=1, cutoff=0.6)
-    return f": did you mean {suffixes[close[0]]}?" if close else f". Known are: {', '.join(sorted(known))}"
+    """The known name that was probably meant, or all that it could be.
+
+    A prefix, such as that of a role's variables, makes no names alike. A name with a known prefix is one of those.
+    """
+    prefix = name[: name.find("_") + 1]
+    alike = [option for option in known if option.startswith(prefix)]
+    if not alike:
+        prefix, alike = "", list(known)
+    closest = closest_name(name[len(prefix) :], (option[len(prefix) :] for option in alike), likeness=0.6)
+    return f": did you mean {prefix}{closest}?" if closest else f". Known are: {', '.join(sorted(alike))}"

@@ -15,7 +15,8 @@ from dev import environment
 
 USAGE = """./dev demo            show the collection at work on real hosts with real mediated devices (no GPU needed)
 ./dev test            check everything; the last line is 'N passed, N failed'
-./dev test fast       only what takes seconds: unit tests, modules against stand-ins, ruff, mypy
+./dev test fast       only what takes two minutes: unit tests, modules against stand-ins, ruff, mypy
+./dev test playbooks  only whole playbooks on stand-ins
 ./dev test static     only the linters, the documentation and the package
 ./dev test lab        only the scenarios on real hosts
 ./dev test PART NAME  only the check with this name, for example: ./dev test lab "scenario reboot"
@@ -23,6 +24,7 @@ USAGE = """./dev demo            show the collection at work on real hosts with 
 ./dev faults          kill and disturb the modules at each system call, and write the table of docs/faults.md
 ./dev bench           compare the speed with other ways and write the figures into benchmarks/ (an hour)
 ./dev bench payload   show what each module ships to a host and compiles there (seconds, needs no hosts)
+./dev docs            build the documentation as a site, and fail on a warning about our pages
 ./dev report          take the README's pictures of a fleet report again
 ./dev lab VERB        manage the hosts themselves: up, run, ssh, restore, reboot, status, down (./dev lab --help)
 
@@ -50,6 +52,10 @@ def _matrix(arguments: Sequence[str]) -> int:
     return environment.run_inside("dev.matrix", arguments)
 
 
+def _docs(arguments: Sequence[str]) -> int:
+    return environment.run_inside("dev.docs", arguments)
+
+
 def _report(arguments: Sequence[str]) -> int:
     return environment.run_inside("dev.report", arguments)
 
@@ -64,6 +70,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "bench": _bench,
     "faults": _faults,
     "matrix": _matrix,
+    "docs": _docs,
     "report": _report,
     "lab": _lab,
 }

@@ -25,18 +25,30 @@ _SINGLE_SCENARIOS = ("device", "states", "set", "destination", "reboot", "provis
 _PAIR_SCENARIOS = ("migration",)
 
 
-def fast(stage: Path, logs: Path) -> list[Check]:
-    """The checks that take seconds."""
-    report = logs / "pytest.xml"
+def units(_stage: Path, logs: Path) -> list[Check]:
+    """The tests of the core, of filters, roles and tools, without a host."""
+    return [_pytest("units", ["tests/unit"], logs, 600)]
+
+
+def modules(_stage: Path, logs: Path) -> list[Check]:
+    """The modules on trees and stand-in drivers, and a short campaign of faults."""
+    return [_pytest("modules", ["tests/modules", "tests/drivers", "tests/faults"], logs, 900)]
+
+
+def playbooks(_stage: Path, logs: Path) -> list[Check]:
+    """Whole playbooks on stand-ins."""
+    return [_pytest("playbooks", ["tests/playbooks"], logs, 1500)]
+
+
+def _pytest(name: str, folders: Sequence[str], logs: Path, seconds: float) -> Check:
+    report = logs / f"{name}.xml"
+    command = ["pytest", f"--junit-xml={report}", "-p", "no:cacheprovider", *folders]
+    return Check(name, command, CHECKOUT, seconds, {"LIBVIRT_SCHEMAS": str(schemas())}, by_junit(report))
+
+
+def code(stage: Path, _logs: Path) -> list[Check]:
+    """Style and types of the code."""
     return [
-        Check(
-            "unit and modules",
-            ["pytest", f"--junit-xml={report}", "-p", "no:cacheprovider"],
-            CHECKOUT,
-            1500,
-            {"LIBVIRT_SCHEMAS": str(schemas())},
-            by_junit(report),
-        ),
         Check("ruff", ["ruff", "check", "--no-cache", "."], stage, 60),
         Check("ruff format", ["ruff", "format", "--no-cache", "--check", "."], stage, 60),
         Check(

@@ -15,10 +15,15 @@ from pathlib import Path
 # The only files and folders that the package may contain.
 _EXPECTED = {
     "CHANGELOG.rst",
+    "CODE_OF_CONDUCT.md",
     "COPYING",
     "FILES.json",
+    "LICENSES",
+    "MAINTAINERS.md",
     "MANIFEST.json",
     "README.md",
+    "REUSE.toml",
+    "SECURITY.md",
     "changelogs",
     "docs",
     "meta",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 from lab.errors import LabError
@@ -18,10 +19,16 @@ from dev.environment import cache
 _INSTALLED = Path("/usr/share/libvirt/schemas")
 # The packages with the schemas: libvirt-common in Debian 13, libvirt0 in Debian 12.
 _PACKAGES = ("libvirt-common", "libvirt0")
+_downloading = threading.Lock()
 
 
 def schemas() -> Path:
     """The folder with nodedev.rng, downloaded once."""
+    with _downloading:
+        return _schemas()
+
+
+def _schemas() -> Path:
     cached = cache() / "libvirt" / _INSTALLED.relative_to("/")
     for folder in (_INSTALLED, cached):
         if (folder / "nodedev.rng").is_file():

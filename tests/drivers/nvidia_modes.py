@@ -87,7 +87,10 @@ class Card:
         self.framework = framework
         self.mig_survives = True
         self.silent = False
-        self.mig = self.mixed_sizes = self.enabled = False
+        # Whether another program uses the card, and whether a new MIG mode needs a reset.
+        self.busy = self.needs_reset = False
+        self.serial = "1650522009999"
+        self.mig = self.pending = self.mixed_sizes = self.enabled = False
         self.instances: list[int] = []
         self._product = product
         self._numa_node = numa_node
@@ -112,7 +115,8 @@ class Card:
         )
         nodes = {"sys/module/nvidia": Node(), "sys/module/nvidia_vgpu_vfio": Node(), **physical.nodes()}
         numvfs = f"sys/devices/{physical.place}/sriov_numvfs"
-        nodes[numvfs] = Node(read=nodes[numvfs].read, write=lambda _text: refuse(errno.EPERM))
+        if numvfs in nodes:
+            nodes[numvfs] = Node(read=nodes[numvfs].read, write=lambda _text: refuse(errno.EPERM))
         for virtual_function in self.functions if self.enabled else ():
             nodes.update(virtual_function.nodes())
         return nodes
@@ -175,9 +179,12 @@ class Card:
         return 0, f"{'Enabling' if self.enabled else 'Disabling'} VFs on {self.address}\n"
 
     def set_mig(self, value: str) -> Answer:
-        if self.enabled:
+        if self.enabled or self.busy:
             return IN_USE, "Unable to set MIG Mode: In use by another client\n"
-        self.mig = value == "1"
+        self.pending = value == "1"
+        if self.needs_reset:
+            return 0, f"Warning: MIG mode is in pending enable state for GPU 0000{self.address}\n"
+        self.mig = self.pending
         self.mixed_sizes = False
         self.instances = []
         return 0, f"{'Enabled' if self.mig else 'Disabled'} MIG Mode for GPU 0000{self.address}\nAll done.\n"
@@ -228,6 +235,7 @@ class Card:
 
     def query(self) -> str:
         mig = "Enabled" if self.mig else "Disabled"
+        pending = "Enabled" if self.pending else "Disabled"
         mixed = "N/A" if self.mig else "Enabled" if self.mixed_sizes else "Disabled"
         return f"""GPU 0000{self.address}
     Product Name                          : NVIDIA stand-in
@@ -237,8 +245,8 @@ class Card:
         Heterogeneous Time-Slice Sizes    : Supported
     MIG Mode
         Current                           : {mig}
-        Pending                           : {mig}
-    Serial Number                         : 1650522009999
+        Pending                           : {pending}
+    Serial Number                         : {self.serial}
     GPU Virtualization Mode
         Virtualization Mode               : Host VGPU
         Host VGPU Mode                    : SR-IOV
@@ -269,6 +277,8 @@ class Cards:
     def __init__(self, root: Path, folder: Path, *cards: Card) -> None:
         self.cards = cards
         self.commands: list[str] = []
+        # Whether nvidia-smi can't reach the driver.
+        self.is_broken = False
         self._answer = "0\n"
         self._folder = folder
         for name in ("nvidia-smi", "sriov-manage"):
@@ -298,6 +308,8 @@ class Cards:
 
     def _run(self, words: list[str]) -> Answer:
         program, *arguments = words
+        if self.is_broken and program == "nvidia-smi":
+            return 9, "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n"
         if program == "sriov-manage":
             option, address = arguments
             return self._on(address, lambda card: card.sriov_manage(option))

@@ -86,7 +86,7 @@ class Host:
         arguments = {"name": "tenant-a", "persistent": False, **arguments}
         before = self.info()
         checked, applied, again = self._apply(self.set, changed, arguments)
-        for field in ("entries", "placements", "skipped"):
+        for field in ("entries", "placements", "kept"):
             assert checked[field] == applied[field]
         devices = self._comparable(applied["devices"])
         assert self._comparable(checked["devices"]) == devices == self._comparable(again["devices"])

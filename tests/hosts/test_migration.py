@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -281,9 +282,11 @@ run_module("mdev_migration", **json.loads(sys.argv[2]))
 
 
 _STEPS = 7
+# The hosts of two releases share the steps, since each takes half a minute: the kernel's part is the same on both.
+_FIRST_STEP = platform.freedesktop_os_release()["VERSION_CODENAME"] == "bookworm"
 
 
-@pytest.mark.parametrize("step", range(_STEPS + 1))
+@pytest.mark.parametrize("step", range(_FIRST_STEP, _STEPS + 1, 2))
 def test_killed_at_any_step(host: Host, step: int) -> None:
     """Steps: two records, a removal, two creations, two records again. Both a new run and a rollback complete it."""
     host.device(uuid=A, type="mtty-1", persistent=False)

@@ -93,7 +93,7 @@ def test_a_device_in_use_is_never_removed(host: Host, guest: Start) -> None:
     host.expect_set_refusal("in_use", "guest 'web'", devices=[], purge="all")
     host.expect_set_refusal("in_use", r"devices\[0\].*guest 'web'", devices=[{**PORTS, "count": 0}])
     purged = host.apply_set(devices=[], purge="owned", on_in_use="skip")
-    assert [(skipped["uuid"], skipped["used_by"][0]["guest"]) for skipped in purged["skipped"]] == [(busy, "web")]
+    assert [(kept["uuid"], kept["used_by"][0]["guest"]) for kept in purged["kept"]] == [(busy, "web")]
     assert [device["uuid"] for device in host.info()["devices"]] == [busy]
 
 

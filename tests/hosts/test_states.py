@@ -145,18 +145,14 @@ def test_auto_runs_callout_scripts(host: Host) -> None:
 
 def test_libvirt_is_missing(host: Host) -> None:
     words = "connecting to libvirt at .* failed: it answered"
-    host.expect_refusal(
-        "backend_failed", words, True, uuid=UUID, type="mtty-1", backend="libvirt", uri="qemu+unix:///none"
-    )
+    host.expect_refusal("backend_failed", words, uuid=UUID, type="mtty-1", backend="libvirt", uri="qemu+unix:///none")
 
 
 def test_mdevctl_is_missing(host: Host) -> None:
     command = Path(shutil.which("mdevctl") or "")
     command.rename("/opt/mdevctl")
     try:
-        host.expect_refusal(
-            "invalid_input", "Install package mdevctl", True, uuid=UUID, type="mtty-1", backend="mdevctl"
-        )
+        host.expect_refusal("invalid_input", "Install package mdevctl", uuid=UUID, type="mtty-1", backend="mdevctl")
         assert host.device(uuid=UUID, type="mtty-1", persistent=False)["changed"]
     finally:
         Path("/opt/mdevctl").rename(command)

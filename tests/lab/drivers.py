@@ -13,7 +13,8 @@ from lab.errors import LabError
 from lab.process import run
 
 _SAMPLES = "samples/vfio-mdev"
-_DRIVERS = ("mtty", "mdpy", "mbochs")
+_LOOK_ALIKE = "nvidia_sample"
+_DRIVERS = ("mtty", "mdpy", "mbochs", _LOOK_ALIKE)
 _BUILD = "build/vfio-mdev"
 
 
@@ -31,6 +32,7 @@ def install(tree: Path, rootfs: Path, log: Path) -> None:
     (tree / "usr/bin/awk").symlink_to("mawk")
     build = tree / _BUILD
     extract_samples(_kernel_source(tree), build)
+    (build / f"{_LOOK_ALIKE}.c").write_text(look_alike((build / "mtty.c").read_text()))
     objects = " ".join(f"{name}.o" for name in _DRIVERS)
     (build / "Makefile").write_text(f"obj-m := {objects}\n")
     run(["chroot", tree, "make", "-j2", "-C", f"/{headers}", f"M=/{_BUILD}", "modules"], log=log, deadline=300)
@@ -42,6 +44,21 @@ def install(tree: Path, rootfs: Path, log: Path) -> None:
         ["chroot", tree, "strip", "--strip-debug", *(f"/{_BUILD}/{name}.ko" for name in _DRIVERS)], log=log, deadline=60
     )
     run(["chroot", rootfs, "depmod", release], log=log, deadline=120)
+
+
+def look_alike(mtty: str) -> str:
+    """The source of mtty as a driver with the types nvidia-31 and nvidia-32: virt-manager's tools go by such ids.
+
+    The kernel makes the id of a type from the name of the parent's driver or class and the name of the type
+    (drivers/vfio/mdev/mdev_sysfs.c).
+    """
+    source = mtty.replace('"mtty"', '"nvidia"')
+    for name in ("1", "2"):
+        before, after = f'sysfs_name = "{name}"', f'sysfs_name = "3{name}"'
+        if before not in source:
+            raise LabError(f"the sample driver mtty has no type {name}: {before} is missing")
+        source = source.replace(before, after)
+    return source
 
 
 def kernel_release(rootfs: Path) -> str:

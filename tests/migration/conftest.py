@@ -22,6 +22,8 @@ from lab.machine import Machine
 from lab.suites import parse_host
 
 HERE = Path(__file__).parent
+# Limits of a migration that is held: one of them aborts it, the second if QEMU has stopped the guest already.
+HELD = {"migrate_stall_timeout": 5, "migrate_timeout": 40}
 # A play for four guests takes minutes on emulated hosts, more on a busy machine.
 _SECONDS = 900.0
 
@@ -101,8 +103,8 @@ class Host:
         self.when_incoming(guest, "RESUMING", f"pkill -STOP -f guest={guest}")
 
     def release_incoming(self, guest: str) -> None:
-        """Let the guest's QEMU go on."""
-        self.sh(f"pkill -CONT -f guest={guest}")
+        """Let the guest's QEMU go on. If its migration was aborted, libvirt may have killed it."""
+        self.sh(f"pkill -CONT -f guest={guest} || true")
 
     def cut_ssh(self, seconds: int) -> None:
         """End all SSH connections to this host, and accept none for some time."""
@@ -141,10 +143,12 @@ class RunningPlay:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate(timeout=10)
 
-    def end(self) -> None:
-        """Wait until it has succeeded."""
+    def end(self, fails: bool = False) -> str:
+        """Wait until it has succeeded, or failed. Return its output."""
         rest, _nothing = self._process.communicate(timeout=_SECONDS)
-        assert self._process.returncode == 0, "".join(self._output) + rest
+        output = "".join(self._output) + rest
+        assert (self._process.returncode != 0) == fails, output
+        return output
 
 
 class Lab:
@@ -171,6 +175,24 @@ class Lab:
         """Start the playbook vfio.mdev.migrate."""
         given = self._variables(source, destination, guest_names, variables)
         return RunningPlay(self._command(["vfio.mdev.migrate"], destination, given), self._environment)
+
+    def drain(self, source: Host, destination: Host, fails: bool = False, **variables: Any) -> str:
+        """Run the playbook vfio.mdev.drain. Return its output."""
+        return self.start_drain(source, destination, **variables).end(fails)
+
+    def start_drain(self, source: Host, destination: Host, **variables: Any) -> RunningPlay:
+        """Start the playbook vfio.mdev.drain for up to three guests at a time."""
+        common = {
+            "drain_to": destination.name,
+            "drain_desturi_map": {destination.name: f"qemu+ssh://{destination.machine.name.lan_address}/system"},
+            "drain_parallel": 3,
+            "migrate_watch_interval": 2,
+        }
+        return RunningPlay(self._command(["vfio.mdev.drain"], source, {**common, **variables}), self._environment)
+
+    def undrain(self, host: Host) -> str:
+        """Run the playbook vfio.mdev.undrain. Return its output."""
+        return self._play(["vfio.mdev.undrain"], host, {}, False)
 
     @staticmethod
     def _variables(
@@ -228,9 +250,9 @@ class Lab:
             play.wait(10)
             assert started
 
-    def _play(self, playbook: list[str], destination: Host, variables: dict[str, Any], fails: bool) -> str:
+    def _play(self, playbook: list[str], limit: Host, variables: dict[str, Any], fails: bool) -> str:
         completed = subprocess.run(
-            self._command(playbook, destination, variables),
+            self._command(playbook, limit, variables),
             env=self._environment,
             capture_output=True,
             text=True,
@@ -242,8 +264,8 @@ class Lab:
         return output
 
     @staticmethod
-    def _command(playbook: list[str], destination: Host, variables: dict[str, Any]) -> list[str]:
-        options = ["--limit", destination.name, "--extra-vars", json.dumps(variables)]
+    def _command(playbook: list[str], limit: Host, variables: dict[str, Any]) -> list[str]:
+        options = ["--limit", limit.name, "--extra-vars", json.dumps(variables)]
         return ["ansible-playbook", *playbook, *options]
 
 

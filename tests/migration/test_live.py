@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from conftest import Lab
+from conftest import HELD, Lab
 
 A, B, C, D = (f"{digit * 8}-2222-3333-4444-555555555555" for digit in "1234")
 _TO_B = "qemu+ssh://10.77.0.2/system"
@@ -26,18 +26,25 @@ def assert_untouched(lab: Lab, *guests: str, devices: frozenset[str] = frozenset
 
 
 def test_guests_migrate_and_one_comes_back(lab: Lab) -> None:
-    """Guests with two devices, with one, with none, and one that is shut off."""
+    """Guests with two devices, with one, with none, and one that is shut off.
+
+    The first has the id of another as its name: virsh takes the name for an id first, and would migrate web.
+    """
     lab.a.guest("web", A, B)
-    lab.a.guest("db", C)
+    name = lab.a.sh("virsh domid web").strip()
+    lab.a.guest(name, C)
     lab.a.guest("plain")
     lab.a.guest("idle", D)
     lab.a.sh("virsh destroy idle")
     output = lab.a.sh(f"virsh migrate --live web {_TO_B}", fails=True)
     assert "device not found: mediated device" in output
-    lab.migrate(lab.a, lab.b, "web", "db", "plain", "idle", prepare_migration_uuid_policy="new")
+    lab.migrate(lab.a, lab.b, name)
+    assert (lab.a.guests(), lab.b.guests()) == ({"web", "plain"}, {name})
+    assert lab.b.devices() == {C}
+    lab.migrate(lab.a, lab.b, "web", "plain", "idle", prepare_migration_uuid_policy="new")
     assert lab.a.guests() == set()
-    assert lab.b.guests() == {"web", "db", "plain"}
-    assert len(lab.b.devices() - {A, B, C, D}) == 4
+    assert lab.b.guests() == {"web", name, "plain"}
+    assert len(lab.b.devices() - {A, B, C, D}) == 3
     assert "STOP_COPY" in lab.a.states("web")
     assert "RESUMING" in lab.b.states("web")
     assert "Persistent:     yes" in lab.b.sh("virsh dominfo web")
@@ -45,12 +52,13 @@ def test_guests_migrate_and_one_comes_back(lab: Lab) -> None:
     lab.b.sh("virsh start idle")
     assert lab.a.devices() == {A, B, C, D}
     assert lab.a.files() | lab.b.files() == set()
-    [migrated] = lab.b.mdevs("db")
-    lab.migrate(lab.b, lab.a, "db", prepare_migration_uuid_map={migrated: C}, prepare_migration_remove_source=True)
-    assert lab.a.guests() == {"db"}
-    assert lab.a.mdevs("db") == {C}
-    assert lab.b.guests() == {"web", "plain", "idle"}
-    assert migrated not in lab.b.devices()
+    migrated = sorted(lab.b.mdevs("web"))
+    uuid_map = dict(zip(migrated, (A, B), strict=True))
+    lab.migrate(lab.b, lab.a, "web", prepare_migration_uuid_map=uuid_map, prepare_migration_remove_source=True)
+    assert lab.a.guests() == {"web"}
+    assert lab.a.mdevs("web") == {A, B}
+    assert lab.b.guests() == {name, "plain", "idle"}
+    assert not lab.b.devices() & set(migrated)
     assert lab.a.devices() == {A, B, C, D}
 
 
@@ -71,25 +79,18 @@ def test_an_interrupted_migration_is_rolled_back_and_the_next_succeeds(lab: Lab)
     assert lab.b.guests() == {"web"}
 
 
-def test_a_guest_whose_name_is_the_id_of_another(lab: Lab) -> None:
-    """virsh takes the name for an id first, and would migrate web."""
-    lab.a.guest("web", A)
-    name = lab.a.sh("virsh domid web").strip()
-    lab.a.guest(name, B)
-    lab.migrate(lab.a, lab.b, name)
-    assert (lab.a.guests(), lab.b.guests()) == ({"web"}, {name})
-    assert lab.b.devices() == {B}
-    assert lab.a.files() | lab.b.files() == set()
-
-
-def test_a_guest_that_arrived_is_not_rolled_back(lab: Lab) -> None:
+def test_a_guest_that_arrived_while_nobody_watched_is_committed_and_never_rolled_back(lab: Lab) -> None:
     """Its devices would be taken from it if only virsh's answer was lost."""
     lab.a.guest("web", A)
     lab.role("main", lab.a, lab.b, "web")
-    lab.a.sh(f"virsh migrate --live web {_TO_B}")
+    uuid = lab.a.uuid("web")
+    files = "/var/lib/vfio-mdev/outgoing"
+    persistent = f"--persistent --undefinesource --persistent-xml {files}/{uuid}.persistent.xml"
+    lab.a.sh(f"virsh migrate --live --xml {files}/{uuid}.xml {persistent} {uuid} {_TO_B}")
     assert "Commit the migration" in lab.role("rollback", lab.a, lab.b, "web", fails=True)
     assert (lab.b.guests(), lab.b.devices()) == ({"web"}, {A})
-    lab.role("commit", lab.a, lab.b, "web")
+    lab.migrate(lab.a, lab.b, "web")
+    assert lab.b.guests() == {"web"}
     assert lab.a.files() | lab.b.files() == set()
 
 
@@ -114,41 +115,35 @@ def test_a_migration_outlives_the_controller_and_the_connection(lab: Lab) -> Non
     assert lab.a.files() | lab.b.files() == set()
 
 
-def test_a_guest_that_arrived_while_nobody_watched_is_committed(lab: Lab) -> None:
+def test_a_guest_that_does_not_converge_stays(lab: Lab) -> None:
+    """Its migration is held at the destination until it is aborted."""
     lab.a.guest("web", A)
-    lab.role("main", lab.a, lab.b, "web")
-    uuid = lab.a.uuid("web")
-    files = "/var/lib/vfio-mdev/outgoing"
-    persistent = f"--persistent --undefinesource --persistent-xml {files}/{uuid}.persistent.xml"
-    lab.a.sh(f"virsh migrate --live --xml {files}/{uuid}.xml {persistent} {uuid} {_TO_B}")
-    lab.migrate(lab.a, lab.b, "web")
-    assert lab.b.guests() == {"web"}
-    assert lab.a.files() | lab.b.files() == set()
-
-
-def test_nothing_is_left_if_the_destination_is_unreachable(lab: Lab) -> None:
-    lab.a.guest("web", A)
-    output = lab.migrate(lab.a, lab.b, "web", fails=True, migrate_to="qemu+ssh://10.77.0.9/system")
-    assert "web was not migrated" in output
+    lab.b.hold_incoming("web")
+    play = lab.start_migrate(lab.a, lab.b, "web", **HELD)
+    play.wait_for("aborting, because")
+    lab.b.release_incoming("web")
+    output = play.end(fails=True)
+    assert "web was not migrated: it was aborted, because" in output
+    assert "Its preparation on trixie_b was rolled back. Its state on trixie_a is now: running" in output
     assert_untouched(lab, "web")
 
 
-def test_no_room_for_the_second_guest(lab: Lab) -> None:
+def test_nothing_is_left_if_the_guests_cannot_migrate(lab: Lab) -> None:
+    """An unreachable destination, no room for the second guest, and three obstacles that are reported at once."""
     lab.a.guest("web", A)
     lab.a.guest("db", B)
-    others = frozenset(f"{number:08x}-7777-3333-4444-555555555555" for number in range(23))
-    create = "/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1/create"
-    lab.b.sh(f"for uuid in {' '.join(others)}; do echo $uuid > {create}; done")
+    output = lab.migrate(lab.a, lab.b, "web", fails=True, migrate_to="qemu+ssh://10.77.0.9/system")
+    assert "web was not migrated" in output
+    assert_untouched(lab, "web", "db")
+    others = [f"{number:08x}-7777-3333-4444-555555555555" for number in range(23)]
+    types = "/sys/class/mdev_bus/mtty/mdev_supported_types"
+    lab.b.sh(f"for uuid in {' '.join(others)}; do echo $uuid > {types}/mtty-1/create; done")
     output = lab.migrate(lab.a, lab.b, "web", "db", fails=True)
     assert "no room for 1 of the 2 devices" in output
-    assert_untouched(lab, "web", "db", devices=others)
-
-
-def test_all_obstacles_are_reported_at_once(lab: Lab) -> None:
-    """A UUID of another type, a device in use, and a missing type. The guests keep running."""
-    lab.a.guest("web", A)
-    lab.a.guest("db", B)
-    lab.b.sh(f"echo {A} > /sys/class/mdev_bus/mtty/mdev_supported_types/mtty-2/create")
+    assert_untouched(lab, "web", "db", devices=frozenset(others))
+    lab.b.sh(f"for uuid in {' '.join(others)}; do echo 1 > /sys/bus/mdev/devices/$uuid/remove; done")
+    # A UUID of another type, a device in use, and a missing type.
+    lab.b.sh(f"echo {A} > {types}/mtty-2/create")
     lab.b.guest("other", B)
     output = lab.migrate(lab.a, lab.b, "web", "db", fails=True)
     assert f"device {A} exists as type mtty-2" in output
@@ -160,8 +155,6 @@ def test_all_obstacles_are_reported_at_once(lab: Lab) -> None:
     assert lab.a.files() | lab.b.files() == set()
 
 
-# Parts of the names of the role's tasks.
-_TASKS = ("Retrieve the guests", "Prepare all devices", "Write the guests' XML", "Set the fact")
 _FILES = ("migrations/{}.json", "outgoing/{}.xml", "outgoing/{}.persistent.xml")
 
 
@@ -171,19 +164,16 @@ def test_prepare_and_rollback_after_a_killed_controller(lab: Lab) -> None:
     files = {f"/var/lib/vfio-mdev/{name.format(lab.a.uuid('web'))}" for name in _FILES}
     assert "changed=2" in lab.role("main", lab.a, lab.b, "web", check=True)
     assert_untouched(lab, "web")
-    for task in _TASKS:
-        lab.killed_prepare(task, lab.a, lab.b, "web")
-        lab.role("main", lab.a, lab.b, "web")
-        assert lab.b.devices() == {A}, task
-        assert lab.a.files() | lab.b.files() == files, task
-        lab.role("rollback", lab.a, lab.b, "web")
-        assert_untouched(lab, "web")
-    for task in _TASKS[1:3]:
-        lab.killed_prepare(task, lab.a, lab.b, "web")
-        lab.role("rollback", lab.a, lab.b, "web")
-        assert_untouched(lab, "web")
-    assert "changed=2" in lab.role("main", lab.a, lab.b, "web")
+    lab.killed_prepare("Prepare all devices", lab.a, lab.b, "web")
+    lab.role("main", lab.a, lab.b, "web")
+    assert lab.b.devices() == {A}
+    assert lab.a.files() | lab.b.files() == files
     assert "changed=0" in lab.role("main", lab.a, lab.b, "web")
+    lab.role("rollback", lab.a, lab.b, "web")
+    assert_untouched(lab, "web")
+    lab.killed_prepare("Write the guests' XML", lab.a, lab.b, "web")
+    lab.role("rollback", lab.a, lab.b, "web")
+    assert_untouched(lab, "web")
 
 
 def test_the_link_drops(lab: Lab) -> None:

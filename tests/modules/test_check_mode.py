@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +36,15 @@ def test_what_cannot_be_written_is_found(
     assert refused["error"]["kind"] == "file_error"
     assert advice in refused["msg"]
     assert host.files.writes == []
+
+
+def test_a_file_in_the_place_of_a_folder_is_found(make_host: MakeHost, tmp_path: Path) -> None:
+    host = make_host(mtty())
+    (tmp_path / "file").write_text("")
+    request: dict[str, Any] = {"uuid": UUID, "type": "mtty-2", "persistent": True, "autostart": False}
+    refused = host.device(**request, definitions_path=str(tmp_path / "file/definitions"), check=True)
+    assert refused["error"]["kind"] == "file_error"
+    assert f"{tmp_path}/file is no folder" in refused["msg"]
 
 
 def test_a_backend_without_its_tool_is_found(make_host: MakeHost, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,7 @@ def test_a_vf_with_a_device(tree: Tree, info: Any) -> None:
         tree.write(f"{folder}/{name}", f"{text}\n")
     tree.link(f"{folder}/physfn", "sys/devices/pci/0000:41:00.0")
     tree.link(f"{folder}/driver", "sys/bus/pci/drivers/nvidia")
+    tree.link(f"{folder}/iommu_group", "sys/kernel/iommu_groups/97")
     tree.device(folder, UUID, "nvidia-471", group=117)
     result = info(xml=True)
     [parent] = result["parents"]
@@ -50,6 +51,8 @@ def test_a_vf_with_a_device(tree: Tree, info: Any) -> None:
         "address": "0000:41:00.0",
         "driver": "nvidia",
         "numa_node": 1,
+        "pci_ids": None,
+        "function_pci_ids": None,
         "framework": "mdev",
         "functions": None,
         "serial": None,
@@ -70,6 +73,7 @@ def test_a_vf_with_a_device(tree: Tree, info: Any) -> None:
         "driver": "nvidia",
         "numa_node": 1,
         "physical_function": "0000:41:00.0",
+        "iommu_group": 97,
         "vfs": None,
         "framework": "mdev",
         "current_type": None,

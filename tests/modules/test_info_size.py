@@ -15,10 +15,15 @@ CARDS, FUNCTIONS, TYPES, DEVICES = 8, 20, 24, 40
 MOST_BYTES = 100_000
 
 
+CARD_IDS = {"vendor": "0x10de", "device": "0x20f1", "subsystem_vendor": "0x10de", "subsystem_device": "0x145f"}
+FUNCTION_IDS = {**CARD_IDS, "subsystem_device": "0x0000"}
+
+
 def big_host(tree: Tree) -> None:
     """Eight cards of twenty functions, and five devices on each card."""
     for card in range(CARDS):
         bus = f"{0x40 + card:02x}"
+        _pci_device(tree, f"0000:{bus}:00.0", CARD_IDS)
         for number in range(FUNCTIONS):
             _function(tree, card, f"0000:{bus}:{(number + 4) >> 3:02x}.{(number + 4) & 7}", number)
 
@@ -26,8 +31,8 @@ def big_host(tree: Tree) -> None:
 def _function(tree: Tree, card: int, address: str, number: int) -> None:
     is_taken = number < DEVICES // CARDS
     folder = tree.parent(address, "pci")
-    for name, text in {"numa_node": str(card % 2), "vendor": "0x10de", "device": "0x20f1"}.items():
-        tree.write(f"{folder}/{name}", f"{text}\n")
+    _pci_device(tree, address, {"numa_node": str(card % 2), **FUNCTION_IDS})
+    tree.link(f"{folder}/iommu_group", f"sys/kernel/iommu_groups/{1000 + card * FUNCTIONS + number}")
     tree.link(f"{folder}/physfn", f"sys/devices/pci/0000:{0x40 + card:02x}:00.0")
     tree.link(f"{folder}/driver", "sys/bus/pci/drivers/nvidia")
     for type_number in range(TYPES):
@@ -40,6 +45,12 @@ def _function(tree: Tree, card: int, address: str, number: int) -> None:
     if is_taken:
         key = str(uuid.uuid5(uuid.NAMESPACE_OID, address))
         tree.device(folder, key, f"nvidia-{400 + number}", group=card * FUNCTIONS + number)
+
+
+def _pci_device(tree: Tree, address: str, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        tree.write(f"sys/devices/pci/{address}/{name}", f"{text}\n")
+    tree.link(f"sys/bus/pci/devices/{address}", f"sys/devices/pci/{address}")
 
 
 def test_a_big_host_answers_in_100_kb(tree: Tree, info: Any) -> None:
@@ -55,6 +66,8 @@ def test_a_big_host_answers_in_100_kb(tree: Tree, info: Any) -> None:
     assert len(result["summary"]) == CARDS + 1
     text = json.dumps(result)
     assert text.count("max_resolution") == TYPES
+    ids = {(card["pci_ids"], card["function_pci_ids"]) for card in result["cards"]}
+    assert ids == {("10de:20f1:10de:145f", "10de:20f1:10de:0000")}
     # Five of ten are taken, and fifteen functions report an instance each.
     assert {(row["available_instances"], row["room"]) for row in result["types"]} == {(120, 40)}
 
@@ -66,6 +79,14 @@ def test_functions_show_only_what_differs_from_their_card(tree: Tree, info: Any)
     assert card["types"] == {"nvidia-400": 1}
     assert [parent["types"] for parent in result["parents"]] == [{}] * 5 + [None] * 15
     assert card["room"] == {"nvidia-400": 5}
+
+
+def test_filters_without_a_match_do_not_deny_the_cards(tree: Tree, info: Any) -> None:
+    big_host(tree)
+    none, total, why = info(types=["nvidia A100-3c"])["summary"]
+    assert none == "No card of this host matches the filters."
+    assert total == "Total: 0 cards, 0 devices active, 0 defined"
+    assert "Did you mean 'NVIDIA A100-3C'?" in why
 
 
 def test_an_empty_host_has_three_lines(info: Any) -> None:

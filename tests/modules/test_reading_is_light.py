@@ -27,6 +27,10 @@ print(json.dumps(sorted(name[len(core):] for name in sys.modules if name.startsw
 FORBIDDEN = ("_planning.planner", "_planning.placement", "_frameworks.backends", "_runner.apply", "_sriov", "_boot")
 
 
+# What runs NVIDIA's tool, and reads its output.
+TOOLS = ["_frameworks.drivers.nvidia_smi", "_frameworks.drivers.nvidia_smi_text", "_host.tool"]
+
+
 # Where the capacity rules are: those of drivers are loaded only if the driver is there.
 RULES = ("_planning.capacity", "_frameworks.drivers.nvidia")
 
@@ -44,3 +48,4 @@ def test_reading_never_imports_the_planner(tree: Tree, module: str, driver: str,
     assert "_frameworks.registry" in loaded
     assert [name for name in loaded if name.startswith(FORBIDDEN)] == []
     assert tuple(name for name in RULES if name in loaded) == rules
+    assert [name for name in loaded if name in TOOLS] == (TOOLS if driver == "nvidia" else [])

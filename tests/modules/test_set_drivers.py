@@ -75,7 +75,7 @@ def test_a_busy_device_stays_and_is_reported(make_host: MakeHost) -> None:
     assert host.set(devices=[], purge="owned")["error"]["kind"] == "in_use"
     assert set(host.files.devices()) == {first, second}
     purged = host.set(devices=[], purge="owned", on_in_use="skip")
-    assert [device["uuid"] for device in purged["skipped"]] == [first]
+    assert [device["uuid"] for device in purged["kept"]] == [first]
     assert set(host.files.devices()) == {first}
 
 

@@ -21,6 +21,7 @@ from sriov_fs import CARD, NVIDIA, PhysicalFunction, manager, sriov_card
 from tree import Tree
 
 from ansible_collections.vfio.mdev.plugins.module_utils._host import users
+from ansible_collections.vfio.mdev.plugins.module_utils._sriov import host_use
 
 UUID = "11111111-2222-3333-4444-555555555555"
 
@@ -98,7 +99,7 @@ def test_the_address_may_be_written_as_nvidia_smi_does(card: PhysicalFunction) -
 def test_impossible_requests_are_refused_before_anything_is_written(
     card: PhysicalFunction, cards: list[dict[str, str]], error_kind: str, words: str
 ) -> None:
-    refused = run_vfs(card, cards=cards)
+    refused = run_vfs(card, cards=cards, wait_timeout=0.5)
     assert refused["error"]["kind"] == error_kind
     assert words in refused["msg"]
     assert card.written == []
@@ -106,7 +107,7 @@ def test_impossible_requests_are_refused_before_anything_is_written(
 
 def test_a_function_is_not_a_card(card: PhysicalFunction) -> None:
     run_vfs(card)
-    refused = run_vfs(card, cards=[{"address": card.function(0)}])
+    refused = run_vfs(card, cards=[{"address": card.function(0)}], wait_timeout=0.5)
     assert refused["error"]["kind"] == "not_found"
     assert "is a virtual function" in refused["msg"]
 
@@ -216,6 +217,31 @@ def test_functions_that_the_host_does_not_use_are_removed(card: PhysicalFunction
     card.tree.write(f"{folder}/net/ens1v1/operstate", "down\n")
     card.tree.write("proc/1/mountinfo", "36 35 8:1 / /srv rw,noatime shared:1 - ext4 /dev/sda1 rw\n")
     assert run_vfs(card, "2")["changed"] is True
+
+
+def test_a_list_of_mounts_without_end_is_not_read_whole(
+    card: PhysicalFunction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is beyond the part that is read may be a use."""
+    run_vfs(card)
+    for name in ("dev", "size"):
+        card.tree.write(f"sys/devices/pci0000:40/{card.function(1)}/nvme/nvme1/nvme1n1/{name}", "259:0\n")
+    card.tree.write("proc/1/mountinfo", "36 35 8:1 / /srv rw - ext4 /dev/sda1 rw\n" * 10)
+    monkeypatch.setattr(host_use, "_MAX_BYTES", 100)
+    refused = run_vfs(card, "2")
+    assert refused["error"]["kind"] == "in_use"
+    assert (
+        f"nvme1n1, which is perhaps mounted: {card.tree.root}/proc/1/mountinfo can't be read: EFBIG" in refused["msg"]
+    )
+    monkeypatch.setattr(host_use, "_MAX_BYTES", 1000)
+    assert run_vfs(card, "2")["changed"] is True
+
+
+@pytest.mark.parametrize("mode", [{"mixed_sizes": True}, {"mig": ["1g.5gb"]}, {"mig": []}])
+def test_cards_of_others_have_no_modes(card: PhysicalFunction, mode: dict[str, Any]) -> None:
+    refused = run_vfs(card, cards=[{"address": CARD, **mode}])
+    assert refused["error"]["kind"] == "invalid_input"
+    assert "mig and mixed_sizes are modes of NVIDIA's cards" in refused["msg"]
 
 
 @pytest.mark.parametrize(

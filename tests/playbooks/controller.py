@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).parents[2]
+_ZIP_CACHE = CHECKOUT / "tests/lab/recipe/rootfs/usr/lib/python3/dist-packages/lab_zip_cache.py"
 
 
 @dataclass(frozen=True)
@@ -66,4 +67,12 @@ class Controller:
             "LC_ALL": "C.UTF-8",
             "ANSIBLE_COLLECTIONS_PATH": str(self.folder / "collections"),
             "ANSIBLE_NOCOLOR": "1",
+            **self._zip_cache(),
         }
+
+    def _zip_cache(self) -> dict[str, str]:
+        """Let modules on this machine compile once, as on lab hosts."""
+        site = self.folder / "site"
+        site.mkdir(exist_ok=True)
+        (site / "sitecustomize.py").write_text(_ZIP_CACHE.read_text())
+        return {"PYTHONPATH": str(site), "LAB_ZIP_CACHE": str(self.folder / "compiled")}

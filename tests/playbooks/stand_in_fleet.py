@@ -81,6 +81,14 @@ class Fleet:
         path = (self._folder / "fleet" / host / uuid).with_suffix(f".{mark}")
         path.touch() if is_set else path.unlink()
 
+    def move(self, source: str, destination: str, uuid: str, state: str) -> None:
+        """Let a guest be on another host, as if its migration had got this far, or at a place that is no host."""
+        folder = self._folder / "fleet"
+        (folder / destination).mkdir(exist_ok=True)
+        (folder / destination / uuid).with_suffix(".state").write_text(state)
+        (folder / source / uuid).rename(folder / destination / uuid)
+        (folder / source / uuid).with_suffix(".state").unlink()
+
     def guests(self) -> dict[str, set[tuple[str, str]]]:
         """The guests of each host, as (name, state)."""
         return {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,6 +90,11 @@ def test_guests_without_a_destination_stop_it_before_anything_is_changed(same_ho
             "gpu-7",
             {"drain_to": "gpu_hosts", "drain_parallell": 3},
             "did you mean drain_parallel?",
+        ),
+        (
+            "gpu-7",
+            {"drain_to": "gpu_hosts", "migrate_time": 3},
+            "migrate_time is unknown: did you mean migrate_timeout?",
         ),
     ],
 )
@@ -184,6 +190,37 @@ def test_it_goes_on_after_it_was_killed(hosts: Fleet) -> None:
     played = drain(hosts)
     assert played.code == 0, played.output
     assert {name for name, _state in hosts.guests()["gpu-7"]} == {"plain"}
+    assert files(hosts) == set()
+
+
+def started_drain(hosts: Fleet, text: str) -> subprocess.Popen[str]:
+    """Start the playbook, and return when it has printed this."""
+    variables = {"drain_to": ["gpu-2"], "drain_desturi_map": hosts.desturis(), "migrate_watch_interval": 0.3}
+    process = hosts.start("vfio.mdev.drain", "gpu-7", **variables)
+    assert process.stdout is not None
+    assert any(text in line for line in process.stdout)
+    return process
+
+
+def test_guests_that_an_earlier_run_has_moved_do_not_hold_up_the_others(hosts: Fleet) -> None:
+    """web is lost when the second run begins, and db arrives after it has made its plan. web can be found again."""
+    process = started_drain(hosts, "TASK [Select the guests to migrate]")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=20)
+    hosts.move("gpu-7", "lost", WEB, state="running")
+    process = started_drain(hosts, "TASK [Show the plan]")
+    hosts.move("gpu-7", "gpu-2", DB, state="running")
+    output, _errors = process.communicate(timeout=240)
+    assert process.returncode != 0, output
+    assert "web   on an unknown host  was not migrated: web is neither on gpu-7 nor on gpu-2" in output
+    assert "db    on gpu-2            has arrived" in output
+    assert "idle  on gpu-2            has arrived" in output
+    assert "1 of 3 guests did not arrive or were not committed: web" in output
+    assert files(hosts) == {f"gpu-2/{WEB}.json", f"gpu-7/{WEB}.xml", f"gpu-7/{WEB}.persistent.xml"}
+    hosts.move("lost", "gpu-2", WEB, state="running")
+    played = drain(hosts)
+    assert played.code == 0, played.output
+    assert "web  on gpu-2  has arrived" in played.output
     assert files(hosts) == set()
 
 

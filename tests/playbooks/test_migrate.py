@@ -74,7 +74,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "the source is the destination": ({"migrate_source": "gpu-2"}, "which is the destination too"),
     "an unknown source": ({"migrate_source": "gpu-9"}, "not in the inventory"),
     "a guest on neither host": ({"migrate_guest_names": ["web-1", "web-9"]}, "web-9: not on gpu-1, and not committed"),
-    "no list of guests": ({"migrate_guest_names": "web-1"}, "are required"),
+    "no list of guests": ({"migrate_guest_names": "web-1"}, "must be a list of names or UUIDs"),
     "an option that contradicts another": ({"migrate_options": ["--bandwidth", "1"]}, "use bandwidth"),
     "a negative limit": ({"migrate_max_downtime": -1}, "must be 1 or more"),
 }

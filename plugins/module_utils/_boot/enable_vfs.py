@@ -19,7 +19,7 @@ from .._host.paths import Host
 from .._model.errors import MdevError, Unexpected
 from .._sriov.cards import Sriov
 from .._sriov.modes import value_text
-from .._sriov.plan import AUTO, BACKENDS
+from .._sriov.plan import AUTO, BACKENDS, exchanged_text
 from .._sriov.request import VfsRequest, parse_request
 from .._sriov.run import VfsOutcome, VfsRunContext, run_vfs
 from .journal import exit_code, say, seconds
@@ -60,6 +60,9 @@ def _enable(request: VfsRequest, context: VfsRunContext, missing: dict[VfsReques
         missing[request] = f"card {request.address}: {Unexpected.from_exception(error).message}"
         return
     del missing[request]
+    exchanged = exchanged_text(request, outcome.before)
+    if exchanged:
+        say(exchanged)
     say(f"card {request.address}: {'enabled' if outcome.steps else 'already has'} {_state_text(request, outcome)}")
 
 

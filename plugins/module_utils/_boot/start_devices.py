@@ -23,10 +23,10 @@ from .._frameworks.registry import FRAMEWORKS, read_inventory, sweep
 from .._frameworks.unfinished import UnfinishedMarks
 from .._host.lock import host_lock
 from .._host.paths import DEFINITIONS_PATH, Host
-from .._host.signals import Signals, deferred_signals
 from .._model.addresses import is_uuid
 from .._model.errors import MdevError, Unexpected
 from .._model.inventory import Definition, Device, Inventory, Parent
+from .._runner.signals import Signals, deferred_signals
 from .completion import Completion
 from .journal import exit_code, say, seconds
 

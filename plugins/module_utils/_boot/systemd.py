@@ -10,9 +10,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .._frameworks.tool import tool_output
 from .._host.paths import Host
 from .._host.reader import errno_text
+from .._host.tool import run_tool
 from .._model.errors import BackendFailed
 
 _SECONDS = 120
@@ -65,14 +65,15 @@ def systemctl(*arguments: str) -> str:
     """Runs systemctl. Returns its output."""
     command = f"systemctl {' '.join(arguments)}"
     try:
-        code, output = tool_output(["systemctl", *arguments], _SECONDS)
+        answer = run_tool(["systemctl", *arguments], _SECONDS)
     except OSError as error:
         raise BackendFailed(
             f"{command} failed: {errno_text(error)}. The boot units require systemd", backend="systemd"
         ) from error
-    if code is None:
+    if answer.code is None:
         raise BackendFailed(f"{command} gave no answer in {_SECONDS} s and was killed", backend="systemd")
-    if code != 0:
-        answer = " ".join(output.split())
-        raise BackendFailed(f"{command} failed with exit code {code}: {answer}", backend="systemd", answer=answer)
-    return output
+    if answer.code != 0:
+        raise BackendFailed(
+            f"{command} failed with exit code {answer.code}: {answer.line}", backend="systemd", answer=answer.line
+        )
+    return answer.output.decode("utf-8", "replace")

@@ -36,6 +36,7 @@ def read_parent(
         physical_function=_link(reader, folder, "physfn", present),
         vfs=_vfs(reader, folder, present),
         pci=_pci_ids(reader, folder) if subsystem == "pci" else None,
+        iommu_group=_group_number(_link(reader, folder, "iommu_group", present)),
         types=types,
     )
 
@@ -46,7 +47,6 @@ def read_device(reader: Reader, parent: Parent, key: str, type_id: Optional[str]
     device_id = framework.device_id(key, parent.address)
     folder = framework.device_path(parent.path, device_id)
     mdev_type = parent.type(type_id)
-    group = reader.link_name(f"{folder}/iommu_group")
     return Device(
         id=device_id.lower(),
         key=key.lower(),
@@ -60,9 +60,13 @@ def read_device(reader: Reader, parent: Parent, key: str, type_id: Optional[str]
         device_api=mdev_type.device_api if mdev_type else None,
         removing=type_id is None,
         driver=reader.link_name(f"{folder}/driver"),
-        iommu_group=int(group) if group is not None and group.isdigit() else None,
+        iommu_group=_group_number(reader.link_name(f"{folder}/iommu_group")),
         numa_node=parent.numa_node,
     )
+
+
+def _group_number(name: Optional[str]) -> Optional[int]:
+    return int(name) if name is not None and name.isdigit() else None
 
 
 def _upper_nodedev(folder: str) -> str:

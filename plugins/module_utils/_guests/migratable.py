@@ -12,6 +12,8 @@ in it (Documentation/ABI/testing/debugfs-vfio). On other kernels both are unknow
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Optional
 
 from .._host.paths import Host
@@ -32,6 +34,23 @@ def can_quiesce(host: Host, device: Optional[Device]) -> Optional[bool]:
     folder = _folder(host, device)
     features = Reader().text(os.path.join(folder, "migration", "features"), optional=True) if folder else None
     return _P2P in features.split() if features is not None else None
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """The drivers that can't do something, as far as a device of theirs on this host shows it."""
+
+    migration: frozenset[str] = frozenset()
+    p2p: frozenset[str] = frozenset()
+
+    @classmethod
+    def by_drivers_of(cls, devices: Iterable[Device], host: Host) -> Unsupported:
+        """What the drivers of these devices can't do."""
+        drivers = [(device.driver, device) for device in devices if device.driver]
+        return cls(
+            migration=frozenset(driver for driver, device in drivers if can_migrate(host, device) is False),
+            p2p=frozenset(driver for driver, device in drivers if can_quiesce(host, device) is False),
+        )
 
 
 def _folder(host: Host, device: Optional[Device]) -> Optional[str]:

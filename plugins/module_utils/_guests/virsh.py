@@ -11,24 +11,20 @@ guests are listed once, and named by their UUID everywhere else.
 
 from __future__ import annotations
 
-import errno
-import os
 import re
-import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
+from .._host.tool import run_tool
 from .._model.errors import LibvirtError, did_you_mean
 from .._xml.domain_cpu import DomainCpu
-from .bounded import run_bounded
 from .job_info import JobInfo, parse_job_info
 
 _SECONDS = 120.0
 # libvirt's protocol has no text above 4 MiB: REMOTE_STRING_MAX in remote_protocol.x. A list of guests has many texts.
 _MAX_BYTES = 16 << 20
-# The output of 'virsh version' in the C locale.
+# The output of 'virsh version' in English.
 _LIBVIRT = re.compile(r"^Running against daemon: (\S+)", re.MULTILINE)
 _QEMU = re.compile(r"^Running hypervisor: QEMU (\S+)", re.MULTILINE)
 # A line of 'virsh list --uuid --name'. Old versions of virsh pad the name with spaces.
@@ -112,41 +108,38 @@ class Virsh:
         facts = {"--virttype": cpu.virttype, "--arch": cpu.arch, "--machine": cpu.machine}
         options = [text for name, value in facts.items() if value for text in (name, value)]
         try:
-            with tempfile.TemporaryFile() as file:
-                file.write(cpu.xml.encode("utf-8"))
-                file.seek(0)
-                compare = ("hypervisor-cpu-compare", "--file", "/dev/stdin", "--error")
-                self._run(*compare, *options, stdin=file.fileno())
+            compare = ("hypervisor-cpu-compare", "--file", "/dev/stdin", "--error")
+            self._run(*compare, *options, text=cpu.xml)
         except LibvirtError as error:
             if _INCOMPATIBLE not in error.message:
                 raise
             return error.message.partition(_INCOMPATIBLE)[2].lstrip(": ") or "it is incompatible with the CPU here"
         return ""
 
-    def _run(self, *argv: str, stdin: int = subprocess.DEVNULL) -> bytes:
+    def _run(self, *argv: str, text: str = "") -> bytes:
         command = ["virsh", "--quiet", "--connect", self.uri, *argv]
         action = f"'{' '.join(command)}'"
         try:
-            code, output, errors = run_bounded(command, {**os.environ, "LC_ALL": "C"}, self.seconds, _MAX_BYTES, stdin)
+            answer = run_tool(command, self.seconds, text, _MAX_BYTES, stop_at_most=True)
         except FileNotFoundError as error:
             raise LibvirtError(
                 f"{action} failed: virsh is not installed on this host. Install libvirt's client tools"
             ) from error
-        except TimeoutError as error:
+        except OSError as error:
+            raise LibvirtError(f"{action} could not be started: {error}") from error
+        if answer.is_cut:
+            raise LibvirtError(
+                f"{action} printed more than {_MAX_BYTES} bytes and was stopped. libvirt does not print so much: "
+                "check which program is called virsh on this host"
+            )
+        if answer.code is None:
             raise LibvirtError(
                 f"{action} timed out after {self.seconds:.0f} s. Check that libvirt's daemon is running and responsive",
                 timed_out=True,
-            ) from error
-        except OSError as error:
-            if error.errno == errno.EFBIG:
-                raise LibvirtError(
-                    f"{action} printed more than {_MAX_BYTES} bytes and was stopped. libvirt does not print so much: "
-                    "check which program is called virsh on this host"
-                ) from error
-            raise LibvirtError(f"{action} could not be started: {error}") from error
-        if code != 0:
-            raise LibvirtError(f"{action} failed: {_text(errors).strip()}", exit_code=code)
-        return output
+            )
+        if answer.code != 0:
+            raise LibvirtError(f"{action} failed: {_text(answer.errors).strip()}", exit_code=answer.code)
+        return answer.output
 
 
 def matching_guests(texts: Sequence[str], guests: Mapping[str, str]) -> list[str]:

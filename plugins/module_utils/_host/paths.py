@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .._model.errors import InvalidInput
@@ -24,10 +24,12 @@ class Host:
     one folder (/host/sys, /host/proc, /host/dev, /host/etc).
 
     definitions_path: the folder with mdevctl's definitions; those of other frameworks are in folders beside it
+    remembered:       slow answers of the host's tools that do not change during a run, by question
     """
 
     sys: str = "/sys"
     definitions_path: str = DEFINITIONS_PATH
+    remembered: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not os.path.isdir(self.sys):

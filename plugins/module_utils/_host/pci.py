@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from .._model.addresses import address_key
 from .._model.inventory import Card, Hardware, Inventory
@@ -35,12 +36,17 @@ def _cards(host: Host, reader: Reader, inventory: Inventory) -> list[Card]:
     """The cards of the parents, and all display controllers. Functions that are parents need no look of their own."""
     folder = os.path.join(host.sys, "bus", "pci", "devices")
     offering = {parent.card for parent in inventory.parents}
+    # All functions of a card have the same ids: the kernel reads those of the first (drivers/pci/probe.c, iov.c).
+    examples = {parent.card: parent.address for parent in inventory.parents if parent.physical_function is not None}
     functions = {parent.address for parent in inventory.parents if parent.physical_function is not None}
     cards = []
     for address in sorted({*reader.names(folder, optional=True)} - functions, key=address_key):
         device = os.path.join(folder, address)
         if address in offering or (reader.text(f"{device}/class", optional=True) or "").startswith(_DISPLAY_CLASS):
-            cards.append(read_card(host, address))
+            function = examples.get(address)
+            ids = pci_ids(host, address) or None
+            function_ids = pci_ids(host, function) or None if function is not None else None
+            cards.append(replace(read_card(host, address), ids=ids, function_ids=function_ids))
     return cards
 
 

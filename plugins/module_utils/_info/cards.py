@@ -47,6 +47,8 @@ class SlicedCard:
     states: tuple[State, ...] = ()
     room: Optional[Room] = None
     modes: Optional[CardModes] = None
+    ids: Optional[str] = None
+    function_ids: Optional[str] = None
 
     @cached_property
     def devices(self) -> tuple[Device, ...]:
@@ -148,6 +150,8 @@ def _sliced_card(
         states=tuple(state for parent in parents for state in by_parent.get(parent.address, ())),
         room=room_on(parents, inventory),
         modes=inventory.modes(address),
+        ids=card.ids if card is not None else None,
+        function_ids=card.function_ids if card is not None else None,
     )
 
 
@@ -155,7 +159,14 @@ def bare_cards(inventory: Inventory, hardware: Hardware) -> tuple[SlicedCard, ..
     """The cards of the host with SR-IOV that offer nothing now."""
     offering = {parent.card for parent in inventory.parents}
     return tuple(
-        SlicedCard(card.address, card.driver, card.numa_node, card.vfs, modes=inventory.modes(card.address))
+        SlicedCard(
+            card.address,
+            card.driver,
+            card.numa_node,
+            card.vfs,
+            modes=inventory.modes(card.address),
+            ids=card.ids,
+        )
         for card in hardware.cards
         if card.address not in offering and not card.is_vf and card.vfs_total
     )

@@ -18,6 +18,8 @@ from .room import Room, add_room
 _MOST_TYPES = 5
 _MOST_NAMES = 3
 
+_NO_MATCH = "No card of this host matches the filters."
+
 TypeNames = Mapping[str, str]
 
 
@@ -38,7 +40,7 @@ def summary(
     )
     lines = [_card_line(card, names, unlimited, users_read) for card in cards]
     return [
-        *(lines or ["No card offers mediated devices or vGPUs."]),
+        *(lines or [_NO_MATCH if inventory.parents else "No card offers mediated devices or vGPUs."]),
         _totals(cards, names, unlimited, users_read),
         *_wrong(inventory, drift, problems),
     ]

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
+from .._guests.migratable import Unsupported
 from .._model.versions import Versions
 from .._xml.domain import command_line_problem
 from .request import Destination, Guest, MigrationRequest
@@ -87,7 +88,7 @@ def guest_findings(guest: Guest, request: MigrationRequest, destination: Destina
     yield _existing_guest_finding(guest, destination)
     yield from _record_findings(guest, request, destination)
     yield from _guest_device_findings(guest)
-    yield from _driver_support_findings(guest)
+    yield from _driver_support_findings(guest, destination.unsupported)
 
 
 def _existing_guest_finding(guest: Guest, destination: Destination) -> Finding:
@@ -130,18 +131,24 @@ def _guest_device_findings(guest: Guest) -> Iterator[Finding]:
         yield Finding.passed("devices", "it has no mediated devices, so nothing needs to be prepared", guest.name)
 
 
-def _driver_support_findings(guest: Guest) -> Iterator[Finding]:
+def _driver_support_findings(guest: Guest, unsupported_here: Unsupported) -> Iterator[Finding]:
     """QEMU blocks the live migration of a guest with such a device (docs/devel/migration/vfio.rst).
 
     Unknown is not a finding: QEMU decides, and libvirt reports it at once.
     """
+    several = len(guest.devices) > 1
     for device in guest.devices if guest.running else ():
         driver = f"driver {device.driver}" if device.driver else "its driver"
-        if device.can_migrate is False:
-            detail = f"{device.label} can't be migrated live: {driver} on the source does not support it"
-            yield Finding.error("can_migrate", f"{detail}. Shut the guest off, and migrate it then", guest.name)
-        elif device.can_quiesce is False and len(guest.devices) > 1:
-            detail = f"{device.label} can't be migrated live with other devices: {driver} does not support P2P"
+        alone = f"{device.label} can't be migrated live: {driver}"
+        together = f"{device.label} can't be migrated live with other devices: {driver} does not support P2P"
+        problems = {
+            f"{alone} on the source does not support it": device.can_migrate is False,
+            f"{alone} here does not support it": device.driver in unsupported_here.migration,
+            f"{together} on the source": several and device.can_quiesce is False,
+            f"{together} here": several and device.driver in unsupported_here.p2p,
+        }
+        detail = next((problem for problem, holds in problems.items() if holds), "")
+        if detail:
             yield Finding.error("can_migrate", f"{detail}. Shut the guest off, and migrate it then", guest.name)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Callable, Optional
 
+from .._guests.migratable import Unsupported
 from .._model.addresses import pci_address
 from .._model.framework import HOSTDEV_MDEV, HOSTDEV_PCI
 from .._model.inventory import Attribute, Inventory, LiveAttribute
@@ -110,6 +111,7 @@ class Destination:
 
     guests:       the names of all guests here, by UUID
     running:      the UUIDs of those that run
+    unsupported:  what the drivers of devices here can't do for migrations
     records:      the records of guests that are already prepared, by UUID
     unreadable:   why further records can't be read
     fingerprints: the state of each guest's QEMU log now, by name
@@ -124,6 +126,7 @@ class Destination:
     versions: Versions
     guests: Mapping[str, str]
     running: frozenset[str]
+    unsupported: Unsupported
     records: Mapping[str, MigrationRecord]
     unreadable: tuple[str, ...]
     fingerprints: Mapping[str, str]

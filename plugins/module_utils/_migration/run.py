@@ -17,6 +17,7 @@ from typing import Optional
 
 from .._frameworks.current import readable_attributes
 from .._frameworks.device_files import DeviceFiles
+from .._guests.migratable import Unsupported
 from .._guests.versions import read_versions
 from .._guests.virsh import Virsh
 from .._host.paths import Host
@@ -101,6 +102,7 @@ class Preparation(MigrationJournal):
             versions=libvirt.versions,
             guests=libvirt.guests,
             running=libvirt.running,
+            unsupported=Unsupported.by_drivers_of(inventory.devices, self.host),
             records=self.stored,
             unreadable=self.unreadable,
             fingerprints={guest.name: qemu_log_fingerprint(self.host, guest.name) for guest in self.request.guests},

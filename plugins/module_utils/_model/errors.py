@@ -233,16 +233,22 @@ class MissingLibrary(MdevError):
     kind = "missing_library"
 
 
-def did_you_mean(name: str, known: Iterable[Optional[str]]) -> str:
-    """The known name that was probably meant, as a sentence with a space before it. Empty if none is like it."""
+def closest_name(name: str, known: Iterable[Optional[str]], likeness: float = 0.85) -> Optional[str]:
+    """The known name that was probably meant. likeness: from 0 to 1, how much of the names must be equal."""
     # Imported here since most runs have no error.
     from difflib import get_close_matches
 
     by_lower = {candidate.lower(): candidate for candidate in known if candidate}
-    close = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.85)
+    close = get_close_matches(name.lower(), by_lower, n=1, cutoff=likeness)
     # A name without the vendor: A100-8C for NVIDIA A100-8C.
     close = close or [candidate for candidate in by_lower if candidate.endswith(f" {name.lower()}")]
-    return f" Did you mean '{by_lower[close[0]]}'?" if close else ""
+    return by_lower[close[0]] if close else None
+
+
+def did_you_mean(name: str, known: Iterable[Optional[str]]) -> str:
+    """The known name that was probably meant, as a sentence with a space before it. Empty if none is like it."""
+    closest = closest_name(name, known)
+    return f" Did you mean '{closest}'?" if closest else ""
 
 
 def combine_errors(problems: Sequence[Problem]) -> MdevError:

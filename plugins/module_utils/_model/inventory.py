@@ -114,10 +114,7 @@ class CardModes:
 
 @dataclass(frozen=True)
 class Parent:
-    """A device of the host that offers mediated devices.
-
-    is_unknown: whether it may have a device that can't be read
-    """
+    """A device of the host that offers mediated devices. is_unknown: it may have a device that can't be read."""
 
     address: str
     subsystem: str
@@ -130,6 +127,7 @@ class Parent:
     physical_function: Optional[str] = None
     vfs: Optional[Vfs] = None
     pci: Optional[PciIds] = None
+    iommu_group: Optional[int] = None
     types: tuple[Type, ...] = ()
     is_unknown: bool = False
 
@@ -374,7 +372,7 @@ class Inventory:
 
 @dataclass(frozen=True)
 class Card:
-    """A display controller of the host or another card that offers devices, sliced or not."""
+    """A display controller of the host or another card that offers devices, sliced or not. ids: see pci_ids()."""
 
     address: str
     vendor: str
@@ -383,6 +381,8 @@ class Card:
     vfs_enabled: Optional[int] = None
     vfs_total: Optional[int] = None
     numa_node: Optional[int] = None
+    ids: Optional[str] = None
+    function_ids: Optional[str] = None
 
     @property
     def vfs(self) -> Optional[Vfs]:

@@ -118,7 +118,7 @@ def _plan_absent(
     if device is not None:
         _refuse_other(resolved, State(device=device))
         if request.skip_in_use and (device.users or device.removing):
-            return DevicePlan(request.key, before=before, after=before, skipped=device)
+            return DevicePlan(request.key, before=before, after=before, kept=device)
         _refuse_used(device)
         steps.append(RemoveDevice(device, may_stay=request.skip_in_use))
     for definition in definitions:

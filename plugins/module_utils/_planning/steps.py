@@ -95,7 +95,7 @@ class DevicePlan:
     additions: all other steps
     drift:     how the device differs from the request
     placement: how its parent was chosen, if it was
-    skipped:   the device that should be removed but stays because it is in use
+    kept:      the device that should be removed but stays because it is in use
     label:     the name of the request in messages
     """
 
@@ -106,7 +106,7 @@ class DevicePlan:
     after: State = NOWHERE
     drift: tuple[Drift, ...] = ()
     placement: Optional[Placement] = None
-    skipped: Optional[Device] = None
+    kept: Optional[Device] = None
     label: str = ""
 
 

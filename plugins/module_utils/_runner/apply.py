@@ -15,12 +15,12 @@ from .._frameworks.backends import Backends
 from .._frameworks.current import current_attributes
 from .._frameworks.device_files import FULL_ERRNOS, WAIT_ERRNOS
 from .._frameworks.unfinished import UnfinishedMarks
-from .._host.signals import deferred_signals
 from .._model.device_state import State
 from .._model.errors import Interrupted, InUse, KernelRefused, MdevError, Unexpected
 from .._model.inventory import Attribute, Definition, Device, Half, Inventory, Parent
 from .._planning.placement import Choice, Rejection, no_room
 from .._planning.steps import CreateDevice, Define, Plan, RemoveDevice, Step, Undefine, WriteAttribute
+from .signals import deferred_signals
 
 # Undo steps: the text for one with its device, and for several of the same kind with their number.
 _REMOVING = ("removing the new {}", "removing {} new devices")
@@ -48,14 +48,14 @@ class Applied:
     states:   by the key of the request
     rejected: parents that turned out to be full although they reported capacity
     waiting:  attributes that the driver does not allow to be changed now; their definition has the new value
-    skipped:  devices that should be removed but stay, because they are in use now, by key
+    kept:     devices that should be removed but stay, because they are in use now, by key
     """
 
     states: dict[str, State]
     done: list[Step] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
     waiting: list[Attribute] = field(default_factory=list)
-    skipped: dict[str, Device] = field(default_factory=dict)
+    kept: dict[str, Device] = field(default_factory=dict)
 
 
 @dataclass
@@ -172,7 +172,7 @@ def _remove(step: RemoveDevice, progress: _Progress) -> None:
     except InUse:
         if not step.may_stay:
             raise
-        progress.applied.skipped[step.key] = device
+        progress.applied.kept[step.key] = device
         return
     parent, type_id = progress.inventory.parent(device.parent), device.type_id
     if parent is not None and type_id is not None:
@@ -223,7 +223,7 @@ def _define(step: Define, progress: _Progress) -> None:
 
 
 def _undefine(step: Undefine, progress: _Progress) -> None:
-    if step.key in progress.applied.skipped:
+    if step.key in progress.applied.kept:
         return
     backend, definition = progress.backends.of(step.definition), step.definition
     backend.undefine(definition)

@@ -27,6 +27,8 @@ def check_possible(plan: Plan, context: RunContext, inventory: Inventory) -> Non
     require_backends(plan, choose_backends(context.backend, context.host, context.uri, inventory.frameworks))
     for path in dict.fromkeys(_written(plan, context)):
         existing = _existing(path)
+        if existing != path and not os.path.isdir(existing):
+            raise FileError(f"{path} can't be made: {existing} is no folder. Nothing was changed", path=path)
         if not os.access(existing, os.W_OK):
             advice = "Run as root (become: true)" if os.geteuid() else "Its file system is mounted read-only"
             raise FileError(

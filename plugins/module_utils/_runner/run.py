@@ -54,10 +54,10 @@ class Outcome:
         """The states of all devices after the run, or the planned ones, by key."""
         return {planned.key: self.after(planned) for planned in self.plan.devices}
 
-    def skipped(self) -> list[Device]:
+    def kept(self) -> list[Device]:
         """The devices that should be removed but stay, because they are in use."""
-        planned = [device_plan.skipped for device_plan in self.plan.devices if device_plan.skipped is not None]
-        return planned if self.applied is None else planned + list(self.applied.skipped.values())
+        planned = [device_plan.kept for device_plan in self.plan.devices if device_plan.kept is not None]
+        return planned if self.applied is None else planned + list(self.applied.kept.values())
 
     def rejected(self) -> tuple[Rejection, ...]:
         """Why parents were not used in the end."""
@@ -148,15 +148,12 @@ def _plan(
     try:
         return plan_devices(requests, inventory, live)
     except MdevError as error:
-        known = with_modes(host, inventory)
-        if not _may_pass(error) or known is inventory:
+        if not _may_pass(error):
             raise
-        try:
-            return plan_devices(requests, known, live)
-        except MdevError as explained:
-            reasons = [modes.no_instance_text for modes in known.cards if modes.lacks_instances]
-            unnamed = [reason for reason in reasons if reason not in explained.message]
-            raise explained.extended(after="".join(f". {reason}" for reason in unnamed)) from error
+        cards = with_modes(host, inventory).cards
+        reasons = [modes.no_instance_text for modes in cards if modes.lacks_instances]
+        unnamed = [reason for reason in reasons if reason not in error.message]
+        raise error.extended(after="".join(f". {reason}" for reason in unnamed)) from error
 
 
 def _needs_boot_unit(step: Step) -> bool:

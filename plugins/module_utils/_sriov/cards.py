@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Optional
 
+from .._frameworks.drivers.nvidia_smi import NvidiaSmi
 from .._frameworks.registry import read_inventory
-from .._frameworks.tool import run_tool
 from .._host.paths import Host
 from .._host.pci import pci_ids, read_card
 from .._host.reader import Reader, errno_text
 from .._host.sysfs_writer import SysfsWriter, wait_until
+from .._host.tool import run_tool
 from .._host.users import function_users
 from .._model.addresses import address_key
 from .._model.errors import BackendFailed, KernelRefused, VfsMissing
@@ -29,7 +30,7 @@ from .._model.inventory import Vfs
 from .host_use import HostUses
 from .nvidia_modes import NvidiaModes
 from .plan import SRIOV_MANAGE, SYSFS, Cards, Occupant, SetVfs, SriovCard, card_steps, limits
-from .request import VfsRequest
+from .request import CardIdentity, VfsRequest, known_identity
 
 _MANAGER = ("usr", "lib", "nvidia", "sriov-manage")
 _MANAGER_OPTIONS = {True: "-e", False: "-d"}
@@ -68,9 +69,22 @@ class Sriov:
 
     def read(self, requests: Sequence[VfsRequest]) -> Cards:
         """The requested cards, with the devices on those that should get another number of functions."""
-        cards = [self._card(request) for request in requests if os.path.isdir(self._folder(request.address))]
-        with_sriov = sorted(self._with_sriov(), key=address_key)
-        return Cards(tuple(cards), {address: pci_ids(self.host, address) for address in with_sriov})
+        # The tool is slow, and only notes of former runs are compared.
+        compares = any(request.identity.serial for request in requests)
+        serials = NvidiaSmi(self.host).serials() if compares else {}
+        present = [request for request in requests if os.path.isdir(self._folder(request.address))]
+        return Cards(
+            tuple(self._card(request, self._identity(request.address, serials)) for request in present),
+            {address: self._identity(address, serials) for address in sorted(self._with_sriov(), key=address_key)},
+        )
+
+    def identities(self, addresses: Sequence[str]) -> dict[str, CardIdentity]:
+        """Which cards are at these addresses."""
+        serials = NvidiaSmi(self.host).serials()
+        return {address: self._identity(address, serials) for address in addresses}
+
+    def _identity(self, address: str, serials: Mapping[str, str]) -> CardIdentity:
+        return known_identity(pci_ids(self.host, address), serials.get(address, ""))
 
     def functions_of(self, requests: Sequence[VfsRequest]) -> dict[str, str]:
         """The card of each virtual function of these cards."""
@@ -143,7 +157,7 @@ class Sriov:
         card = read_card(self.host, address)
         return card.vfs_enabled or 0, len(self._functions(address))
 
-    def _card(self, request: VfsRequest) -> SriovCard:
+    def _card(self, request: VfsRequest, identity: CardIdentity) -> SriovCard:
         known = read_card(self.host, request.address)
         has_vfs = known.vfs_enabled is not None and known.vfs_total is not None
         card = SriovCard(
@@ -152,7 +166,7 @@ class Sriov:
             driver=known.driver,
             vfs=Vfs(known.vfs_enabled or 0, known.vfs_total or 0) if has_vfs else None,
             functions=self._functions(request.address),
-            ids=pci_ids(self.host, request.address),
+            identity=identity,
             state=NvidiaModes(self.host, self.timeout).read(request.address) if request.has_modes else None,
         )
         vfs = limits(request, card)
@@ -209,6 +223,7 @@ def _exit_text(code: Optional[int], timeout: float) -> str:
 def _run(argv: list[str], timeout: float) -> tuple[Optional[int], str]:
     """Exit code and output. The code is None if the tool did not finish. A tool that hangs in the kernel is left."""
     try:
-        return run_tool(argv, timeout)
+        answer = run_tool(argv, timeout)
     except OSError as error:
         return 127, f"{argv[0]} can't be run: {errno_text(error)}"
+    return answer.code, answer.line

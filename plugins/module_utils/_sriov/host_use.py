@@ -24,6 +24,8 @@ from .._model.refusals import users_text
 _IFF_UP = 1
 # A block device and its number, as they are found below a controller.
 _BLOCK_DEPTH = 5
+# A host with 100,000 mounts, which is the kernel's limit for a namespace (fs.mount-max), has some 200 bytes for each.
+_MAX_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -142,10 +144,13 @@ def _swaps(host: Host, reader: Reader) -> dict[str, str]:
 
 
 def _lines(path: str, reader: Reader) -> list[str]:
-    """The lines of a file in /proc. Without limit: a host has many mounts."""
+    """The lines of a file in /proc. A longer one is noted as unread: what is beyond may be a use."""
     try:
         with open(path, "rb") as file:
-            return file.read().decode("utf-8", "backslashreplace").splitlines()
+            data = file.read(_MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        return data.decode("utf-8", "backslashreplace").splitlines()
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENOTDIR):
             reader.note(path, error)

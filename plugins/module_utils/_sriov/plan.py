@@ -19,7 +19,7 @@ from .._model.errors import HasDevices, InUse, InvalidInput, MdevError, NotFound
 from .._model.inventory import User, Vfs
 from .._model.refusals import users_text
 from .modes import CardState, SetMode, after_functions, before_functions, changes_mig
-from .request import MAX, VfsRequest
+from .request import MAX, CardIdentity, VfsRequest
 
 AUTO = "auto"
 SYSFS = "sysfs"
@@ -57,7 +57,7 @@ class SriovCard:
     """A PCI card.
 
     vfs:       None without SR-IOV
-    ids:       its PCI ids, as 10de:20b0:10de:1450
+    identity:  which card it is
     state:     its modes, None if nothing can report them; only read if the request says anything about modes
     occupants: only read if anything should change
     """
@@ -67,17 +67,17 @@ class SriovCard:
     driver: Optional[str] = None
     vfs: Optional[Vfs] = None
     functions: tuple[str, ...] = ()
-    ids: str = ""
+    identity: CardIdentity = field(default_factory=CardIdentity)
     state: Optional[CardState] = None
     occupants: tuple[Occupant, ...] = ()
 
 
 @dataclass(frozen=True)
 class Cards:
-    """The requested cards that exist, and the PCI ids of all cards with SR-IOV by address."""
+    """The requested cards that exist, and the identities of all cards with SR-IOV by address."""
 
     requested: tuple[SriovCard, ...] = ()
-    with_sriov: Mapping[str, str] = field(default_factory=dict)
+    with_sriov: Mapping[str, CardIdentity] = field(default_factory=dict)
 
     def card(self, address: str) -> Optional[SriovCard]:
         """The card with this address."""
@@ -173,24 +173,41 @@ def _require_modes(request: VfsRequest, card: SriovCard) -> None:
             "NVIDIA's vGPU driver. Nothing was changed",
             card=card.address,
         )
+    if request.mixed_sizes and request.mig is None and card.state is not None and card.state.mig:
+        raise InvalidInput(
+            f"card {card.address} is in MIG mode, where mixed_sizes is not possible. Nothing was changed. Add mig: [] "
+            "to turn MIG mode off, or remove mixed_sizes",
+            card=card.address,
+        )
 
 
 def _refuse_other_card(request: VfsRequest, card: SriovCard, cards: Cards) -> None:
-    """Refuses a card that is not the one that was declared at this address."""
-    if not request.ids or not card.ids or request.ids == card.ids:
+    """Refuses a card of another model than the one that was declared at this address."""
+    if not request.identity.is_other_model(card.identity):
         return
     raise NotFound(
-        f"another card is at this address: {card.ids}, but {request.ids} was declared"
+        f"another card is at this address: {card.identity}, but {request.identity} was declared"
         f"{_elsewhere(request, cards)}. Nothing was changed. Correct the addresses in the playbook and run it again",
         card=card.address,
-        ids=card.ids,
-        declared_ids=request.ids,
+        ids=card.identity.ids,
+        declared_ids=request.identity.ids,
     )
 
 
 def _elsewhere(request: VfsRequest, cards: Cards) -> str:
-    places = [address for address, ids in cards.with_sriov.items() if request.ids == ids and address != request.address]
-    return f". A card with these PCI ids is at {', '.join(places)}" if request.ids and places else ""
+    places = request.identity.places(cards.with_sriov)
+    return f". The declared card, or one of its model, is at {', '.join(places)}" if places else ""
+
+
+def exchanged_text(request: VfsRequest, cards: Cards) -> str:
+    """That another card of the same model is at the address, in words. It serves as well, so this is no error."""
+    card = cards.card(request.address)
+    if card is None or not request.identity.is_other_card(card.identity):
+        return ""
+    return (
+        f"card {card.address}: another card of this model is at the address: {card.identity}, but {request.identity} "
+        f"was declared{_elsewhere(request, cards)}. Run the playbook again to note it"
+    )
 
 
 def _with_sriov(request: VfsRequest, cards: Cards) -> tuple[SriovCard, Vfs]:

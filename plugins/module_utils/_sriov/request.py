@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from .._model.addresses import pci_address, refuse_number
@@ -24,8 +24,40 @@ AUTO_MIG = "auto"
 # Names (1g.5gb+me) and ids (19) of GPU instance profiles.
 _PROFILE = re.compile(r"[0-9A-Za-z.+-]+")
 _IDS = re.compile(r"[0-9a-f]{4}(:[0-9a-f]{4}){1,3}")
+_SERIAL = re.compile(r"[0-9A-Za-z._-]+")
 _BETWEEN_PROFILES = "/"
 _SWITCH = {"true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class CardIdentity:
+    """Which card it is. Empty texts: unknown.
+
+    ids:    its PCI ids, as 10de:20b0:10de:1450, which all cards of a model have
+    serial: its serial number, if its driver reports one
+    """
+
+    ids: str = ""
+    serial: str = ""
+
+    def is_other_model(self, other: CardIdentity) -> bool:
+        """Whether it is certainly a card of another model."""
+        return bool(self.ids and other.ids) and self.ids != other.ids
+
+    def is_other_card(self, other: CardIdentity) -> bool:
+        """Whether it is certainly another card."""
+        return self.is_other_model(other) or (bool(self.serial and other.serial) and self.serial != other.serial)
+
+    def places(self, known: Mapping[str, CardIdentity]) -> list[str]:
+        """The addresses where this card is, or cards of its model if serial numbers are unknown."""
+        return [
+            place
+            for place, other in known.items()
+            if self.ids and other.ids == self.ids and not self.is_other_card(other)
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.ids} with serial number {self.serial}" if self.serial else self.ids
 
 
 @dataclass(frozen=True)
@@ -37,7 +69,7 @@ class VfsRequest:
     mig_auto:    whether the profiles should be derived from the devices that are wanted, which mig.py does
     mig_at_least: whether GPU instances beside these may stay
     mixed_sizes: whether its vGPUs can have several sizes; None: as it is
-    ids:         the PCI ids of the card that was declared; empty if they are not known
+    identity:    the card that was declared
     """
 
     address: str
@@ -46,7 +78,7 @@ class VfsRequest:
     mig_auto: bool = False
     mig_at_least: bool = False
     mixed_sizes: Optional[bool] = None
-    ids: str = ""
+    identity: CardIdentity = field(default_factory=CardIdentity)
 
     def on(self, vfs: Vfs) -> int:
         """The requested number for a card with these limits."""
@@ -63,9 +95,8 @@ class VfsRequest:
             words.append(f"mig={_BETWEEN_PROFILES.join(self.mig)}")
         if self.mixed_sizes is not None:
             words.append(f"mixed_sizes={str(self.mixed_sizes).lower()}")
-        if self.ids:
-            words.append(f"id={self.ids}")
-        return ",".join(words)
+        identity = {"id": self.identity.ids, "serial": self.identity.serial}
+        return ",".join([*words, *(f"{name}={value}" for name, value in identity.items() if value)])
 
 
 def vfs_request(
@@ -118,16 +149,24 @@ def parse_request(word: str) -> VfsRequest:
     first, *others = word.split(",")
     address, _equals, number = first.rpartition("=")
     options = dict(other.partition("=")[::2] for other in others)
-    known = {"mig", "mixed_sizes", "id"}
+    known = {"mig", "mixed_sizes", "id", "serial"}
     mixed = options.get("mixed_sizes")
     if set(options) - known or (mixed is not None and mixed not in _SWITCH):
-        raise InvalidInput(f"'{word}' is not a card: give ADDRESS=NUMBER, and after commas mig, mixed_sizes and id")
+        raise InvalidInput(
+            f"'{word}' is not a card: give ADDRESS=NUMBER, and after commas mig, mixed_sizes, id and serial"
+        )
     mig = options.get("mig")
     profiles = None if mig is None else [profile for profile in mig.split(_BETWEEN_PROFILES) if profile]
     request = vfs_request(address or number, number if address else "", profiles, _SWITCH.get(mixed or ""))
-    if _IDS.fullmatch(options.get("id", "0000:0000")) is None:
-        raise InvalidInput(f"card {request.address}: '{options['id']}' is not the PCI ids of a card")
-    return replace(request, mig_at_least=bool(request.mig), ids=options.get("id", ""))
+    identity = CardIdentity(options.get("id", ""), options.get("serial", ""))
+    if identity.ids and _IDS.fullmatch(identity.ids) is None:
+        raise InvalidInput(f"card {request.address}: '{identity.ids}' is not the PCI ids of a card")
+    return replace(request, mig_at_least=bool(request.mig), identity=identity)
+
+
+def known_identity(ids: str, serial: str) -> CardIdentity:
+    """The identity of a card that was read. A serial number that can't be noted in a unit counts as unknown."""
+    return CardIdentity(ids, serial if _SERIAL.fullmatch(serial) else "")
 
 
 def vfs_requests(cards: Sequence[Mapping[str, Any]]) -> tuple[VfsRequest, ...]:

@@ -19,7 +19,7 @@ from .._model.errors import MdevError
 from .._model.inventory import Vfs
 from .cards import Sriov
 from .mig import WantedType, with_instances
-from .modes import SET_INSTANCES, SET_MIG, SetMode
+from .modes import SET_MIG, SET_MIXED_SIZES, SetMode
 from .nvidia_modes import NvidiaModes
 from .plan import Cards, CardStep, SetVfs, SriovCard, plan_vfs
 from .request import VfsRequest
@@ -60,9 +60,12 @@ class VfsOutcome:
         """Whether a card has mixed sizes now. In check mode: after the steps."""
         now = card.state.mixed_sizes if card.state is not None else None
         for step in self._planned(card):
-            if isinstance(step, SetVfs) or step.action == SET_MIG:
+            if isinstance(step, SetVfs):
                 now = False if now is not None else None
-            elif step.action != SET_INSTANCES:
+            elif step.action == SET_MIG:
+                # In MIG mode a card does not have it, and without MIG mode it is off.
+                now = None if step.after else False
+            elif step.action == SET_MIXED_SIZES:
                 now = bool(step.after)
         return now
 
@@ -115,7 +118,7 @@ def _requests(context: VfsRunContext, sriov: Sriov) -> tuple[VfsRequest, ...]:
     if not automatic:
         return context.requests
     smi = NvidiaSmi(context.host)
-    types = smi.types() if smi.exists() else {}
+    types = smi.types(request.address for request in automatic) if smi.exists() else {}
     return with_instances(context.requests, context.wanted, types, sriov.functions_of(automatic))
 
 

@@ -11,15 +11,15 @@ Source: NVIDIA vGPU User Guide ("nvidia-smi vgpu -shm"), NVIDIA MIG User Guide (
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Optional
 
 from ..._host.paths import Host
 from ..._host.reader import errno_text
+from ..._host.tool import run_tool
 from ..._model.errors import BackendFailed, NotFound
 from ..._model.inventory import CardModes
-from ..tool import tool_output
 from .nvidia_smi_text import NVIDIA_SMI, CardText, GpuInstance, VgpuType, parse_cards, parse_instances, parse_types
 
 # Where NVIDIA's installer puts it.
@@ -28,6 +28,7 @@ _PLACE = ("usr", "bin", NVIDIA_SMI)
 _MAX_BYTES = 1 << 20
 # How long an answer that only reads may take. A card that hangs must not keep all others from being read.
 _READ_SECONDS = 30.0
+_TYPES = "vgpu -s -v"
 # mig -lgi answers so, with an exit code other than 0, for a card without MIG mode or without GPU instances.
 _NO_INSTANCES = ("No GPU instances found", "No MIG-enabled devices found")
 
@@ -66,7 +67,8 @@ class NvidiaSmi:
         """Runs the tool."""
         command = " ".join((NVIDIA_SMI, *arguments))
         try:
-            return Answer(command, *tool_output([self.path, *arguments], seconds, most=_MAX_BYTES))
+            answer = run_tool([self.path, *arguments], seconds, most=_MAX_BYTES)
+            return Answer(command, answer.code, answer.text)
         except OSError as error:
             raise NotFound(
                 f"{self.path} can't be run: {errno_text(error)}. It is part of NVIDIA's vGPU driver",
@@ -97,10 +99,25 @@ class NvidiaSmi:
             card=address,
         )
 
-    def types(self) -> dict[str, tuple[VgpuType, ...]]:
-        """All types of all cards by address, also those that can't be created now. Empty if they can't be read."""
-        answer = self.run(("vgpu", "-s", "-v"))
-        return parse_types(answer.output) if answer.code == 0 else {}
+    def serials(self) -> dict[str, str]:
+        """The serial numbers of the cards that report one, by address. Empty without the tool."""
+        if not self.exists():
+            return {}
+        modes = [card.modes for card in self.cards().values()]
+        return {card.address: card.serial for card in modes if card.serial is not None}
+
+    def types(self, cards: Iterable[str]) -> dict[str, tuple[VgpuType, ...]]:
+        """All types by address, also those that can't be created now. Empty if they can't be read.
+
+        They do not change, so a run that reads its host several times asks once, and again if one of these cards is
+        missing: its driver may have been starting.
+        """
+        known: dict[str, tuple[VgpuType, ...]] = self.host.remembered.get(_TYPES, {})
+        if not known.keys() >= set(cards):
+            answer = self.run(_TYPES.split())
+            known = parse_types(answer.output) if answer.code == 0 else {}
+            self.host.remembered[_TYPES] = known
+        return known
 
 
 def read_modes(host: Host) -> tuple[CardModes, ...]:

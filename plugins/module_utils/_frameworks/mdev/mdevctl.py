@@ -16,13 +16,13 @@ from typing import Optional
 
 from ..._host.definitions import DefinitionFiles
 from ..._host.reader import errno_text
+from ..._host.tool import run_tool
 from ..._host.users import exclusive_use
 from ..._model.definition_text import definition_text
 from ..._model.errors import BackendFailed, InvalidInput
 from ..._model.inventory import Attribute, Definition, Device, Parent
 from ..backend import Backend
 from ..device_files import REMOVE_SECONDS, DeviceFiles
-from ..tool import run_tool
 from .framework import MDEV
 from .kernel import MdevKernel
 
@@ -102,19 +102,19 @@ class MdevctlBackend(Backend):
 
     def _run(self, action: str, *argv: str, seconds: float = _SECONDS, text: str = "") -> None:
         try:
-            code, output = run_tool([self.command, *argv], seconds, text)
+            answer = run_tool([self.command, *argv], seconds, text)
         except OSError as error:
             raise BackendFailed(
                 f"{action} failed: {self.command} can't be run: {errno_text(error)}. Nothing was changed",
                 backend="mdevctl",
                 command=" ".join(argv),
             ) from error
-        if code is None:
+        if answer.code is None:
             late = _failed(action, argv, f"no answer in {seconds:.0f} s, and was killed with its children", None)
             # What it wrote to the kernel may still be done.
             raise late.extended(after=". NOT rolled back: see what it left with mdevctl list", rolled_back=False)
-        if code != 0:
-            raise _failed(action, argv, f"exit code {code}, '{output}'", code)
+        if answer.code != 0:
+            raise _failed(action, argv, f"exit code {answer.code}, '{answer.line}'", answer.code)
 
 
 def _where(definition: Definition) -> tuple[str, ...]:

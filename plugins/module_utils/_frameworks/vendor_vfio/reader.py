@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from ..._host.definitions import DefinitionFiles
 from ..._host.paths import Host
@@ -20,10 +20,11 @@ from ..._host.reader import Reader, is_gone
 from ..._model.addresses import address_key
 from ..._model.framework import Framework
 from ..._model.inventory import BrokenDefinition, Definition, Device, Inventory, Parent
-from ..drivers.nvidia_smi import NvidiaSmi
-from ..drivers.nvidia_smi_text import VgpuType
 from ..sysfs_devices import read_device, read_parent
 from .rules import NO_TYPE, Function, in_this_mode, key_of, parse_types, remembered_names, types_of
+
+if TYPE_CHECKING:
+    from ..drivers.nvidia_smi_text import VgpuType
 
 CURRENT = os.path.join("nvidia", "current_vgpu_type")
 # Where a vGPU landed: outputs of the driver, ENXIO until it exists (bigstack-oss/cubecos, config_gpu.cpp).
@@ -111,13 +112,16 @@ class VendorVfioReader:
 
     def _listed(self, parents: Sequence[Parent], functions: Sequence[Function]) -> dict[str, tuple[VgpuType, ...]]:
         """What nvidia-smi lists for each card, in its mode. Empty without the tool."""
+        # Imported here so that hosts without such functions don't load it.
+        from ..drivers.nvidia_smi import NvidiaSmi
+
         smi = NvidiaSmi(self.host)
         if not smi.exists():
             return {}
         offered: dict[str, set[str]] = {}
         for parent, function in zip(parents, functions):
             offered.setdefault(parent.card, set()).update(function.creatable, {function.current or NO_TYPE})
-        return {card: in_this_mode(types, offered.get(card, ())) for card, types in smi.types().items()}
+        return {card: in_this_mode(types, offered.get(card, ())) for card, types in smi.types(offered).items()}
 
     def _placed(self, device: Device) -> Device:
         """The device with its place on the card. Older drivers do not have the files."""

@@ -16,13 +16,16 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from ..._model.addresses import address_key
 from ..._model.identity import derived_uuid
 from ..._model.inventory import Definition, Inventory, PciIds, Type
 from ..._model.request import DeviceRequest
-from ..drivers.nvidia_smi_text import VgpuType
+
+if TYPE_CHECKING:
+    # Only hosts with such functions load it.
+    from ..drivers.nvidia_smi_text import VgpuType
 
 NAME = "vendor_vfio"
 NO_TYPE = "0"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Optional
 
 import pytest
@@ -12,6 +13,7 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.vfio.mdev.plugins.filter.kubevirt_devices import kubevirt_devices
 from ansible_collections.vfio.mdev.plugins.filter.nova_config import nova_config
+from ansible_collections.vfio.mdev.plugins.filter.proxmox_mapping import proxmox_mapping
 
 
 def parent(address: str, card: Optional[str] = None, framework: str = "mdev", **more: Any) -> dict[str, Any]:
@@ -93,3 +95,58 @@ def test_kubevirt_gets_the_example_of_its_documentation() -> None:
     }
     with pytest.raises(AnsibleFilterError, match="expected a result"):
         kubevirt_devices({"types": None}, "nvidia.com")
+
+
+A100_IDS, FUNCTION_IDS = "10de:20f1:10de:145f", "10de:20f1:10de:0000"
+
+NODE = {
+    "cards": [
+        {"address": "0000:41:00.0", "pci_ids": A100_IDS, "function_pci_ids": FUNCTION_IDS},
+        {"address": "0000:84:00.0", "pci_ids": "10de:1eb8", "function_pci_ids": None},
+        {"address": "mtty", "pci_ids": None, "function_pci_ids": None},
+    ],
+    "parents": [
+        parent("0000:41:00.4", "0000:41:00.0", iommu_group=97),
+        parent("0000:41:00.5", "0000:41:00.0", iommu_group=98),
+        parent("0000:84:00.0", iommu_group=None),
+        parent("mtty", iommu_group=None),
+    ],
+}
+
+# $map_fmt of PVE::Mapping::PCI (pve-guest-common).
+_ADDRESS = "[a-f0-9]{4,}:[a-f0-9]{2}:[a-f0-9]{2}(?:.[a-f0-9])?"
+_IDS = "[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}"
+MAP_FORMAT = {
+    "node": "[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?",
+    "path": f"(?:{_ADDRESS};)*{_ADDRESS}",
+    "id": _IDS,
+    "subsystem-id": _IDS,
+    "iommugroup": "[+-]?[0-9]+",
+}
+
+
+def test_proxmox_gets_entries_of_its_format() -> None:
+    entries = proxmox_mapping(NODE, "pve-1", ["0000:41:00.0", "0000:41:00.5", "0000:84:00.0"])
+    assert entries == [
+        "node=pve-1,path=0000:41:00.4,id=10de:20f1,subsystem-id=10de:0000,iommugroup=97",
+        "node=pve-1,path=0000:41:00.5,id=10de:20f1,subsystem-id=10de:0000,iommugroup=98",
+        "node=pve-1,path=0000:84:00.0,id=10de:1eb8",
+    ]
+    for entry in entries:
+        properties = dict(pair.split("=") for pair in entry.split(","))
+        assert {"node", "path", "id"} <= set(properties)
+        assert all(re.fullmatch(MAP_FORMAT[name], value) for name, value in properties.items())
+
+
+@pytest.mark.parametrize(
+    ("info", "node", "parents", "words"),
+    [
+        (NODE, "pve_1", ["0000:41:00.0"], "'pve_1' is not a valid name of a node"),
+        (NODE, "pve-1", ["0000:99:00.0"], "'0000:99:00.0' is neither a card nor a parent"),
+        (NODE, "pve-1", ["mtty"], "the PCI ids of mtty are unknown. Proxmox VE maps PCI devices only"),
+        ({**NODE, "cards": None}, "pve-1", ["mtty"], "expected a result of vfio.mdev.mdev_info with cards"),
+    ],
+)
+def test_what_proxmox_cannot_map_is_refused(info: Any, node: str, parents: list[str], words: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=words):
+        proxmox_mapping(info, node, parents)

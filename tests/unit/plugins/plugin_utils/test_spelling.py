@@ -32,9 +32,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
             ],
         ),
         ({"role_vfs": {"crads": []}}, ["role_vfs.crads is unknown: did you mean cards?"]),
+        # Without a known prefix, it is compared with all.
+        ({"other_sets": 1}, ["other_sets is unknown: did you mean role_sets?"]),
         # What has the wrong type is refused by Ansible, with a better text.
         ({"role_sets": "a", "role_vfs": [1], "role_wait": {"a": 1}}, []),
     ],
 )
 def test_unknown_names(values: dict[str, Any], texts: list[str]) -> None:
     assert list(unknown_names(values, OPTIONS)) == texts
+
+
+def test_a_name_is_compared_with_those_of_its_own_prefix_only() -> None:
+    known: dict[str, dict[str, Any]] = {"drain_to": {}, "drain_parallel": {}, "migrate_to": {}, "migrate_bandwidth": {}}
+    assert list(unknown_names({"drain_parallell": 1, "migrate_parallel": 1}, known)) == [
+        "drain_parallell is unknown: did you mean drain_parallel?",
+        "migrate_parallel is unknown. Known are: migrate_bandwidth, migrate_to",
+    ]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.vfio.mdev.plugins.module_utils._boot.cards import moved_cards, with_ids
+from ansible_collections.vfio.mdev.plugins.module_utils._boot.cards import moved_cards, with_identities
 from ansible_collections.vfio.mdev.plugins.module_utils._boot.install import BootPlan, apply_files, plan_boot
 from ansible_collections.vfio.mdev.plugins.module_utils._boot.units import Program, vfs_unit
 from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
@@ -40,7 +40,7 @@ def host(tmp_path: Path) -> Host:
 def install(host: Host, cards: Mapping[str, str], *requests: VfsRequest) -> BootPlan:
     for address, ids in cards.items():
         card(host, address, ids)
-    plan = plan_boot(host, PROGRAM, [vfs_unit(PROGRAM, with_ids(host, requests), "auto")])
+    plan = plan_boot(host, PROGRAM, [vfs_unit(PROGRAM, with_identities(host, requests), "auto")])
     apply_files(plan)
     return plan
 
@@ -58,9 +58,38 @@ def test_a_card_that_was_replaced_is_a_warning(host: Host) -> None:
     [warning] = moved_cards(install(host, {A: L40S, B: A100}, VfsRequest(A), VfsRequest(B)))
     assert warning == (
         f"another card is at {A} since the unit was written: {L40S}, but it was {A100}. "
-        f"Cards with the old ids are now at {B}"
+        f"That card, or one of its model, is now at {B}"
     )
     assert moved_cards(install(host, {}, VfsRequest(A), VfsRequest(B))) == []
+
+
+def serials(host: Host, numbers: Mapping[str, str]) -> None:
+    """What nvidia-smi -q prints."""
+    tool = Path(host.root, "usr/bin/nvidia-smi")
+    tool.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(f"GPU 0000{address}\n    Serial Number : {serial}\n" for address, serial in numbers.items())
+    tool.write_text(f"#!/bin/sh\ncat <<END\n{text}END\n")
+    tool.chmod(0o755)
+
+
+def test_a_card_of_the_same_model_is_known_by_its_serial_number(host: Host) -> None:
+    both = (VfsRequest(A), VfsRequest(B))
+    serials(host, {A: "111", B: "222"})
+    install(host, {A: A100, B: A100}, *both)
+    text = Path(host.root, "etc/systemd/system/vfio-mdev-vfs.service").read_text()
+    assert f" {A}=max,id={A100},serial=111 {B}=max,id={A100},serial=222\n" in text
+    assert moved_cards(install(host, {}, *both)) == []
+    serials(host, {A: "222", B: "111"})
+    first, second = moved_cards(install(host, {}, *both))
+    assert first == (
+        f"another card is at {A} since the unit was written: {A100} with serial number 222, but it was {A100} with "
+        f"serial number 111. That card, or one of its model, is now at {B}"
+    )
+    assert f"is now at {A}" in second
+    # A card that does not report it may be any, and what could break the command line is not noted.
+    serials(host, {A: "N/A", B: "$1 %h"})
+    assert moved_cards(install(host, {}, *both)) == []
+    assert "serial" not in Path(host.root, "etc/systemd/system/vfio-mdev-vfs.service").read_text()
 
 
 def test_instances_that_are_not_derived_yet_are_refused(host: Host) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 import pytest
 
-from ansible_collections.vfio.mdev.plugins.module_utils._guests.migratable import can_migrate, can_quiesce
+from ansible_collections.vfio.mdev.plugins.module_utils._guests.migratable import Unsupported, can_migrate, can_quiesce
 from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
 
 UUID = "11111111-1111-4111-8111-111111111111"
@@ -40,6 +40,17 @@ def test_what_the_kernel_shows(
     assert (can_migrate(host, None), can_quiesce(host, None)) == (None, None)
 
 
-def device_at(path: str) -> Any:
-    """Only the path of the device matters."""
-    return SimpleNamespace(path=path)
+def test_what_the_drivers_of_a_host_can_not_do(tmp_path: Path) -> None:
+    devices = [device_at(f"/sys/devices/{driver}", driver) for driver in ("all", "fixed", "single", "unknown")]
+    folder = tmp_path / "kernel" / "debug" / "vfio"
+    (folder / "fixed").mkdir(parents=True)
+    for driver, features in (("all", "stop-copy\np2p\n"), ("single", "stop-copy\n")):
+        (folder / driver / "migration").mkdir(parents=True)
+        (folder / driver / "migration" / "features").write_text(features)
+    unsupported = Unsupported.by_drivers_of([*devices, device_at("/sys/devices/fixed", None)], Host(str(tmp_path)))
+    assert unsupported == Unsupported(migration=frozenset({"fixed"}), p2p=frozenset({"single"}))
+
+
+def device_at(path: str, driver: Optional[str] = "mtty") -> Any:
+    """Only the path of the device and its driver matter."""
+    return SimpleNamespace(path=path, driver=driver)

@@ -12,6 +12,7 @@ from typing import Any, Optional
 import pytest
 from builders import GUEST, define, device, inventory, mdev_type, parent
 
+from ansible_collections.vfio.mdev.plugins.module_utils._guests.migratable import Unsupported
 from ansible_collections.vfio.mdev.plugins.module_utils._migration.assess import Assessment, assess, restored
 from ansible_collections.vfio.mdev.plugins.module_utils._migration.record import (
     MigrationRecord,
@@ -51,6 +52,8 @@ GUEST_WEB = Guest("web", True, (), WEB)
 
 
 GOOD_DEVICE = GuestDevice(A, "t-1", "Name of t-1", "vfio-pci", "nvidia", can_migrate=True, can_quiesce=True)
+ALL_SUPPORTED = Unsupported()
+NO_P2P = Unsupported(p2p=frozenset({"nvidia"}))
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Case:
     inventory: Inventory = ROOMY
     guests: dict[str, str] = field(default_factory=dict)
     running: frozenset[str] = frozenset()
+    unsupported: Unsupported = ALL_SUPPORTED
     guest: Guest = GUEST_WEB
     unreadable: tuple[str, ...] = ()
     current: tuple[Attribute, ...] = ()
@@ -95,6 +99,7 @@ class Case:
             versions=self.destination_versions,
             guests=self.guests,
             running=self.running,
+            unsupported=self.unsupported,
             records={self.record.uuid: self.record} if self.record else {},
             unreadable=self.unreadable,
             fingerprints={"web": self.log},
@@ -134,7 +139,7 @@ def test_a_device_is_prepared() -> None:
 
 def test_what_the_driver_cannot_do_does_not_matter_to_a_guest_that_is_shut_off() -> None:
     Case(devices=(replace(GOOD_DEVICE, can_migrate=False),), live_migration=False).assess()
-    Case(devices=(replace(GOOD_DEVICE, can_quiesce=False),)).assess()
+    Case(devices=(replace(GOOD_DEVICE, can_quiesce=False),), unsupported=NO_P2P).assess()
 
 
 def test_a_second_run_changes_nothing() -> None:
@@ -266,7 +271,17 @@ REFUSED = {
     "several devices of a driver without P2P": (
         Case(devices=(replace(GOOD_DEVICE, can_quiesce=False), replace(GOOD_DEVICE, id=B))),
         "can_migrate",
-        "driver nvidia does not support P2P",
+        "driver nvidia does not support P2P on the source",
+    ),
+    "a driver without migration on the destination": (
+        Case(unsupported=Unsupported(migration=frozenset({"nvidia"}))),
+        "can_migrate",
+        "driver nvidia here does not support it",
+    ),
+    "several devices of a driver without P2P on the destination": (
+        Case(devices=(GOOD_DEVICE, replace(GOOD_DEVICE, id=B, driver="other")), unsupported=NO_P2P),
+        "can_migrate",
+        "driver nvidia does not support P2P here",
     ),
     "another guest with this name is prepared": (Case(record=replace(RECORD, uuid=DB)), "record", f"{DB}, is already"),
     "records that can't be read": (Case(unreadable=("x.json is broken",)), "record", "x.json is broken"),

@@ -446,7 +446,7 @@ def test_the_same_problem_of_many_devices_is_a_single_error() -> None:
 
 def test_a_device_in_use_stays_if_requested() -> None:
     kept = plan_device(request(**GONE, skip_in_use=True), host(BUSY))
-    assert (kept.steps, kept.skipped) == ((), BUSY)
+    assert (kept.steps, kept.kept) == ((), BUSY)
     [step] = plan_device(request(**GONE, skip_in_use=True), host(EXISTING)).steps
     assert step == RemoveDevice(EXISTING, may_stay=True)
 

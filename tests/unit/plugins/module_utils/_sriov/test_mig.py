@@ -18,6 +18,7 @@ A, B = "0000:41:00.0", "0000:c1:00.0"
 A100 = (
     VgpuType(471, "NVIDIA A100-8C", 8192, 5),
     VgpuType(476, "NVIDIA A100-1-5C", 4864, 7, "19", 1),
+    VgpuType(477, "NVIDIA A100-2-10C", 9984, 3, "14", 1),
     VgpuType(478, "NVIDIA A100-3-20C", 20224, 2, "9", 1),
 )
 PRO = (
@@ -36,6 +37,8 @@ PLANS: dict[str, tuple[tuple[VgpuType, ...], list[WantedType], list[tuple[str, .
     "big ones first": (A100, [WantedType("476", 1), WantedType("478", 1)], [("9", "19"), None]),
     "the next card": (A100, [WantedType("478", 3)], [("9", "9"), ("9",)]),
     "no place beside two big ones": (A100, [WantedType("478", 2), WantedType("476", 1)], [("9", "9"), ("19",)]),
+    # Its memory would do for four.
+    "no more than the maximum": (A100, [WantedType("477", 4)], [("14",) * 3, ("14",)]),
     # One instance holds two of this size, of any series, but not of another size.
     "several in one instance": (PRO, [WantedType("1550", 2), WantedType("DC-1-12A", 1)], [("47", "47"), None]),
     "one size in an instance": (PRO, [WantedType("1550", 1), WantedType("1561", 1)], [("47", "47"), None]),

@@ -8,14 +8,21 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.vfio.mdev.plugins.module_utils._model.errors import InvalidInput
-from ansible_collections.vfio.mdev.plugins.module_utils._sriov.request import VfsRequest, parse_request
+from ansible_collections.vfio.mdev.plugins.module_utils._sriov.request import (
+    CardIdentity,
+    VfsRequest,
+    parse_request,
+)
 
 A = "0000:41:00.0"
 WORDS = {
     f"{A}=max": VfsRequest(A),
     f"{A}=4": VfsRequest(A, 4),
     f"{A}=max,mixed_sizes=true": VfsRequest(A, mixed_sizes=True),
-    f"{A}=max,mixed_sizes=false,id=10de:20b0:10de:1450": VfsRequest(A, mixed_sizes=False, ids="10de:20b0:10de:1450"),
+    f"{A}=max,mixed_sizes=false,id=10de:20b0:10de:1450": VfsRequest(
+        A, mixed_sizes=False, identity=CardIdentity("10de:20b0:10de:1450")
+    ),
+    f"{A}=max,id=10de:20b0,serial=1650522009999": VfsRequest(A, identity=CardIdentity("10de:20b0", "1650522009999")),
     f"{A}=16,mig=1g.5gb+me/19": VfsRequest(A, 16, mig=("1g.5gb+me", "19"), mig_at_least=True),
     f"{A}=max,mig=": VfsRequest(A, mig=()),
 }
