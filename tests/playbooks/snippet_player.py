@@ -178,7 +178,8 @@ class Player:
 
 def _placed(snippet: Snippet) -> Iterator[dict[str, Any]]:
     """The plays of a snippet on the host that it is for, with the variables that its reader has."""
-    host = next((host for pattern, host in snippet_hosts.ON.items() if re.search(pattern, snippet.name)), None)
+    text = f"{snippet.name}\n{snippet.text}"
+    host = next((host for pattern, host in snippet_hosts.ON.items() if re.search(pattern, text)), None)
     for play in snippet.plays:
         placed = play if host is None else {**play, "hosts": host}
         # Variables of the play come before facts that another snippet gathered.

@@ -11,7 +11,7 @@ import re
 import shlex
 import textwrap
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,6 @@ _PLAYBOOKS["prepare_migration_"] = _PLAYBOOKS["migrate_"]
 _OTHER_FORMS = {
     "collections": "requirements of ansible-galaxy",
     "plugin": "an inventory plugin of another collection",
-    "all": "an inventory: the hosts are those of the test",
     "groups": "rules of Prometheus",
 }
 
@@ -52,7 +51,7 @@ class Snippet:
     """What a reader copies.
 
     plays: run together with those of other snippets; command: run on its own; reason: why it is not run; first_steps:
-    whether it has to work on a host on which nothing was installed
+    whether it has to work on a host on which nothing was installed; variables: for the other snippets of its file
     """
 
     source: str
@@ -62,6 +61,7 @@ class Snippet:
     command: tuple[str, ...] = ()
     reason: str = ""
     first_steps: bool = False
+    variables: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -84,13 +84,21 @@ def _in_file(path: Path) -> Iterator[Snippet]:
         yield from _examples(source, text)
         return
     merged: list[tuple[str, dict[str, Any]]] = []
+    in_file = list(_blocks(path, source, text, merged))
+    variables = {name: value for snippet in in_file for name, value in snippet.variables.items()}
+    for snippet in in_file:
+        plays = [{**play, "vars": {**variables, **play.get("vars", {})}} for play in snippet.plays]
+        yield replace(snippet, plays=plays if variables else snippet.plays)
+    for number, (prefix, given) in enumerate(merged, 1):
+        yield _playbook_variables(source, f"variables {prefix}* {number}", prefix, given)
+
+
+def _blocks(path: Path, source: str, text: str, merged: list[tuple[str, dict[str, Any]]]) -> Iterator[Snippet]:
     for title, language, block in _markdown(text) if path.suffix == ".md" else _restructured(text):
         if language in _YAML:
             yield from _yaml_block(source, title, block, merged)
         elif language in _SHELL:
             yield from _commands(source, block)
-    for number, (prefix, variables) in enumerate(merged, 1):
-        yield _playbook_variables(source, f"variables {prefix}* {number}", prefix, variables)
 
 
 def _markdown(text: str) -> Iterator[tuple[str, str, str]]:
@@ -143,8 +151,17 @@ def _yaml_block(source: str, title: str, block: str, merged: list[tuple[str, dic
     elif prefix:
         _merge(merged, prefix, content)
     else:
-        reasons = [reason for key, reason in _OTHER_FORMS.items() if key in content]
-        yield Snippet(source, title, block, reason=(*reasons, "")[0], plays=[])
+        yield _other_form(source, title, block, content)
+
+
+def _other_form(source: str, title: str, block: str, content: dict[str, Any]) -> Snippet:
+    if all(isinstance(group, dict) and {"hosts", "children"} & set(group) for group in content.values()):
+        return Snippet(source, title, block, reason="an inventory: the hosts are those of the test")
+    reasons = [reason for key, reason in _OTHER_FORMS.items() if key in content]
+    if reasons:
+        return Snippet(source, title, block, reason=reasons[0])
+    reason = "variables that the other snippets of the file get"
+    return Snippet(source, title, block, variables=content, reason=reason)
 
 
 def _is_play(entry: dict[str, Any]) -> bool:
@@ -192,4 +209,4 @@ def _ad_hoc(source: str, title: str, words: list[str]) -> Snippet:
     arguments = options.get("-a", "")
     task = {options["-m"]: json.loads(arguments) if arguments.startswith("{") else arguments or None}
     hosts = next(word for word in words[1:] if not word.startswith("-"))
-    return Snippet(source, title, title, plays=[_play([task], hosts=hosts)])
+    return Snippet(source, title, title, plays=[_play([task], hosts=hosts, check_mode="--check" in words)])

@@ -23,21 +23,23 @@ SNIPPETS = snippets()
 def reason(snippet: Snippet) -> str:
     """Why the snippet is not run, empty if it is run."""
     reasons = [text for pattern, text in NOT_RUN.items() if re.search(pattern, f"{snippet.name}\n{snippet.text}")]
-    covered = "another command does the same with more variables" if is_covered(snippet) else ""
+    covered = "another command does the same, or more" if is_covered(snippet) else ""
     return (*reasons, snippet.reason or covered)[0]
 
 
 def is_covered(snippet: Snippet) -> bool:
     """Whether another command runs the same playbook on the same hosts with all variables of this one, and more."""
     words = set(_variable_names(snippet.command))
-    return any(words < set(_variable_names(other.command)) for other in SNIPPETS if snippet.command)
+    commands = [other for other in SNIPPETS if other.command]
+    same = next((other for other in commands if set(_variable_names(other.command)) == words), snippet)
+    return same is not snippet or any(words < set(_variable_names(other.command)) for other in commands if words)
 
 
 def _variable_names(command: tuple[str, ...]) -> Iterator[str]:
     """The words of a command without the values of variables."""
     for before, word in zip(("", *command), command, strict=False):
         if before != "-e":
-            yield word
+            yield from () if word in ("-b", "--become") else (word,)
         else:
             yield from json.loads(word) if word.startswith("{") else [word.partition("=")[0]]
 
