@@ -4,7 +4,7 @@
 """Sessions of nox: those of antsibull-nox.toml, and the tests that need no hosts. List them with: nox -l"""
 
 # /// script
-# dependencies = ["nox>=2025.02.09", "antsibull-nox>=1"]
+# dependencies = ["nox>=2025.02.09", "antsibull-nox>=1", "ansible-core"]
 # ///
 
 from __future__ import annotations
@@ -13,6 +13,14 @@ import antsibull_nox
 import nox
 
 antsibull_nox.load_antsibull_nox_toml()
+
+
+@nox.session
+def ruff(session: nox.Session) -> None:
+    """Lint all Python files, and check how they are formatted."""
+    session.install("ruff>=0.11,<1")
+    session.run("ruff", "check", "--no-cache", ".")
+    session.run("ruff", "format", "--no-cache", "--check", ".")
 
 
 @nox.session(default=False)

@@ -94,7 +94,7 @@ def _core_checks(core: str, python: Path, stage: Path, logs: Path) -> list[Check
 
 def _target_check(version: str, python: Path, stage: Path) -> Check:
     """The code that runs on managed hosts has the syntax of their Python."""
-    command = [python, "-m", "compileall", "-q", "-f", "plugins/modules", "plugins/module_utils"]
+    command: list[str | Path] = [python, "-m", "compileall", "-q", "-f", "plugins/modules", "plugins/module_utils"]
     return Check(f"syntax of modules for Python {version}", command, stage, 120, {"PYTHONDONTWRITEBYTECODE": ""})
 
 

@@ -21,6 +21,7 @@ from drivers.nvidia_card import A100, A100_MIG, L40S, VgpuType
 from drivers.nvidia_modes import Card, Cards
 from drivers.samples import mtty
 from drivers.vfio_ap import Adapters
+from drivers.vfio_ccw import Subchannel
 from stand_in_fleet import domain
 
 NAMES = ("gpu-1", "gpu-2", "gpu-7")
@@ -30,6 +31,7 @@ _L40S_TYPES = (*L40S, VgpuType(1152, "NVIDIA L40S-8Q", 8192, 6))
 # Card and NUMA node.
 _CARDS = {"0000:41:00": 0, "0000:65:00": 1, "0000:c1:00": 1}
 _FUNCTIONS = 6
+_SUBCHANNELS = ("0.0.0052", "0.0.0313")
 
 # What snippets say that are for cards whose functions are not enabled, and for hosts with vendor VFIO.
 _BARE = re.compile(r"mdev_vfs|provision_cards|\bcards:")
@@ -56,6 +58,7 @@ esac
 _PROGRAMS = {
     "systemctl": _SYSTEMCTL,
     "modprobe": "#!/bin/sh\n",
+    "virt-xml": "#!/bin/sh\n",
     "dpkg-query": "#!/bin/sh\nprintf 'installed\\ninstalled\\n'\n",
 }
 # Folders that the owner of the host made.
@@ -145,7 +148,13 @@ class NvidiaHost(Together):
 def hardware(text: str, tools: Path) -> NvidiaHost:
     """The hardware that the text is about. A host has all kinds of parents that can be on one host."""
     vendor_vfio, bare = bool(_VENDOR_VFIO.search(text)), bool(_BARE.search(text))
-    others: list[Driver] = [PlainCard("0000:81:00.0"), mtty(), Gpu(named=True), Adapters()]
+    others: list[Driver] = [
+        PlainCard("0000:81:00.0"),
+        mtty(),
+        Gpu(named=True),
+        Adapters(),
+        *map(Subchannel, _SUBCHANNELS),
+    ]
     return NvidiaHost(tools, vendor_vfio, not bare, [] if vendor_vfio else others)
 
 
