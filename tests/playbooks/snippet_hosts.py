@@ -26,7 +26,8 @@ from stand_in_fleet import domain
 
 NAMES = ("gpu-1", "gpu-2", "gpu-7")
 
-_A100_TYPES = (VgpuType(468, "NVIDIA A100-4C", 4096, 10), *A100, *A100_MIG)
+_MORE_A100 = (VgpuType(468, "NVIDIA A100-4C", 4096, 10), VgpuType(473, "NVIDIA A100-20C", 20480, 2))
+_A100_TYPES = (*_MORE_A100, *A100, *A100_MIG)
 _L40S_TYPES = (*L40S, VgpuType(1152, "NVIDIA L40S-8Q", 8192, 6))
 # Card and NUMA node.
 _CARDS = {"0000:41:00": 0, "0000:65:00": 1, "0000:c1:00": 1}
@@ -219,7 +220,7 @@ AFTER = {
 
 # Tasks that run on another host than gpu-2, by patterns of their names and texts.
 ON = {
-    r"mdev_guest_info\.py|mdev_guest_migrate\.py|domain_mdevs\.py|dumpxml": "gpu-1",
+    r"mdev_guest_info\.py|mdev_guest_migrate\.py|domain_mdevs\.py|virsh (dumpxml|attach-device)|virsh, dumpxml": "gpu-1",
     r"mdev_guest_xml\.py: (Write the XML of a guest|Remove)": "gpu-1",
 }
 
