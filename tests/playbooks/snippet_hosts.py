@@ -220,7 +220,8 @@ AFTER = {
 
 # Tasks that run on another host than gpu-2, by patterns of their names and texts.
 ON = {
-    r"mdev_guest_info\.py|mdev_guest_migrate\.py|domain_mdevs\.py|virsh (dumpxml|attach-device)|virsh, dumpxml": "gpu-1",
+    r"mdev_guest_info\.py|mdev_guest_migrate\.py|domain_mdevs\.py": "gpu-1",
+    r"virsh (dumpxml|attach-device)": "gpu-1",
     r"mdev_guest_xml\.py: (Write the XML of a guest|Remove)": "gpu-1",
 }
 
