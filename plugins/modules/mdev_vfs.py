@@ -188,7 +188,7 @@ EXAMPLES = r"""
         name: tenant-a
         devices:
           - type: NVIDIA A100-8C
-            count: 8
+            count: 5
 """
 
 RETURN = r"""
