@@ -18,8 +18,8 @@ try:
 except ImportError:
     # Before ansible-core 2.19, AnsibleModule reads its arguments from this name only.
     @contextmanager
-    def patch_module_args(module_args: dict[str, Any] | None = None) -> Iterator[None]:
-        arguments = json.dumps({"ANSIBLE_MODULE_ARGS": module_args}).encode()
+    def patch_module_args(args: dict[str, Any] | None = None) -> Iterator[None]:
+        arguments = json.dumps({"ANSIBLE_MODULE_ARGS": args}).encode()
         with mock.patch.object(basic, "_ANSIBLE_ARGS", arguments):
             yield
 
