@@ -290,7 +290,7 @@ def play_table(plays: Mapping[Play, Samples]) -> str:
 
 
 def _median(samples: Samples, name: str, value: str) -> float:
-    return median(getattr(sample, value) for sample in samples[name])
+    return float(median(getattr(sample, value) for sample in samples[name]))
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
