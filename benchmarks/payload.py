@@ -93,11 +93,11 @@ def _prepare(checkout: Path, folder: Path) -> None:
     """Fill the folder with the collection, a tree like that of a host with one parent, and a virsh without guests."""
     collection = folder / "ansible_collections" / "vfio" / "mdev"
     # Without action plugins, Ansible always ships the module.
-    for path in (*checkout.resolve().iterdir(), *(checkout.resolve() / "plugins").iterdir()):
-        if path.name not in ("plugins", "action"):
-            linked = collection / path.relative_to(checkout.resolve())
+    for entry in (*checkout.resolve().iterdir(), *(checkout.resolve() / "plugins").iterdir()):
+        if entry.name not in ("plugins", "action"):
+            linked = collection / entry.relative_to(checkout.resolve())
             linked.parent.mkdir(parents=True, exist_ok=True)
-            linked.symlink_to(path)
+            linked.symlink_to(entry)
     make_tree.build(folder / "host" / "sys", 1, 1, 1)
     for name in ("etc", "proc"):
         (folder / "host" / name).mkdir()

@@ -12,7 +12,7 @@ from contextlib import redirect_stdout
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
+from module_arguments import patch_module_args
 
 
 def run_module(module_name: str, /, **arguments: Any) -> dict[str, Any]:

@@ -343,6 +343,7 @@ from ansible_collections.vfio.mdev.plugins.module_utils._migration.inputs import
     migration_request,
 )
 from ansible_collections.vfio.mdev.plugins.module_utils._migration.record import MigrationRecord, MigrationRecords
+from ansible_collections.vfio.mdev.plugins.module_utils._migration.run import Preparation
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import HOST_ARGUMENTS
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.run_module import ModuleResult, run_module
 from ansible_collections.vfio.mdev.plugins.module_utils._xml.domain_cpu import DomainCpu
@@ -353,12 +354,10 @@ def act(params: dict[str, Any], _check_mode: bool) -> ModuleResult:
     host = Host.from_params(params)
     guests = guest_inputs(params).guests
     inventory, cordon = read_inventory(host), read_cordon(host)
+    records = MigrationRecords(params["records_path"])
     answered = answer(
-        migration_request(params, guests),
+        Preparation(migration_request(params, guests), host, Virsh(params["uri"]), records),
         {guest.uuid: DomainCpu(**given["cpu"]) for guest, given in zip(guests, params["guests"]) if _has_cpu(given)},
-        host,
-        Virsh(params["uri"]),
-        MigrationRecords(params["records_path"]),
         inventory,
     )
     return ModuleResult(

@@ -80,6 +80,10 @@ author:
 """
 
 EXAMPLES = r"""
+- name: Let the host start its devices at boot, once before the first device is created
+  ansible.builtin.include_role:
+    name: vfio.mdev.boot
+
 - name: Create a vGPU for guest web-1 on the first card that has room
   vfio.mdev.mdev_device:
     name: web-1

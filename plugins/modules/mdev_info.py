@@ -124,12 +124,12 @@ EXAMPLES = r"""
     gather: []
     capacity:
       - type: NVIDIA A100-8C
-        count: 8
+        count: 4
         placement: spread
         numa_node: 0
       - type: NVIDIA A100-40C
         exclude_parents:
-          - "0000:c1:00.0"
+          - "0000:65:00.0"
       - type: nvidia-471
         parent: "0000:41:00.0"
       - type: nvidia-472
@@ -141,7 +141,7 @@ EXAMPLES = r"""
 - name: Fail with the reasons if they would not fit
   ansible.builtin.assert:
     that: answer.capacity | rejectattr('fits') | length == 0
-    fail_msg: "{{ answer.capacity | rejectattr('fits') | map(attribute='reasons') | flatten }}"
+    fail_msg: "{{ answer.capacity | rejectattr('fits') | map(attribute='reasons') | flatten | join('; ') }}"
 
 - name: Retrieve what is on one card with all its virtual functions, and what still fits
   vfio.mdev.mdev_info:

@@ -346,6 +346,7 @@ EXAMPLES = r"""
         nvidia-vgpu-vfio: "580.82.02"
     guests:
       - name: render-1
+        uuid: 0f4c7b52-6a3d-4b8e-9c11-2d5e8f7a6b30
         running: false
         devices:
           - uuid: 5b2c8a34-11c0-8a2f-9a0e-0d4c3c1f7e10
@@ -364,6 +365,7 @@ EXAMPLES = r"""
     source: gpu-1
     guests:
       - name: desktop-1
+        uuid: 7d2e9a46-1b5c-4f70-8e3a-c6b0d4f1a925
         devices:
           - function: "0000:41:00.4"
             type: "1155"

@@ -159,6 +159,10 @@ author:
 """
 
 EXAMPLES = r"""
+- name: Let the host start its devices at boot, once before the first device is created
+  ansible.builtin.include_role:
+    name: vfio.mdev.boot
+
 - name: Create eight vGPUs over all cards, and a big one for guest render-1
   vfio.mdev.mdev_set:
     name: tenant-a
@@ -220,7 +224,7 @@ EXAMPLES = r"""
     name: single
     devices:
       - uuid: 9e411a1c-5f2f-4d0f-8f0e-2f6a1a7b1c55
-        type: nvidia-692
+        type: nvidia-474
         parent: "0000:65:00.4"
     purge: all
 
@@ -234,7 +238,7 @@ EXAMPLES = r"""
       - "0000:c1:00.0"
     devices:
       - name: small
-        count: 12
+        count: 3
       - name: spare
         count: 2
         exclude_parents:

@@ -58,9 +58,8 @@ options:
         default: max
       mig:
         description:
-          - The GPU instances (MIG) that the card should have. Give the name of a GPU instance profile (C(1g.5gb)) or
-            its id (C(19)) for each instance, as C(nvidia-smi mig -lgip) lists them. Each instance gets one compute
-            instance.
+          - The GPU instances (MIG) that the card should have. List a profile per GPU instance, by its name
+            (C(1g.5gb)) or its id (C(19)), as C(nvidia-smi mig -lgip) shows them. All of them get one compute instance.
           - V(auto) derives the instances from the devices in O(sets) that have MIG-backed types. Instances that no
             device needs stay, so that a set can become smaller while its devices exist.
           - V([]) turns MIG mode off. If omitted, MIG mode and GPU instances stay as they are.
@@ -189,7 +188,7 @@ EXAMPLES = r"""
         name: tenant-a
         devices:
           - type: NVIDIA A100-8C
-            count: 8
+            count: 5
 """
 
 RETURN = r"""

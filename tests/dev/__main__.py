@@ -20,6 +20,7 @@ USAGE = """./dev demo            show the collection at work on real hosts with 
 ./dev test static     only the linters, the documentation and the package
 ./dev test lab        only the scenarios on real hosts
 ./dev test PART NAME  only the check with this name, for example: ./dev test lab "scenario reboot"
+./dev matrix          run the tests that need no hosts with each supported ansible-core, for example: ./dev matrix 2.16
 ./dev faults          kill and disturb the modules at each system call, and write the table of docs/faults.md
 ./dev bench           compare the speed with other ways and write the figures into benchmarks/ (an hour)
 ./dev bench payload   show what each module ships to a host and compiles there (seconds, needs no hosts)
@@ -48,6 +49,10 @@ def _faults(arguments: Sequence[str]) -> int:
     return environment.run_inside("dev.faults", arguments)
 
 
+def _matrix(arguments: Sequence[str]) -> int:
+    return environment.run_inside("dev.matrix", arguments)
+
+
 def _docs(arguments: Sequence[str]) -> int:
     return environment.run_inside("dev.docs", arguments)
 
@@ -65,6 +70,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "test": _test,
     "bench": _bench,
     "faults": _faults,
+    "matrix": _matrix,
     "docs": _docs,
     "report": _report,
     "lab": _lab,

@@ -78,6 +78,7 @@ class Card:
         framework: str = "mdev",
         types: Sequence[VgpuType] = (*A100, *A100_MIG),
         product: str = "0x20f1",
+        numa_node: int = 0,
     ) -> None:
         self.address = f"{card}.0"
         self.types = tuple(types)
@@ -92,8 +93,9 @@ class Card:
         self.mig = self.pending = self.mixed_sizes = self.enabled = False
         self.instances: list[int] = []
         self._product = product
+        self._numa_node = numa_node
         self._addresses = virtual_functions(card, count)
-        pcis = [function(address, product, 0, physical=self.address) for address in self._addresses]
+        pcis = [function(address, product, numa_node, physical=self.address) for address in self._addresses]
         kind: Callable[[Function, Any], Any] = MdevFunction if framework == "mdev" else VirtualFunction
         self.functions = [kind(pci, self) for pci in pcis]
 
@@ -107,7 +109,7 @@ class Card:
         physical = function(
             self.address,
             self._product,
-            0,
+            self._numa_node,
             virtual=self._addresses if self.enabled else (),
             total_virtual=len(self._addresses),
         )

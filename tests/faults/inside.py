@@ -18,8 +18,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.testing import patch_module_args
 from drivers.kit import inside
+from module_arguments import patch_module_args
 
 from faults.hook import Disturbance, Hook
 
@@ -215,7 +215,7 @@ def main() -> None:
     inside._COMMANDS.update(
         {"attempt": attempt, "attempts": attempts, "tree": tree, "lingering": lingering, "clear": clear}
     )
-    host, etc, root = (Path(argument) for argument in sys.argv[1:])
+    host, etc, root = (Path(argument) for argument in sys.argv[1:4])
     inside.make_root(host, etc, root)
     # A file system of its own: power cuts are judged by the paths that modules use.
     (root / "var").unlink()

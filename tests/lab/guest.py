@@ -15,6 +15,25 @@ _OVERRIDE = """<qemu:device alias='hostdev{number}'><qemu:frontend>
       <qemu:property name='enable-migration' type='string' value='on'/>
     </qemu:frontend></qemu:device>"""
 
+# The whole program of a restless guest, in real mode: it writes 512 KiB of memory at each clock tick (18 a second).
+_RESTLESS = bytes.fromhex(
+    "b80010"  # first: mov ax, 0x1000
+    "8ec0"  # next: mov es, ax
+    "31ff"  # xor di, di
+    "b90080"  # mov cx, 0x8000
+    "f3ab"  # rep stosw
+    "050010"  # add ax, 0x1000
+    "3d0090"  # cmp ax, 0x9000
+    "72ef"  # jb next
+    "fb"  # sti
+    "f4"  # hlt
+    "ebe8"  # jmp first
+)
+RESTLESS_DISK = "/var/lib/libvirt/images/restless.img"
+_DISK = f"""<disk type='file' device='disk'>
+      <driver name='qemu' type='raw'/><source file='{RESTLESS_DISK}'/><target dev='vda' bus='virtio'/><readonly/>
+    </disk>"""
+
 # The trace shows the states of devices in the guest's log.
 _GUEST = """<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>{name}</name>
@@ -38,11 +57,16 @@ _GUEST = """<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qe
 """
 
 
-def guest_xml(name: str, *uuids: str) -> str:
-    """The guest's XML, with these devices."""
+def restless_disk() -> bytes:
+    """A disk with a boot sector: the guest that starts from it never stops changing its memory."""
+    return _RESTLESS.ljust(510, b"\0") + b"\x55\xaa" + bytes(1024 * 1024 - 512)
+
+
+def guest_xml(name: str, *uuids: str, restless: bool = False) -> str:
+    """The guest's XML, with these devices. restless: whether it starts from restless_disk()."""
     override = "".join(_OVERRIDE.format(number=number) for number in range(len(uuids)))
     return _GUEST.format(
         name=name,
-        devices="".join(_DEVICE.format(uuid=uuid) for uuid in uuids),
+        devices="".join(_DEVICE.format(uuid=uuid) for uuid in uuids) + (_DISK if restless else ""),
         override=f"<qemu:override>{override}</qemu:override>" if uuids else "",
     )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -17,13 +18,14 @@ from typing import Any
 
 import pytest
 from lab import hosts, inventory, ssh
-from lab.guest import guest_xml
+from lab.guest import RESTLESS_DISK, guest_xml, restless_disk
 from lab.machine import Machine
 from lab.suites import parse_host
 
 HERE = Path(__file__).parent
-# Limits of a migration that is held: one of them aborts it, the second if QEMU has stopped the guest already.
-HELD = {"migrate_stall_timeout": 5, "migrate_timeout": 40}
+# A restless guest changes its memory faster than it is copied, and never stays within the downtime.
+SLOWLY = {"migrate_bandwidth": 1, "migrate_max_downtime": 100, "migrate_stall_timeout": 100000}
+STALLED = {**SLOWLY, "migrate_stall_timeout": 10}
 # A play for four guests takes minutes on emulated hosts, more on a busy machine.
 _SECONDS = 900.0
 
@@ -57,12 +59,12 @@ class Host:
         assert (completed.returncode != 0) == fails, f"{line}: {completed.stdout}{completed.stderr}"
         return completed.stderr if fails else completed.stdout
 
-    def guest(self, name: str, *uuids: str) -> None:
-        """Create devices and start a guest that uses them."""
+    def guest(self, name: str, *uuids: str, restless: bool = False) -> None:
+        """Create devices and start a guest that uses them. restless: whether it changes its memory all the time."""
         create = "/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1/create"
         for uuid in uuids:
             self.sh(f"echo {uuid} > {create}")
-        self.sh(f"virsh define /dev/stdin && virsh start {name}", guest_xml(name, *uuids))
+        self.sh(f"virsh define /dev/stdin && virsh start {name}", guest_xml(name, *uuids, restless=restless))
 
     def uuid(self, guest: str) -> str:
         """The guest's UUID in libvirt."""
@@ -98,13 +100,9 @@ class Host:
         """Kill the guest's QEMU as soon as its device loads the state from the source."""
         self.when_incoming(guest, "RESUMING", f"pkill -KILL -f guest={guest}")
 
-    def hold_incoming(self, guest: str) -> None:
-        """Stop the guest's QEMU as soon as its device loads the state from the source: its migration does not end."""
-        self.when_incoming(guest, "RESUMING", f"pkill -STOP -f guest={guest}")
-
-    def release_incoming(self, guest: str) -> None:
-        """Let the guest's QEMU go on. If its migration was aborted, libvirt may have killed it."""
-        self.sh(f"pkill -CONT -f guest={guest} || true")
+    def let_go(self, guest: str) -> None:
+        """Permit enough downtime for a restless guest: its migration ends."""
+        self.sh(f"virsh migrate-setmaxdowntime {guest} 100000")
 
     def cut_ssh(self, seconds: int) -> None:
         """End all SSH connections to this host, and accept none for some time."""
@@ -274,6 +272,8 @@ def shared_lab() -> Iterator[Lab]:
     # The path of a socket is limited to 107 characters.
     with tempfile.TemporaryDirectory(prefix="vfio-mdev-") as folder:
         lab = Lab(Path(folder))
+        for host in (lab.a, lab.b):
+            host.sh(f"base64 -d > {RESTLESS_DISK}", base64.b64encode(restless_disk()).decode())
         yield lab
         lab.a.close()
         lab.b.close()

@@ -31,7 +31,7 @@ FREE = "none"
 class QueueFramework(HostFramework):
     """A queue's file 'profile' holds 'none', or a profile and the UUID of its device."""
 
-    name, hostdev_type, hidden_types = "queues", HOSTDEV_MDEV, ""
+    name, hostdev_type, hidden_types, explanation = "queues", HOSTDEV_MDEV, "", ""
     parent_is_device, needs_boot_unit = False, True
 
     def device_id(self, key: str, parent: str) -> str:

@@ -99,23 +99,28 @@ class Fleet:
         """The libvirt URIs of the hosts."""
         return {name: f"stand-in:{name}" for name in self.hosts}
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of Ansible on the controller: only this collection, and nothing of the user's."""
+        return {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(self._folder / "home"),
+            "LC_ALL": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            "ANSIBLE_COLLECTIONS_PATH": str(self._folder / "collections"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_PIPELINING": "1",
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+            "ANSIBLE_FORKS": "10",
+        }
+
     def start(self, playbook: str, limit: str, *options: str, **variables: Any) -> subprocess.Popen[str]:
         """Start ansible-playbook."""
         command = ["ansible-playbook", "-i", "inventory.yml", playbook, "-l", limit, "-e", json.dumps(variables)]
         return subprocess.Popen(
             [*command, *options],
             cwd=self._folder,
-            env={
-                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-                "HOME": str(self._folder / "home"),
-                "LC_ALL": "C.UTF-8",
-                "PYTHONUNBUFFERED": "1",
-                "ANSIBLE_COLLECTIONS_PATH": str(self._folder / "collections"),
-                "ANSIBLE_NOCOLOR": "1",
-                "ANSIBLE_PIPELINING": "1",
-                "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-                "ANSIBLE_FORKS": "10",
-            },
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -133,8 +138,8 @@ class Fleet:
 
 
 @contextmanager
-def fleet(folder: Path, **drivers: Driver) -> Iterator[Fleet]:
-    """Hosts with these names, each with a driver. '_' in a name stands for '-'."""
+def fleet(folder: Path, more: Path | None = None, **drivers: Driver) -> Iterator[Fleet]:
+    """Hosts with these names, each with a driver. '_' in a name stands for '-'. more: more files of the hosts."""
     hosts: dict[str, IsolatedHost] = {}
     pids: dict[str, int] = {}
     shared = folder / "fleet"
@@ -147,7 +152,7 @@ def fleet(folder: Path, **drivers: Driver) -> Iterator[Fleet]:
             place.mkdir(parents=True)
             scratch.mkdir()
             files = stack.enter_context(mounted(place, driver))
-            namespace = Namespace(place, scratch, shared=shared)
+            namespace = Namespace(place, scratch, shared=shared, more=more)
             stack.callback(namespace.stop)
             (shared / name).mkdir()
             (namespace.etc / "fleet-name").write_text(name)

@@ -14,11 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
-from .._guests.virsh import Virsh
-from .._host.paths import Host
 from .._migration.findings import Finding, finding_results
-from .._migration.record import MigrationRecord, MigrationRecords
-from .._migration.request import Guest, MigrationRequest
+from .._migration.record import MigrationRecord
+from .._migration.request import Guest
 from .._migration.run import Preparation
 from .._model.errors import LibvirtError, MdevError, NotReady
 from .._model.inventory import Inventory
@@ -54,25 +52,18 @@ class Answer:
     records: tuple[MigrationRecord, ...]
 
 
-def answer(
-    request: MigrationRequest,
-    cpus: Mapping[str, DomainCpu],
-    host: Host,
-    virsh: Virsh,
-    records: MigrationRecords,
-    inventory: Inventory,
-) -> Answer:
-    """The answers for all guests of the request. cpus: the guests' CPUs, by the guests' UUIDs."""
-    whole = Preparation(request, host, virsh, records)
+def answer(whole: Preparation, cpus: Mapping[str, DomainCpu], inventory: Inventory) -> Answer:
+    """The answers for all guests of the preparation. cpus: the guests' CPUs, by the guests' UUIDs."""
+    request = whole.request
     whole.look()
-    stored, _problems = records.scan()
+    stored, _problems = whole.records.scan()
     compared: dict[DomainCpu, Finding] = {}
     guests: list[GuestAnswer] = []
     for guest in request.guests:
         record = stored.get(guest.uuid)
         cpu = cpus.get(guest.uuid)
         if cpu is not None and cpu not in compared:
-            compared[cpu] = _compare(cpu, virsh)
+            compared[cpu] = _compare(cpu, whole)
         alone = replace(whole, request=replace(request, guests=(guest,)))
         guests.append(
             _guest_answer(
@@ -107,9 +98,9 @@ def _needs_place(request: DeviceRequest, inventory: Inventory) -> bool:
     return request.present and (inventory.device(request.key) is None or request.recreate_active)
 
 
-def _compare(cpu: DomainCpu, virsh: Virsh) -> Finding:
+def _compare(cpu: DomainCpu, preparation: Preparation) -> Finding:
     try:
-        problem = virsh.cpu_problem(cpu)
+        problem = preparation.virsh.cpu_problem(cpu)
     except LibvirtError as error:
         return Finding.warning("cpu", f"libvirt can't compare its CPU with the CPU here: {error.message}")
     if problem:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .._frameworks.vendor_vfio.framework import VENDOR_VFIO
 from .._model.addresses import address_key
 from .._model.inventory import Card, Hardware, Inventory, Parent
 
@@ -34,15 +33,14 @@ def hints(inventory: Inventory, hardware: Hardware) -> list[str]:
 
 def explanations(inventory: Inventory, hardware: Hardware) -> list[str]:
     """What is as it should be, but may surprise."""
-    functions = [parent.address for parent in inventory.parents if parent.framework is VENDOR_VFIO]
-    texts = [text for card in hardware.cards for text in _about_sriov(card)]
-    if functions:
-        texts.append(
-            "This kernel has no mediated devices for these cards: NVIDIA's driver uses its own VFIO framework here. "
-            "A vGPU has no UUID, and mdevctl does not see it. Guests get its virtual function as "
-            f"<hostdev type='pci' managed='no'>: {_listed(functions)}."
-        )
-    return texts
+    addresses: dict[str, list[str]] = {}
+    for parent in inventory.parents:
+        if parent.framework.explanation:
+            addresses.setdefault(parent.framework.explanation, []).append(parent.address)
+    return [
+        *(text for card in hardware.cards for text in _about_sriov(card)),
+        *(f"{text}: {_listed(parents)}." for text, parents in addresses.items()),
+    ]
 
 
 def problems(inventory: Inventory, hardware: Hardware) -> list[str]:

@@ -81,6 +81,7 @@ class Framework(Protocol):
     parent_is_device: whether a parent takes one device and then is that device, as a function with a vGPU type is
     hidden_types:     why a parent may take types that it does not list now; empty if it lists all
     needs_boot_unit:  whether only vfio-mdev.service starts its devices at boot
+    explanation:      what surprises operators on hosts with it, before the list of parents; empty if nothing does
     """
 
     name: str
@@ -88,6 +89,7 @@ class Framework(Protocol):
     parent_is_device: bool
     hidden_types: str
     needs_boot_unit: bool
+    explanation: str
 
     def device_id(self, key: str, parent: str) -> str:
         """The id of a device: its UUID, or the parent that it is on. key: the key that requests find it by."""

@@ -24,6 +24,8 @@ from run_module import run_module
 
 # Folders that the namespace does not share with the tester's machine.
 _OWN = ("dev", "etc", "proc", "run", "sys")
+# Folders of the tester's machine that a host may change for itself.
+_WRITABLE = ("opt", "root", "srv", "usr")
 _DEVICES = ("null", "zero", "random", "urandom")
 # Opens a file, reports that, and keeps it open.
 _HOLDER = "import os, sys, time; os.open(sys.argv[1], os.O_RDWR); print(flush=True); time.sleep(600)"
@@ -31,8 +33,11 @@ _HOLDER = "import os, sys, time; os.open(sys.argv[1], os.O_RDWR); print(flush=Tr
 _holders: list[subprocess.Popen[bytes]] = []
 
 
-def make_root(host: Path, etc: Path, root: Path, shared: str = "") -> None:
-    """Mount the tester's files read-only, the host's /sys and /dev/vfio, and the namespace's own /etc."""
+def make_root(host: Path, etc: Path, root: Path, shared: str = "", more: str = "") -> None:
+    """Mount the tester's files read-only, the host's /sys and /dev/vfio, and the namespace's own /etc.
+
+    more: a folder with files that the host has in addition to the tester's. With it, more of the host is writable
+    """
     _mount("-t", "tmpfs", "tmpfs", root)
     # What the host keeps in /var is part of what a test leaves behind, as /etc is.
     (root / "var").symlink_to("etc/var")
@@ -51,11 +56,24 @@ def make_root(host: Path, etc: Path, root: Path, shared: str = "") -> None:
     if shared:
         (root / "fleet").mkdir()
         _mount("--bind", shared, root / "fleet")
+    if more:
+        for name in _WRITABLE:
+            _mount_writable(root, name, f"{more}/{name}:/{name}")
+    # As in a container that manages its host.
+    (root / "host").symlink_to("/")
     for name in _DEVICES:
         (root / "dev" / name).touch()
         _mount("--bind", Path("/dev", name), root / "dev" / name)
     (root / "dev/vfio").mkdir()
     _mount("--bind", host / "dev/vfio", root / "dev/vfio")
+
+
+def _mount_writable(root: Path, name: str, lower: str) -> None:
+    """The tester's files, and changes to them that only the namespace sees."""
+    upper, work = root / f".{name}-upper", root / f".{name}-work"
+    upper.mkdir()
+    work.mkdir()
+    _mount("-t", "overlay", "-o", f"lowerdir={lower},upperdir={upper},workdir={work}", "overlay", root / name)
 
 
 def _mount(*arguments: str | Path) -> None:

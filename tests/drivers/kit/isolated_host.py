@@ -33,10 +33,14 @@ class IsolatedHost(StandInHost):
     def install_mdevctl_rule(self) -> None:
         """Let mdevctl's udev rule start mediated devices at boot instead of our unit."""
         etc = self._namespace.etc
-        (etc / "systemd/system/multi-user.target.wants/vfio-mdev.service").unlink()
+        self.remove_starter()
         shutil.copy(etc / "programs/virsh", etc / "programs/mdevctl")
         (etc / "udev/rules.d").mkdir(parents=True)
         (etc / "udev/rules.d/60-mdevctl.rules").write_text('RUN+="/etc/programs/mdevctl start-parent-mdevs %k"\n')
+
+    def remove_starter(self) -> None:
+        """Let nothing start mediated devices at boot, as on a host on which nothing was installed."""
+        (self._namespace.etc / "systemd/system/multi-user.target.wants/vfio-mdev.service").unlink()
 
     def add_guest(self, name: str, xml: str, state: str = "running") -> None:
         """Let virsh report a guest in this state."""
@@ -82,6 +86,10 @@ class IsolatedHost(StandInHost):
 
     def stop_guests(self) -> None:
         self._namespace.release_all()
+
+    def clear(self) -> None:
+        """Remove everything that was left on the host, except in its /sys."""
+        self._namespace.reset()
 
     def reboot(self, seconds: float = 0.0) -> dict[str, Any]:
         """Boot with the same hardware, then run the program that starts devices; it waits that long for late ones."""

@@ -48,17 +48,22 @@ class Namespace:
     """The namespace.
 
     host: where the host's files are mounted; scratch: a folder for the namespace's own files; program: what runs in it;
-    shared: a folder that several namespaces have as /fleet
+    shared: a folder that several namespaces have as /fleet; more: a folder with more files of the host
     """
 
     def __init__(
-        self, host: Path, scratch: Path, program: str = "drivers.kit.inside", shared: Path | None = None
+        self,
+        host: Path,
+        scratch: Path,
+        program: str = "drivers.kit.inside",
+        shared: Path | None = None,
+        more: Path | None = None,
     ) -> None:
         self.etc = scratch / "etc"
         root = scratch / "root"
         root.mkdir()
         self._fill()
-        places = [host, self.etc, root, *([shared] if shared is not None else [])]
+        places = [host, self.etc, root, shared or "", more or ""]
         self._process = subprocess.Popen(
             [*_UNSHARE, sys.executable, "-m", program, *map(str, places)],
             stdin=subprocess.PIPE,

@@ -81,4 +81,4 @@ def test_every_kind_of_error_is_named() -> None:
     # A broken definition is part of a result, never the error of a task.
     kinds = {error.kind for error in MdevError.__subclasses__() if error is not BrokenDefinitionError}
     assert len(kinds) > 15
-    assert [kind for kind in sorted(kinds) if f"``{kind}``" not in GUIDE] == []
+    assert [name for name in sorted(kinds) if f"``{name}``" not in GUIDE] == []

@@ -33,6 +33,7 @@ class MdevFramework(HostFramework):
     parent_is_device = False
     hidden_types = ""
     needs_boot_unit = False
+    explanation = ""
 
     def device_id(self, key: str, parent: str) -> str:
         """The UUID, which is also the key that requests find it by."""

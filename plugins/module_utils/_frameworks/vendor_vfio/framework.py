@@ -31,6 +31,11 @@ class VendorVfioFramework(HostFramework):
         "remove vGPUs of the card first to see all"
     )
     needs_boot_unit = True
+    explanation = (
+        "This kernel has no mediated devices for these cards: NVIDIA's driver uses its own VFIO framework here. "
+        "A vGPU has no UUID, and mdevctl does not see it. Guests get its virtual function as "
+        "<hostdev type='pci' managed='no'>"
+    )
 
     def device_id(self, key: str, parent: str) -> str:
         """The function."""

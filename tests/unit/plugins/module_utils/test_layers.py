@@ -26,7 +26,7 @@ LAYERS = [
 PURE = {"_model", "_planning", "_xml"}
 ALLOWED_IN_PURE = {"__future__", "collections", "copy", "dataclasses", "difflib", "functools", "hashlib", "itertools"}
 ALLOWED_IN_PURE |= {"json", "lxml", "re", "sys", "types", "typing", "uuid", "xml"}
-MAX_LINES, MAX_FILES = 400, 10
+MAX_LINES, MAX_FILES, MAX_ARROWS = 400, 10, 40
 
 FILES = sorted(path for path in UTILS.rglob("*.py"))
 PACKAGES = sorted({path.parent for path in FILES})
@@ -74,3 +74,8 @@ def test_files_are_short(path: Path) -> None:
 @pytest.mark.parametrize("folder", PACKAGES, ids=lambda path: str(path.relative_to(UTILS)))
 def test_packages_are_small(folder: Path) -> None:
     assert len(list(folder.glob("*.py"))) <= MAX_FILES
+
+
+def test_few_packages_know_each_other() -> None:
+    arrows = {(package(path), other) for path in FILES for other in imports(path)[0] if other != package(path)}
+    assert len(arrows) <= MAX_ARROWS
