@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measures on lab hosts and writes figures.json, FIGURES.md and plots: ./dev bench [--runs N] [PART]...
 
-./dev bench payload, planning and fleet measure without hosts and write nothing (see payload.py, planning.py, fleet.py).
+./dev bench payload, planning, fleet and native measure without lab hosts and write nothing (see the files of these
+names).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from lab.errors import LabError
 from lab.progress import stage as step
 from lab.suites import HostName
 
-from benchmarks import creating, fleet, payload, planning, preparing, reading
+from benchmarks import creating, fleet, native, payload, planning, preparing, reading
 from benchmarks.host import BenchHost
 
 HERE = CHECKOUT / "benchmarks"
@@ -49,6 +50,7 @@ PARTS = {
 }
 _WITHOUT_HOSTS: dict[str, Callable[[Sequence[str]], int]] = {
     "fleet": fleet.main,
+    "native": native.main,
     "payload": payload.main,
     "planning": planning.main,
 }

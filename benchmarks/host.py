@@ -30,9 +30,10 @@ _SECONDS = 1500.0
 
 @dataclass(frozen=True)
 class Usage:
-    """Time and memory of a process. peak_kib is its largest resident size."""
+    """Time, CPU time and memory of a process and its children. peak_kib is the largest resident size."""
 
     seconds: float
+    cpu_seconds: float
     peak_kib: int
 
 

@@ -99,8 +99,8 @@ def _prepare(checkout: Path, folder: Path) -> None:
             linked.parent.mkdir(parents=True, exist_ok=True)
             linked.symlink_to(entry)
     make_tree.build(folder / "host" / "sys", 1, 1, 1)
-    for path in ("etc", "proc"):
-        (folder / "host" / path).mkdir()
+    for name in ("etc", "proc"):
+        (folder / "host" / name).mkdir()
     (folder / "host" / "etc" / "machine-id").write_text(f"{'0' * 31}1\n")
     virsh = folder / "bin" / "virsh"
     virsh.parent.mkdir()

@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, the vfio.mdev contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs a command and prints its time in seconds and its peak memory in KiB, as JSON: measure.py COMMAND..."""
+"""Runs a command and prints its time, its CPU time and its peak memory as JSON: measure.py COMMAND...
+
+Times are in seconds, memory is in KiB.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def measure(command: list[str]) -> dict[str, float]:
     seconds = time.perf_counter() - start
     if status != 0:
         raise SystemExit(f"{' '.join(command)} ended with status {status}")
-    return {"seconds": seconds, "peak_kib": usage.ru_maxrss}
+    return {"seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_kib": usage.ru_maxrss}
 
 
 if __name__ == "__main__":

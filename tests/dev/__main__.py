@@ -24,6 +24,7 @@ USAGE = """./dev demo            show the collection at work on real hosts with 
 ./dev faults          kill and disturb the modules at each system call, and write the table of docs/faults.md
 ./dev bench           compare the speed with other ways and write the figures into benchmarks/ (an hour)
 ./dev bench payload   show what each module ships to a host and compiles there (seconds, needs no hosts)
+./dev bench native    compare tasks with ping on this machine, for 1 and 200 hosts (five minutes, needs no hosts)
 ./dev docs            build the documentation as a site, and fail on a warning about our pages
 ./dev report          take the README's pictures of a fleet report again
 ./dev lab VERB        manage the hosts themselves: up, run, ssh, restore, reboot, status, down (./dev lab --help)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -388,3 +389,46 @@ def test_nothing_is_written(tree: Tree, info: Any) -> None:
 
 def snapshot(root: Path) -> dict[str, float]:
     return {str(path): path.lstat().st_mtime for path in root.rglob("*")}
+
+
+@pytest.mark.parametrize("is_function", [True, False])
+def test_functions_of_a_card_describe_their_types_once(tree: Tree, info: Any, is_function: bool) -> None:
+    opened: list[str] = []
+    for number, instances in enumerate("12"):
+        folder = tree.parent(f"0000:41:00.{number + 4}", nvidia_471=instances)
+        tree.write(f"{folder}/mdev_supported_types/nvidia-471/description", "max_instance=5\n")
+        if is_function:
+            tree.link(f"{folder}/physfn", "sys/devices/pci/0000:41:00.0")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "open", recording(opened, os.open))
+        [row] = info()["types"]
+    assert (row["name"], row["available_instances"]) == ("Name of nvidia-471", 3)
+    files = [os.path.basename(path) for path in opened if "mdev_supported_types" in path]
+    described = 1 if is_function else 2
+    assert [files.count(name) for name in ("name", "description", "device_api")] == [described] * 3
+    assert files.count("available_instances") == 2
+
+
+def test_what_a_function_does_not_say_is_asked_of_the_next(tree: Tree, info: Any) -> None:
+    for number in (4, 5):
+        folder = tree.parent(f"0000:41:00.{number}", nvidia_471="1")
+        tree.link(f"{folder}/physfn", "sys/devices/pci/0000:41:00.0")
+        tree.write(f"{folder}/mdev_supported_types/nvidia-471/description", "max_instance=5\n")
+    missing = tree.root / "sys/devices/pci/0000:41:00.4/mdev_supported_types/nvidia-471/device_api"
+    missing.unlink()
+    opened: list[str] = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "open", recording(opened, os.open))
+        unread_paths = [file["path"] for file in info()["unread"]]
+    assert [path for path in unread_paths if path.endswith("device_api")] == [str(missing)]
+    assert [path.split("/")[-4] for path in opened if path.endswith("device_api")] == ["0000:41:00.4", "0000:41:00.5"]
+
+
+def recording(opened: list[str], open_file: Callable[..., int]) -> Callable[..., int]:
+    """open(2) that notes what it opens."""
+
+    def noted(path: str, *values: Any, **options: Any) -> int:
+        opened.append(str(path))
+        return open_file(path, *values, **options)
+
+    return noted

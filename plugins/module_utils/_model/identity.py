@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import hashlib
-import uuid as uuidlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -52,7 +51,8 @@ def derived_uuid(host: str, owner: str, device: tuple[str, ...], index: int = 0)
     octets = bytearray(first + rest)
     octets[6] = 0x80 | (octets[6] & 0x0F)
     octets[8] = 0x80 | (octets[8] & 0x3F)
-    return str(uuidlib.UUID(bytes=bytes(octets)))
+    digits = octets.hex()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def _digest(parts: tuple[str, ...]) -> bytes:

@@ -19,6 +19,8 @@ from typing import Optional
 
 from .._model.inventory import CardModes, Device, Inventory, Parent, Type
 
+_NOTHING: Counter[str] = Counter()
+
 
 class Capacity:
     """The capacity of all parents while a plan is made: planned devices take some of it, removed devices free some."""
@@ -95,15 +97,18 @@ class Capacity:
 
     def types_on_card(self, parent: Parent) -> Counter[str]:
         """How many devices of each type id the parent's card has or gets."""
-        return self._types_on_card.get(parent.card, Counter())
+        return self._types_on_card.get(parent.card, _NOTHING)
 
     def planned_on_card(self, parent: Parent) -> Counter[str]:
         """How many devices of each type id this run puts on the parent's card."""
-        return self._planned_on_card.get(parent.card, Counter())
+        return self._planned_on_card.get(parent.card, _NOTHING)
 
     def modes(self, parent: Parent) -> CardModes:
         """The modes of the parent's card."""
-        return self._modes.get(parent.card, CardModes(parent.card))
+        known = self._modes.get(parent.card)
+        if known is None:
+            known = self._modes[parent.card] = CardModes(parent.card)
+        return known
 
     def card_stays(self, parent: Parent) -> bool:
         """Whether the parent's card has devices, and all of them stay."""
@@ -112,7 +117,8 @@ class Capacity:
     # The numbers that the kernel reports, and how this run changes them.
 
     def _no_instance(self, parent: Parent) -> str:
-        return self.modes(parent).no_instance_text if self.modes(parent).lacks_instances else ""
+        modes = self.modes(parent)
+        return modes.no_instance_text if modes.lacks_instances else ""
 
     def _nothing_left(self, parent: Parent, mdev_type: Type) -> str:
         if mdev_type.available_instances is None:

@@ -10,18 +10,14 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
-from .._frameworks.backends import choose_backends
-from .._frameworks.device_files import DeviceFiles
 from .._frameworks.modes import depends_on_modes, with_modes
 from .._frameworks.registry import forget_stale, read_inventory, sweep
 from .._frameworks.unfinished import UnfinishedMarks
 from .._host.autostart import require_starter, require_unit
 from .._host.lock import host_lock
 from .._host.paths import Host
-from .._host.pci import read_hardware
-from .._info.hints import hints
 from .._model.device_state import State
 from .._model.errors import MdevError, NoRoom, NotFound
 from .._model.inventory import Device, Inventory, LiveAttribute
@@ -29,8 +25,11 @@ from .._model.request import DeviceRequest
 from .._planning.placement import Rejection, rejected_in_the_end
 from .._planning.planner import plan_devices
 from .._planning.steps import Define, DevicePlan, Plan, Step
-from .apply import Applied, apply_plan
 from .context import RunContext
+
+# What acts is imported when there is something to do: most runs change nothing.
+if TYPE_CHECKING:
+    from .apply import Applied
 
 
 @dataclass(frozen=True)
@@ -105,6 +104,9 @@ def _may_pass(error: MdevError) -> bool:
 
 def _after_timeout(error: MdevError, context: RunContext) -> MdevError:
     """The error, with hints on why something is missing."""
+    from .._host.pci import read_hardware
+    from .._info.hints import hints
+
     inventory = read_inventory(context.host, users=False)
     explained = " ".join(hints(inventory, read_hardware(context.host, inventory)))
     return error.extended(after=f". Waited {context.wait_timeout:g} s. {explained}".rstrip())
@@ -120,7 +122,7 @@ def _run_once(context: RunContext, check_mode: bool) -> Outcome:
         requests = context.requests(inventory)
         if depends_on_modes(requests, inventory):
             inventory = with_modes(context.host, inventory)
-        live = _live(requests, inventory, DeviceFiles(context.host))
+        live = _live(requests, inventory, context.host)
         marks = UnfinishedMarks(context.host)
         requests = [_restarted(request, inventory, live, marks) for request in requests]
         plan = _plan(requests, inventory, live, context.host)
@@ -192,6 +194,9 @@ def _clear(marks: UnfinishedMarks, requests: Sequence[DeviceRequest], inventory:
 def _applied(plan: Plan, context: RunContext, inventory: Inventory, marks: UnfinishedMarks) -> Optional[Applied]:
     if not plan.steps:
         return None
+    from .._frameworks.backends import choose_backends
+    from .apply import apply_plan
+
     try:
         backends = choose_backends(context.backend, context.host, context.uri, inventory.frameworks)
         return apply_plan(plan, backends, inventory, marks)
@@ -201,14 +206,17 @@ def _applied(plan: Plan, context: RunContext, inventory: Inventory, marks: Unfin
         raise
 
 
-def _live(
-    requests: Sequence[DeviceRequest], inventory: Inventory, device_files: DeviceFiles
-) -> dict[str, tuple[LiveAttribute, ...]]:
+def _live(requests: Sequence[DeviceRequest], inventory: Inventory, host: Host) -> dict[str, tuple[LiveAttribute, ...]]:
     """The current values of requested attributes, for the devices that stay active, by key."""
-    live: dict[str, tuple[LiveAttribute, ...]] = {}
-    for request in requests:
-        device = inventory.device(request.key) if request.active and request.attributes else None
-        if device is not None and not device.removing:
-            names = tuple(attribute.name for attribute in request.attributes or ())
-            live[request.key] = device_files.live_attributes(device, names)
-    return live
+    names = {
+        request.key: tuple(attribute.name for attribute in request.attributes)
+        for request in requests
+        if request.active and request.attributes
+    }
+    staying = {key: device for key in names if (device := inventory.device(key)) is not None and not device.removing}
+    if not staying:
+        return {}
+    from .._frameworks.device_files import DeviceFiles
+
+    device_files = DeviceFiles(host)
+    return {key: device_files.live_attributes(device, names[key]) for key, device in staying.items()}

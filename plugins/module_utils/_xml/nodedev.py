@@ -243,9 +243,9 @@ def _element(tag: str, **attributes: str) -> _Element:
 def _child(parent: _Element, tag: str, text: Optional[str] = None, **attributes: str) -> _Element:
     child: _Element = _etree().SubElement(parent, tag)
     for name, value in attributes.items():
-        child.set(name, NOT_XML.sub("?", value))
+        child.set(name, value.translate(NOT_XML))
     if text is not None:
-        child.text = NOT_XML.sub("?", text)
+        child.text = text.translate(NOT_XML)
     return child
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Optional
 
 from ..._host.paths import Host
@@ -25,14 +25,20 @@ from ..sysfs_devices import read_device, read_parent
 _SETTLE_TRIES = 5
 _SETTLE_SECONDS = 0.02
 
+_Texts = tuple[Optional[str], Optional[str], Optional[str]]
+
 
 @dataclass(frozen=True)
 class MdevReader:
-    """Reads the parents and devices of one host. The reader notes the files that could not be read."""
+    """Reads the parents and devices of one host. The reader notes the files that could not be read.
+
+    texts: the descriptions of types that were read, by card and type
+    """
 
     host: Host
     reader: Reader
     framework: Framework
+    texts: dict[tuple[Optional[str], str], _Texts] = field(default_factory=dict)
 
     def inventory(self) -> Inventory:
         """All parents and devices."""
@@ -46,8 +52,8 @@ class MdevReader:
             if folder is None:
                 continue
             entries = self._names(folder, name, hidden)
-            types = self._types(os.path.join(folder, "mdev_supported_types"))
-            parent = read_parent(self.reader, name, folder, entries, types, self.framework)
+            bare = read_parent(self.reader, name, folder, entries, (), self.framework)
+            parent = replace(bare, types=self._types(bare))
             parents.append(parent)
             uuids = sorted(entry for entry in entries if is_uuid(entry))
             on_parent = (read_mdev(self.reader, parent, uuid) for uuid in uuids)
@@ -70,18 +76,25 @@ class MdevReader:
             return None
         return folder
 
-    def _types(self, folder: str) -> tuple[Type, ...]:
+    def _types(self, parent: Parent) -> tuple[Type, ...]:
+        folder = os.path.join(parent.path, "mdev_supported_types")
         names = sorted(self.reader.names(folder), key=address_key)
-        return tuple(self._type(f"{folder}/{name}", name) for name in names)
+        return tuple(self._type(f"{folder}/{name}", name, parent.physical_function) for name in names)
 
-    def _type(self, folder: str, type_id: str) -> Type:
+    def _type(self, folder: str, type_id: str, card: Optional[str]) -> Type:
+        """One type. Only its number differs between the virtual functions of a card: a driver describes its types."""
+        texts = self.texts.get((card, type_id)) or self._texts(folder)
+        if card is not None and None not in texts:
+            self.texts[card, type_id] = texts
+        return Type(type_id, *texts, self.reader.number(f"{folder}/available_instances"))
+
+    def _texts(self, folder: str) -> _Texts:
+        """Name, description and device API."""
         # name and description are optional in the kernel's ABI: mtty has no description, GVT-g no name.
-        return Type(
-            id=type_id,
-            name=self.reader.text(f"{folder}/name", optional=True),
-            description=self.reader.text(f"{folder}/description", optional=True),
-            device_api=self.reader.text(f"{folder}/device_api"),
-            available_instances=self.reader.number(f"{folder}/available_instances"),
+        return (
+            self.reader.text(f"{folder}/name", optional=True),
+            self.reader.text(f"{folder}/description", optional=True),
+            self.reader.text(f"{folder}/device_api"),
         )
 
 
