@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dev.environment import CHECKOUT
 
-_TESTS = ("conftest.py", "hosts", "lab/guest.xml", "run_module.py")
+_TESTS = ("conftest.py", "hosts", "lab/guest.xml", "module_arguments.py", "run_module.py")
 _OURS = ("plugins", "pyproject.toml", *(f"tests/{name}" for name in _TESTS))
 _ANSIBLES = ("__init__.py", "_vendor", "module_utils", "release.py")
 
