@@ -245,7 +245,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-import ansible_collections.vfio.mdev.plugins.module_utils._runner.zip_imports  # noqa: F401
+import ansible_collections.vfio.mdev.plugins.module_utils._runner.zip_imports  # noqa: F401  # pylint: disable=unused-import
 from ansible_collections.vfio.mdev.plugins.module_utils._boot.cards import moved_cards, with_identities
 from ansible_collections.vfio.mdev.plugins.module_utils._boot.install import FileChange, apply_boot, plan_boot
 from ansible_collections.vfio.mdev.plugins.module_utils._boot.systemd import unit_states

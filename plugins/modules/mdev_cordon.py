@@ -94,7 +94,7 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-import ansible_collections.vfio.mdev.plugins.module_utils._runner.zip_imports  # noqa: F401
+import ansible_collections.vfio.mdev.plugins.module_utils._runner.zip_imports  # noqa: F401  # pylint: disable=unused-import
 from ansible_collections.vfio.mdev.plugins.module_utils._fleet.cordon import (
     Cordon,
     changed_cordon,

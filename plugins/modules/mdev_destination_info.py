@@ -330,7 +330,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-import ansible_collections.vfio.mdev.plugins.module_utils._runner.zip_imports  # noqa: F401
+import ansible_collections.vfio.mdev.plugins.module_utils._runner.zip_imports  # noqa: F401  # pylint: disable=unused-import
 from ansible_collections.vfio.mdev.plugins.module_utils._fleet.candidate import GuestAnswer, answer
 from ansible_collections.vfio.mdev.plugins.module_utils._fleet.cordon import read_cordon
 from ansible_collections.vfio.mdev.plugins.module_utils._fleet.transfer import inventory_data, request_data

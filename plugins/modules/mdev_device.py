@@ -327,7 +327,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-import ansible_collections.vfio.mdev.plugins.module_utils._runner.zip_imports  # noqa: F401
+import ansible_collections.vfio.mdev.plugins.module_utils._runner.zip_imports  # noqa: F401  # pylint: disable=unused-import
 from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
 from ansible_collections.vfio.mdev.plugins.module_utils._model.request import DeviceRequest
 from ansible_collections.vfio.mdev.plugins.module_utils._planning.matching import identify

@@ -232,7 +232,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-import ansible_collections.vfio.mdev.plugins.module_utils._runner.zip_imports  # noqa: F401
+import ansible_collections.vfio.mdev.plugins.module_utils._runner.zip_imports  # noqa: F401  # pylint: disable=unused-import
 from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.registry import read_inventory
 from ansible_collections.vfio.mdev.plugins.module_utils._guests.info import guest_results, versions_result
 from ansible_collections.vfio.mdev.plugins.module_utils._guests.versions import read_versions

@@ -155,7 +155,7 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-import ansible_collections.vfio.mdev.plugins.module_utils._runner.zip_imports  # noqa: F401
+import ansible_collections.vfio.mdev.plugins.module_utils._runner.zip_imports  # noqa: F401  # pylint: disable=unused-import
 from ansible_collections.vfio.mdev.plugins.module_utils._guests.virsh import Virsh, matching_guests
 from ansible_collections.vfio.mdev.plugins.module_utils._guests.xml_files import Contents, GuestFiles
 from ansible_collections.vfio.mdev.plugins.module_utils._model.addresses import parse_uuid

@@ -638,7 +638,7 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-import ansible_collections.vfio.mdev.plugins.module_utils._runner.zip_imports  # noqa: F401
+import ansible_collections.vfio.mdev.plugins.module_utils._runner.zip_imports  # noqa: F401  # pylint: disable=unused-import
 from ansible_collections.vfio.mdev.plugins.module_utils._fleet.cordon import read_cordon
 from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.modes import with_modes
 from ansible_collections.vfio.mdev.plugins.module_utils._frameworks.registry import host_framework, read_inventory

@@ -535,7 +535,7 @@ from typing import Any, Union
 
 from ansible.module_utils.basic import AnsibleModule
 
-import ansible_collections.vfio.mdev.plugins.module_utils._runner.zip_imports  # noqa: F401
+import ansible_collections.vfio.mdev.plugins.module_utils._runner.zip_imports  # noqa: F401  # pylint: disable=unused-import
 from ansible_collections.vfio.mdev.plugins.module_utils._guests.virsh import Virsh
 from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
 from ansible_collections.vfio.mdev.plugins.module_utils._migration.findings import finding_results

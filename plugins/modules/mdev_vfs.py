@@ -308,7 +308,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-import ansible_collections.vfio.mdev.plugins.module_utils._runner.zip_imports  # noqa: F401
+import ansible_collections.vfio.mdev.plugins.module_utils._runner.zip_imports  # noqa: F401  # pylint: disable=unused-import
 from ansible_collections.vfio.mdev.plugins.module_utils._host.paths import Host
 from ansible_collections.vfio.mdev.plugins.module_utils._model.addresses import parent_nodedev
 from ansible_collections.vfio.mdev.plugins.module_utils._runner.arguments import SYSFS_ARGUMENTS

@@ -60,6 +60,7 @@ _PROGRAMS = {
     "systemctl": _SYSTEMCTL,
     "modprobe": "#!/bin/sh\n",
     "virt-xml": "#!/bin/sh\n",
+    "pvesh": "#!/bin/sh\n",
     "dpkg-query": "#!/bin/sh\nprintf 'installed\\ninstalled\\n'\n",
 }
 # Folders that the owner of the host made.

@@ -126,7 +126,8 @@ def _examples(source: str, text: str) -> Iterator[Snippet]:
 
 
 def _play(tasks: list[dict[str, Any]], **keywords: Any) -> dict[str, Any]:
-    return {"hosts": "gpu-2", "gather_facts": False, **keywords, "tasks": tasks}
+    gather = {"gather_facts": "ansible_facts" in str(tasks), "gather_subset": ["min"]}
+    return {"hosts": "gpu-2", **gather, **keywords, "tasks": tasks}
 
 
 def _yaml_block(source: str, title: str, block: str, merged: list[tuple[str, dict[str, Any]]]) -> Iterator[Snippet]:
