@@ -51,9 +51,7 @@ States = dict[HostName, HostState]
 def loss(output: str, tests_failed: int, states: States) -> str | None:
     """What was lost, in words. None if the scenario failed by itself: a task or a test failed, or no host was lost."""
     recaps = list(_RECAP.finditer(output))
-    dead = [name for name, state in states.items() if not (state.runs and state.answers)]
-    # What fails on a dead host, and after it died, says nothing.
-    if not dead and (tests_failed or any(int(recap["failed"]) for recap in recaps)):
+    if tests_failed or any(int(recap["failed"]) for recap in recaps):
         return None
     unreachable = {recap["host"] for recap in recaps if int(recap["unreachable"])}
     lost = [name for name, state in states.items() if str(name) in unreachable or not (state.runs and state.answers)]
