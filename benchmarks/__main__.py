@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dev.environment import CHECKOUT
+from dev.environment import CHECKOUT, run_main
 from dev.stage import staged
 from lab import hosts
-from lab.errors import LabError
 from lab.progress import stage as step
 from lab.suites import HostName
 
@@ -114,8 +113,4 @@ def _machine(host: BenchHost) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except LabError as error:
-        print(f"dev: error: {error}", file=sys.stderr)
-        sys.exit(1)
+    run_main(lambda: main(sys.argv[1:]))

@@ -71,19 +71,16 @@ _value:
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-
 from ansible_collections.vfio.mdev.plugins.plugin_utils._consumers import kubevirt_devices as permitted
+from ansible_collections.vfio.mdev.plugins.plugin_utils._filter_errors import filter_errors
+
+_EXPECTED = "a result of vfio.mdev.mdev_info with types"
 
 
 def kubevirt_devices(info: Mapping[str, Any], domain: str) -> dict[str, list[dict[str, Any]]]:
     """The value of permittedHostDevices."""
-    try:
+    with filter_errors("kubevirt_devices", _EXPECTED):
         return permitted(info, domain)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise AnsibleFilterError(
-            "vfio.mdev.kubevirt_devices: expected a result of vfio.mdev.mdev_info with types"
-        ) from error
 
 
 class FilterModule:

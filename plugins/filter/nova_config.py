@@ -65,23 +65,16 @@ _value:
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-
-from ansible_collections.vfio.mdev.plugins.plugin_utils._consumers import ConsumerError
 from ansible_collections.vfio.mdev.plugins.plugin_utils._consumers import nova_config as sections
+from ansible_collections.vfio.mdev.plugins.plugin_utils._filter_errors import filter_errors
+
+_EXPECTED = "a result of vfio.mdev.mdev_info with parents and types, and a dictionary of types with lists of addresses"
 
 
 def nova_config(info: Mapping[str, Any], types: Mapping[str, Sequence[str]]) -> str:
     """The sections as text."""
-    try:
+    with filter_errors("nova_config", _EXPECTED):
         return sections(info, types)
-    except ConsumerError as error:
-        raise AnsibleFilterError(f"vfio.mdev.nova_config: {error}") from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise AnsibleFilterError(
-            "vfio.mdev.nova_config: expected a result of vfio.mdev.mdev_info with parents and types, and a dictionary "
-            "of types with lists of addresses"
-        ) from error
 
 
 class FilterModule:

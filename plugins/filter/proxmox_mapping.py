@@ -71,23 +71,16 @@ _value:
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-
-from ansible_collections.vfio.mdev.plugins.plugin_utils._consumers import ConsumerError
 from ansible_collections.vfio.mdev.plugins.plugin_utils._consumers import proxmox_mapping as map_entries
+from ansible_collections.vfio.mdev.plugins.plugin_utils._filter_errors import filter_errors
+
+_EXPECTED = "a result of vfio.mdev.mdev_info with cards and parents, the name of a node, and a list of addresses"
 
 
 def proxmox_mapping(info: Mapping[str, Any], node: str, parents: Sequence[str]) -> list[str]:
     """The entries of the node."""
-    try:
+    with filter_errors("proxmox_mapping", _EXPECTED):
         return map_entries(info, node, parents)
-    except ConsumerError as error:
-        raise AnsibleFilterError(f"vfio.mdev.proxmox_mapping: {error}") from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise AnsibleFilterError(
-            "vfio.mdev.proxmox_mapping: expected a result of vfio.mdev.mdev_info with cards and parents, the name of a "
-            "node, and a list of addresses"
-        ) from error
 
 
 class FilterModule:

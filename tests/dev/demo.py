@@ -20,7 +20,7 @@ from lab.guest import guest_xml
 from lab.machine import Machine
 from lab.suites import HostName
 
-from dev.environment import CHECKOUT
+from dev.environment import CHECKOUT, run_main
 from dev.stage import collections_path, staged
 from dev.table import devices_table, types_table
 
@@ -158,8 +158,4 @@ def title(text: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except LabError as error:
-        print(f"dev: error: {error}", file=sys.stderr)
-        sys.exit(1)
+    run_main(main)

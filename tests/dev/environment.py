@@ -10,11 +10,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from lab import packages
 from lab.cache import lock
+from lab.errors import LabError
 from lab.process import run
 from lab.progress import say, stage
 
@@ -66,3 +68,12 @@ def _make_venv() -> None:
         run([sys.executable, "-m", "venv", venv()], log=log, deadline=120)
         run([venv() / "bin" / "pip", "install", "--quiet", "-r", REQUIREMENTS], log=log, deadline=900)
     (venv() / "complete").touch()
+
+
+def run_main(main: Callable[[], int]) -> NoReturn:
+    """End this process with the exit code of a program of ./dev. A LabError is a line for the user."""
+    try:
+        sys.exit(main())
+    except LabError as error:
+        print(f"dev: error: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -18,7 +18,7 @@ from lab.process import run
 from lab.progress import stage as progress
 
 from dev.check import Check, Count, by_junit, run_check
-from dev.environment import CHECKOUT, cache
+from dev.environment import CHECKOUT, cache, run_main
 from dev.schemas import schemas
 from dev.stage import collections_path, staged
 
@@ -126,8 +126,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except LabError as error:
-        print(f"dev: error: {error}", file=sys.stderr)
-        sys.exit(1)
+    run_main(lambda: main(sys.argv[1:]))

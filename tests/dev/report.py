@@ -16,7 +16,7 @@ from lab import hosts, inventory
 from lab.errors import LabError
 from lab.suites import HostName
 
-from dev.environment import CHECKOUT
+from dev.environment import CHECKOUT, run_main
 from dev.picture import take
 from dev.stage import collections_path, staged
 
@@ -57,8 +57,4 @@ def _play(stage: Path, playbook: str, *words: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except LabError as error:
-        print(f"dev: error: {error}", file=sys.stderr)
-        sys.exit(1)
+    run_main(main)

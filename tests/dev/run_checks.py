@@ -14,10 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.errors import LabError
-
 from dev import checks, lost_hosts
 from dev.check import Check, Count
+from dev.environment import run_main
 from dev.stage import staged
 
 Table = Callable[[Path, Path], list[Check]]
@@ -81,8 +80,4 @@ def _lane(tables: Iterator[Table], stage: Path, logs: Path, named: Sequence[str]
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except LabError as error:
-        print(f"dev: error: {error}", file=sys.stderr)
-        sys.exit(1)
+    run_main(lambda: main(sys.argv[1:]))

@@ -19,6 +19,17 @@ CHECKOUT = Path(__file__).parents[2]
 _ZIP_CACHE = CHECKOUT / "tests/lab/recipe/rootfs/usr/lib/python3/dist-packages/lab_zip_cache.py"
 
 
+def ansible_environment(folder: Path) -> dict[str, str]:
+    """The environment of Ansible in a folder: only this collection, and nothing of the user's."""
+    return {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(folder / "home"),
+        "LC_ALL": "C.UTF-8",
+        "ANSIBLE_COLLECTIONS_PATH": str(folder / "collections"),
+        "ANSIBLE_NOCOLOR": "1",
+    }
+
+
 @dataclass(frozen=True)
 class Controller:
     """Runs ansible-playbook in a folder."""
@@ -60,15 +71,8 @@ class Controller:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Only this collection, and nothing of the user's."""
-        return {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "HOME": str(self.folder / "home"),
-            "LC_ALL": "C.UTF-8",
-            "ANSIBLE_COLLECTIONS_PATH": str(self.folder / "collections"),
-            "ANSIBLE_NOCOLOR": "1",
-            **self._zip_cache(),
-        }
+        """That of Ansible, with modules that compile once."""
+        return {**ansible_environment(self.folder), **self._zip_cache()}
 
     def _zip_cache(self) -> dict[str, str]:
         """Let modules on this machine compile once, as on lab hosts."""

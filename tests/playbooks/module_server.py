@@ -55,7 +55,7 @@ def _run(streams: list[int]) -> int:
     return code
 
 
-def _serve_one(connection: socket.socket) -> None:
+def _serve(connection: socket.socket) -> None:
     _data, streams, _flags, _address = socket.recv_fds(connection, 16, 3)
     # Modules wait for the programs that they start.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -72,7 +72,7 @@ def main() -> None:
     while True:
         connection, _address = server.accept()
         if os.fork() == 0:
-            _serve_one(connection)
+            _serve(connection)
             os._exit(0)
         connection.close()
 

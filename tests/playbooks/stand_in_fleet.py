@@ -9,7 +9,6 @@ Ansible connects locally. The Python of each host is a script that enters the ho
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
 import subprocess
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from controller import CHECKOUT
+from controller import CHECKOUT, ansible_environment
 from drivers.kit.host_files import Driver
 from drivers.kit.isolated_host import IsolatedHost
 from drivers.kit.mount import mounted
@@ -101,14 +100,10 @@ class Fleet:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of Ansible on the controller: only this collection, and nothing of the user's."""
+        """That of Ansible on the controller."""
         return {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "HOME": str(self._folder / "home"),
-            "LC_ALL": "C.UTF-8",
+            **ansible_environment(self._folder),
             "PYTHONUNBUFFERED": "1",
-            "ANSIBLE_COLLECTIONS_PATH": str(self._folder / "collections"),
-            "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_PIPELINING": "1",
             "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
             "ANSIBLE_FORKS": "10",

@@ -24,5 +24,5 @@ class SourceImporter(zipimporter):
 
 
 sys.path_hooks[:] = [SourceImporter if hook is zipimporter else hook for hook in sys.path_hooks]
-for path in [path for path, finder in sys.path_importer_cache.items() if type(finder) is zipimporter]:  # pylint: disable=unidiomatic-typecheck
+for path in [path for path, finder in sys.path_importer_cache.items() if isinstance(finder, zipimporter)]:
     del sys.path_importer_cache[path]
