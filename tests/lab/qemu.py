@@ -78,6 +78,9 @@ class Wiring:
 # Guests of a lab host are emulated. With KVM, each of libvirt's probes makes the kernel patch its own scheduler, and
 # emulated processors may hit a half patched instruction: "Oops: int3" in __schedule, then a panic (observed on 6.12).
 _NO_MODULES = ("kvm", "kvm_amd", "kvm_intel")
+# For the same reason: the first guest with a cpuset, and the end of the last one, make the kernel patch its allocator
+# (observed: "Oops: int3" in get_page_from_freelist).
+_NO_CGROUPS = ("cpuset",)
 _ANY_WIRING = Wiring(Path("disk"), Files(Path("folder")), 1, 2, 3)
 
 
@@ -85,7 +88,8 @@ def command(host: HostName, image: Image, accelerator: Accelerator, wiring: Wiri
     """The command line of a host's machine."""
     append = (
         "root=/dev/vda rw console=ttyS0 quiet loglevel=4 mitigations=off net.ifnames=0 "
-        f"lab.hostname={host.letter} lab.machine_id={host.machine_id} module_blacklist={','.join(_NO_MODULES)}"
+        f"lab.hostname={host.letter} lab.machine_id={host.machine_id} module_blacklist={','.join(_NO_MODULES)} "
+        f"cgroup_disable={','.join(_NO_CGROUPS)}"
     )
     lan = f"socket,id=lan,udp=127.0.0.1:{wiring.peer_lan_port},localaddr=127.0.0.1:{wiring.lan_port}"
     return [
