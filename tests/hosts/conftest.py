@@ -235,7 +235,11 @@ class Host:
             eventually(self.libvirt_states, expected)
 
     def _libvirt_xml(self, name: str) -> str:
-        return _plain(self._libvirt.nodeDeviceLookupByName(name).XMLDesc())
+        """The device's XML. Empty while libvirt does not have it: it may handle older events about the device."""
+        try:
+            return _plain(self._libvirt.nodeDeviceLookupByName(name).XMLDesc())
+        except libvirt.libvirtError:
+            return ""
 
 
 def _key(device: Result) -> tuple[str, str, str]:

@@ -35,6 +35,8 @@ _ANSWER_SECONDS = 60.0
 _POLL_SECONDS = 0.1
 # mdevctl's error if a definition already exists, as libvirt passes it on.
 _OVERWRITE = "overwrite existing config"
+# libvirt's answer about a definition that it does not know yet.
+_TRANSIENT = "cannot set autostart for transient device"
 
 
 class _NoAnswer(Exception):
@@ -123,8 +125,20 @@ class LibvirtBackend(Backend):
         parent = self._parent_nodedev(definition.parent)
         text = request_xml(definition.id, parent, definition.type_id, definition.attributes)
         with self._errors_of(f"defining device {definition.id} on {definition.parent}"):
-            defined = self.call(self.connection.nodeDeviceDefineXML, text, 0)
-            self.call(defined.setAutostart, int(definition.autostart))
+            self._set_autostart(self.call(self.connection.nodeDeviceDefineXML, text, 0), definition)
+
+    def _set_autostart(self, defined: Any, definition: Definition) -> None:
+        """virNodeDeviceSetAutostart, again while libvirt handles older events about the device that it has defined."""
+        end = time.monotonic() + _LOOKUP_SECONDS
+        while True:
+            try:
+                self.call(defined.setAutostart, int(definition.autostart))
+                return
+            except self.library.libvirtError as error:
+                if _TRANSIENT not in str(error.get_error_message()) or time.monotonic() > end:
+                    raise
+            time.sleep(_POLL_SECONDS)
+            defined = self._lookup(definition.id, definition.parent)
 
     def _define_again(self, definition: Definition, before: Definition) -> None:
         self.undefine(before)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -122,8 +123,12 @@ def test_two_files_of_one_definition_are_not_merged(
 class LibvirtError(Exception):
     """libvirt.libvirtError"""
 
+    def __init__(self, message: str = "no such daemon") -> None:
+        super().__init__(message)
+        self.message = message
+
     def get_error_message(self) -> str:
-        return "no such daemon"
+        return self.message
 
 
 @pytest.fixture
@@ -172,3 +177,32 @@ def test_a_call_that_hangs_ends_all_others(
     assert caught.value.rolled_back is False
     with pytest.raises(BackendFailed, match="it has not answered an earlier call"):
         backend.undefine(define(UUID, "mtty", "mtty-1"))
+
+
+@pytest.mark.parametrize(
+    ("answers", "fails"),
+    [
+        (["cannot set autostart for transient device"] * 2, False),
+        (["cannot set autostart for transient device", "no space left"], True),
+    ],
+)
+def test_libvirt_that_handles_older_events(
+    device_files: DeviceFiles, monkeypatch: pytest.MonkeyPatch, answers: list[str], fails: bool
+) -> None:
+    """It defines a device, and then does not know the definition for a moment."""
+    left, autostarts = list(answers), []
+
+    def set_autostart(value: int) -> None:
+        if left:
+            raise LibvirtError(left.pop(0))
+        autostarts.append(value)
+
+    nodedev = SimpleNamespace(setAutostart=set_autostart)
+    connection = SimpleNamespace(
+        nodeDeviceDefineXML=lambda _xml, _flags: nodedev, nodeDeviceLookupByName=lambda _name: nodedev
+    )
+    library(monkeypatch, lambda _uri: connection)
+    backend = libvirt_backend(device_files, DefinitionFiles("", MDEV), "test:")
+    with pytest.raises(BackendFailed, match="no space left") if fails else nullcontext():
+        backend.define(define(UUID, "mtty", "mtty-1"), None)
+    assert (left, len(autostarts)) == ([], int(not fails))
