@@ -12,6 +12,7 @@ from contextlib import redirect_stdout
 from typing import Any
 
 import pytest
+from ansible.module_utils.common import warnings
 from module_arguments import patch_module_args
 
 
@@ -20,6 +21,8 @@ def run_module(module_name: str, /, **arguments: Any) -> dict[str, Any]:
     modes = {"_ansible_check_mode": arguments.pop("check", False), "_ansible_diff": arguments.pop("diff", False)}
     module = importlib.import_module(f"ansible_collections.vfio.mdev.plugins.modules.{module_name}")
     printed = io.StringIO()
+    # On a host, each run is a process of its own.
+    warnings._global_warnings.clear()
     with patch_module_args({**arguments, **modes}), redirect_stdout(printed), pytest.raises(SystemExit) as ended:
         module.main()
     result: dict[str, Any] = json.loads(printed.getvalue().splitlines()[-1])

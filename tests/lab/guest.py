@@ -15,19 +15,22 @@ _OVERRIDE = """<qemu:device alias='hostdev{number}'><qemu:frontend>
       <qemu:property name='enable-migration' type='string' value='on'/>
     </qemu:frontend></qemu:device>"""
 
-# The whole program of a restless guest, in real mode: it writes 512 KiB of memory at each clock tick (18 a second).
+# The whole program of a restless guest, in real mode: at each clock tick (18 a second) it writes to the 128 pages of
+# 512 KiB of memory.
 _RESTLESS = bytes.fromhex(
     "b80010"  # first: mov ax, 0x1000
     "8ec0"  # next: mov es, ax
     "31ff"  # xor di, di
-    "b90080"  # mov cx, 0x8000
-    "f3ab"  # rep stosw
+    "b91000"  # mov cx, 0x10
+    "ab"  # page: stosw
+    "81c7fe0f"  # add di, 0x0ffe
+    "e2f9"  # loop page
     "050010"  # add ax, 0x1000
     "3d0090"  # cmp ax, 0x9000
-    "72ef"  # jb next
+    "72ea"  # jb next
     "fb"  # sti
     "f4"  # hlt
-    "ebe8"  # jmp first
+    "ebe3"  # jmp first
 )
 RESTLESS_DISK = "/var/lib/libvirt/images/restless.img"
 _DISK = f"""<disk type='file' device='disk'>

@@ -23,8 +23,8 @@ from lab.machine import Machine
 from lab.suites import parse_host
 
 HERE = Path(__file__).parent
-# A restless guest changes its memory faster than it is copied, and never stays within the downtime.
-SLOWLY = {"migrate_bandwidth": 1, "migrate_max_downtime": 100, "migrate_stall_timeout": 100000}
+# A restless guest changes its memory faster than it is copied, and a page of it takes longer than this downtime.
+SLOWLY = {"migrate_bandwidth": 1, "migrate_max_downtime": 1, "migrate_stall_timeout": 100000}
 STALLED = {**SLOWLY, "migrate_stall_timeout": 10}
 # A play for four guests takes minutes on emulated hosts, more on a busy machine.
 _SECONDS = 900.0

@@ -67,7 +67,7 @@ def test_an_interrupted_migration_is_rolled_back_and_the_next_succeeds(lab: Lab)
     lab.b.kill_incoming("web")
     output = lab.migrate(lab.a, lab.b, "web", fails=True, migrate_bandwidth=1)
     assert "web was not migrated" in output
-    assert "Its state on trixie_a is now: running" in output
+    assert "Its preparation on trixie_b was rolled back. Its state on trixie_a is now: running" in output, output
     assert_untouched(lab, "web")
     # Without a rollback, the device can't load a state any more.
     lab.role("main", lab.a, lab.b, "web")
