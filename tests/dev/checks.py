@@ -23,6 +23,7 @@ _ONE_OF_EACH = "--host c --suite trixie --suite bookworm"
 _PAIR = "--host a --host b --suite trixie"
 _SINGLE_SCENARIOS = ("device", "states", "set", "destination", "reboot", "provision")
 _PAIR_SCENARIOS = ("migration",)
+_SNIPPETS = "tests/playbooks/test_snippets.py"
 
 
 def units(_stage: Path, logs: Path) -> list[Check]:
@@ -37,7 +38,12 @@ def modules(_stage: Path, logs: Path) -> list[Check]:
 
 def playbooks(_stage: Path, logs: Path) -> list[Check]:
     """Whole playbooks on stand-ins."""
-    return [_pytest("playbooks", ["tests/playbooks"], logs, 1500)]
+    return [_pytest("playbooks", ["tests/playbooks", f"--ignore={_SNIPPETS}"], logs, 1500)]
+
+
+def snippets(_stage: Path, logs: Path) -> list[Check]:
+    """The documentation's examples on stand-ins."""
+    return [_pytest("snippets", [_SNIPPETS], logs, 900)]
 
 
 def _pytest(name: str, folders: Sequence[str], logs: Path, seconds: float) -> Check:

@@ -36,10 +36,10 @@ class Part:
 PARTS: dict[str, Part] = {
     "all": Part(
         ((checks.units, checks.code, checks.host_pairs), (checks.single_hosts,)),
-        (checks.modules, checks.static, checks.playbooks),
+        (checks.modules, checks.static, checks.playbooks, checks.snippets),
     ),
     "fast": Part(((checks.units, checks.code), (checks.modules,))),
-    "playbooks": Part(((checks.playbooks,),)),
+    "playbooks": Part(((checks.playbooks,), (checks.snippets,))),
     "static": Part(((checks.static,),)),
     "lab": Part(((checks.host_pairs,), (checks.single_hosts,))),
 }
