@@ -40,6 +40,15 @@ def test_a_failure_stops_new_ones_and_the_rest_is_where_the_result_says(hosts: T
     assert hosts.left_behind() == []
 
 
+def test_a_failed_migration_that_the_destination_notices_later_is_rolled_back(hosts: TwoHosts) -> None:
+    """On a busy host, the guest is still paused there when virsh on the source has ended."""
+    hosts.add("web-1")
+    hosts.mark("late", "web-1", "6")
+    output = hosts.migrate("web-1", fails=True)
+    assert "Its preparation on gpu-2 was rolled back. Its state on gpu-1 is now: running" in output
+    assert (hosts.guests("src"), hosts.guests("dst"), hosts.left_behind()) == ({"web-1": "running"}, {}, [])
+
+
 def test_a_guest_that_does_not_converge_is_reported_as_such(hosts: TwoHosts) -> None:
     hosts.add("web-1")
     hosts.mark("stuck", "web-1")

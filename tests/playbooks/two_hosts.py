@@ -27,7 +27,7 @@ class TwoHosts:
         self.folder = folder
         self.state = folder / "state"
         self._controller = controller
-        for name in ("src", "dst", "names", "job", "stuck", "bad"):
+        for name in ("src", "dst", "names", "job", "stuck", "bad", "late", "ends"):
             (self.state / name).mkdir(parents=True)
         (folder / "bin").mkdir()
         shutil.copy(Path(__file__).parent / "virsh", folder / "bin" / "virsh")
@@ -64,9 +64,9 @@ class TwoHosts:
         """How long each migration takes."""
         (self.state / "seconds").write_text(str(seconds))
 
-    def mark(self, folder: str, name: str) -> None:
-        """stuck: the guest's migration does not end; bad: it fails."""
-        (self.state / folder / UUIDS[name]).touch()
+    def mark(self, folder: str, name: str, text: str = "") -> None:
+        """stuck: the guest's migration does not end; bad: it fails; late: it fails, noticed so many seconds later."""
+        (self.state / folder / UUIDS[name]).write_text(text)
 
     def left_behind(self) -> list[str]:
         """Records and XML."""
