@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from faults.bench import Answer, Bench, Run, Scenario, State
 from faults.hook import Disturbance
@@ -165,12 +166,18 @@ class Judge:
             self._note(row, CONVERGED, name, problem)
         else:
             row.converged += 1
-        moved = self._may_move(disturbances)
-        # An empty folder that a run did not need this time is missed by nobody.
-        expected = {path: shown for path, shown in golden.files.items() if path in state.files or shown[0][0] != "d"}
-        left = differences(*(_anywhere(files) if moved else files for files in (expected, state.files)))
+        left = self._left(golden.files, state.files, self._may_move(disturbances))
         if not problem and left:
             self._note(row, LEFT, name, left)
+
+    def _left(self, expected: Mapping[str, Any], files: Mapping[str, Any], moved: bool) -> str:
+        """Files that an undisturbed run does not leave, or that are missing."""
+        if moved:
+            # Each function has a folder of its own, so the numbers of folders differ.
+            return differences(_anywhere(without_folders(expected)), _anywhere(without_folders(files)))
+        # An empty folder that a run did not need this time is missed by nobody.
+        kept = {path: shown for path, shown in expected.items() if path in files}
+        return differences({**without_folders(expected), **kept}, files)
 
     def _note(self, row: Row, column: str, name: str, text: str) -> None:
         fault = Fault(column, self.scenario.name, name, text)
@@ -220,6 +227,11 @@ def _things(state: State) -> set[str]:
 
 def _differs(key: str, before: State, after: State) -> bool:
     return before.effects.get(key) != after.effects.get(key)
+
+
+def without_folders(files: Mapping[str, Any]) -> dict[str, Any]:
+    """The files. shown: the mode as ls prints it, and the content."""
+    return {path: shown for path, shown in files.items() if not shown[0].startswith("d")}
 
 
 def _anywhere(things: Mapping[str, object]) -> Mapping[str, object]:
