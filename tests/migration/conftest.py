@@ -32,7 +32,9 @@ _SECONDS = 900.0
 _CLEAN = """
 for guest in $(virsh list --uuid); do virsh destroy $guest; done
 for guest in $(virsh list --all --uuid); do virsh undefine $guest; done
-for device in /sys/bus/mdev/devices/*; do [ -e $device ] && echo 1 > $device/remove; done
+timeout 60 sh -c 'until [ -z "$(ls /sys/bus/mdev/devices)" ]; do
+    for device in /sys/bus/mdev/devices/*; do echo 1 > $device/remove; done
+done' || exit 1
 rm -rf /var/lib/vfio-mdev /var/log/libvirt/qemu/*.log
 """
 
