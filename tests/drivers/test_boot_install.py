@@ -41,7 +41,10 @@ disable)
     [ "$1" != --now ] || { shift; rm /etc/running/$1; }
     for name; do rm $etc/$(wants $name)/$name; done ;;
 restart) mkdir -p /etc/running; touch /etc/running/$2 ;;
+stop) rm -f /etc/running/$2 ;;
 daemon-reload)
+    # A run of the metrics unit that was not stopped has ended by now.
+    [ ! -e /etc/running/vfio-mdev-metrics.service ] || touch /etc/metrics/vfio_mdev.prom
     [ -e /etc/broken ] && { echo 'Failed to reload daemon: Connection timed out' >&2; exit 1; }
     rm -f /etc/loaded/*
     cp $etc/vfio-mdev*.service $etc/vfio-mdev*.timer /etc/loaded 2> /dev/null || true ;;
@@ -148,9 +151,10 @@ def test_metrics_are_published_until_the_option_is_gone(run: Run, etc: Path) -> 
     assert calls(etc) == [f"restart {TIMER}"]
     assert not run(**options)["changed"]
     (etc / "metrics/vfio_mdev.prom").touch()
+    (etc / "running/vfio-mdev-metrics.service").touch()
     removed = run()
     assert removed["changed"]
-    assert calls(etc) == [f"disable --now {TIMER}", "daemon-reload"]
+    assert calls(etc) == [f"disable --now {TIMER}", "stop vfio-mdev-metrics.service", "daemon-reload"]
     assert list((etc / "metrics").iterdir()) == []
     assert not run()["changed"]
 

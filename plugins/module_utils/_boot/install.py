@@ -65,6 +65,7 @@ class BootPlan:
     foreign:  files with the names of our units that this collection did not write: they stay
     reload:   whether systemd does not know yet about changes of a former run
     start:    timers that run with new files, or that were stopped
+    unpublished: files that the installed metrics unit writes and that nothing will write any more
     """
 
     files: tuple[FileChange, ...]
@@ -78,6 +79,7 @@ class BootPlan:
     foreign: tuple[str, ...] = ()
     reload: bool = False
     start: tuple[str, ...] = ()
+    unpublished: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -112,11 +114,10 @@ def plan_boot(
     ]
     removed = [FileChange(path, _before(path), None) for path in package.left_over(contents)]
     package_files = [change for change in written if change.before != change.after]
-    unit_files = [
-        *(change for change in _unit_changes(host, units) if change.before != change.after),
-        *_unpublished(host, units),
-    ]
+    unit_files = [change for change in _unit_changes(host, units) if change.before != change.after]
     unwritten = [change for change in unit_files if change.after is None]
+    unpublished = _unpublished(host, units)
+    unwritten += [FileChange(path, _before(path), None) for path in unpublished if not is_gone(path)]
     # Units are written after the files that they need, and removed before them.
     changes = [*package_files, *(change for change in unit_files if change.after is not None), *unwritten, *removed]
     names = [unit.name for unit in units]
@@ -136,6 +137,7 @@ def plan_boot(
         foreign=tuple(paths[name] for name in foreign),
         reload=any(needs_reload(states or {}, name, paths[name], name in names) for name in UNITS),
         start=_to_start(names, enable, {change.path for change in changes}, states or {}, paths),
+        unpublished=unpublished,
     )
 
 
@@ -159,6 +161,9 @@ def apply_boot(host: Host, plan: BootPlan) -> None:
     """Applies the plan. Units are enabled after their files are written, and disabled before they are removed."""
     for name in plan.disable:
         _disable(host, name)
+    if plan.unpublished:
+        # A run that has begun would write these files again.
+        systemctl("stop", METRICS_UNIT)
     apply_files(plan)
     if plan.enable:
         systemctl("enable", *plan.enable)
@@ -170,7 +175,12 @@ def apply_boot(host: Host, plan: BootPlan) -> None:
 
 
 def apply_files(plan: BootPlan) -> None:
-    """Writes the package and the units, or removes the units and the package."""
+    """Writes the package and the units, or removes the units and the package.
+
+    What is no longer published goes first: only the unit that wrote it says where it is.
+    """
+    for path in plan.unpublished:
+        _write_unit(FileChange(path, b"", None))
     if plan.contents and plan.package_changed:
         _write_package(plan)
     for change in plan.unit_files:
@@ -243,15 +253,13 @@ def _unit_changes(host: Host, units: Sequence[UnitFile]) -> list[FileChange]:
     return changes
 
 
-def _unpublished(host: Host, units: Sequence[UnitFile]) -> list[FileChange]:
-    """The files that the installed metrics unit writes and that nothing will write any more."""
+def _unpublished(host: Host, units: Sequence[UnitFile]) -> tuple[str, ...]:
     before = _before(_unit_path(host, METRICS_UNIT)) or b""
     if not before.startswith(MARK.encode()):
-        return []
+        return ()
     kept = {path for unit in units if unit.name == METRICS_UNIT for path in published_files(unit.text)}
     paths = [path for path in published_files(before.decode("utf-8", "replace")) if path not in kept]
-    changes = [FileChange(path, _before(path), None) for path in (host.beside(path.lstrip("/")) for path in paths)]
-    return [change for change in changes if change.before is not None]
+    return tuple(host.beside(path.lstrip("/")) for path in paths)
 
 
 def _is_enabled(host: Host, name: str) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
@@ -137,8 +138,14 @@ def _known_failures(host: Host) -> Mapping[str, bool]:
         return {}
 
 
+def end_cleanly(_signal: int, _frame: object) -> None:
+    """Ends at a signal of systemd like at an error, so that no temporary file is left."""
+    raise SystemExit(0)
+
+
 def main() -> int:
     """Runs the program with its command line."""
+    signal.signal(signal.SIGTERM, end_cleanly)
     parser = argparse.ArgumentParser(description="Publish mediated devices as metrics and local facts.")
     parser.add_argument("--metrics", default="", metavar="FOLDER", help="the textfile collector's folder")
     parser.add_argument("--facts", default="", metavar="FOLDER", help="the folder of Ansible's local facts")
