@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: domain_mdevs
 short_description: List the mediated devices in a guest's XML
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Returns the mediated devices (V(<hostdev type='mdev'>)) in the XML of a libvirt guest.
   - Devices on QEMU's command line (C(qemu:commandline)) are not listed. M(vfio.mdev.mdev_guest_info) reports them.

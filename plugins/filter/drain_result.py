@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: drain_result
 short_description: Show what became of each guest of a host that is emptied
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Returns where each guest of a plan is after the migrations, and what went wrong, for people and for playbooks. The
     playbook C(vfio.mdev.drain) returns it as the fact C(drain_result).

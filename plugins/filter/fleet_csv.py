@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: fleet_csv
 short_description: Convert a report on a fleet's mediated devices to CSV
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Returns a table with one line for each host and type, and one line for each host without types.
   - The columns are C(host), C(state), C(framework), C(problems), C(type), C(type_name), C(in_use), C(use_unknown),

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: fleet_report
 short_description: Count and sort a fleet's mediated devices for a report
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Returns the rows of a report on the results of M(vfio.mdev.mdev_info) on each host. The playbook C(vfio.mdev.report)
     writes them as a page.

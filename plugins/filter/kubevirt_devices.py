@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: kubevirt_devices
 short_description: Write KubeVirt's permittedHostDevices for mediated devices
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Returns C(permittedHostDevices) of the KubeVirt resource, with one entry for each type of mediated devices that the
     host offers.

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: nova_config
 short_description: Write the sections of nova.conf for mediated devices and vGPUs
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Returns the sections C([devices]) and C([mdev_TYPE]) for mediated devices, and C([pci]) with C(device_spec) for
     vGPUs that are set on virtual functions.

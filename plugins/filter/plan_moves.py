@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: plan_moves
 short_description: Choose a destination for each guest that should move
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Returns a destination for each guest, chosen among the hosts whose results of M(vfio.mdev.mdev_destination_info) are
     the input. Guests that go to one host fit there together, by the same rules by which M(vfio.mdev.mdev_migration)

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: proxmox_mapping
 short_description: Write a node's entries for a PCI mapping of Proxmox VE
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Returns the C(map) entries of a node for a resource mapping with C(mdev=1), one for each parent of mediated devices
     or vGPUs.

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: rank_destinations
 short_description: Rank the hosts that could take guests together
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Returns the hosts that could take all guests together, the best first, and the reasons against the others. The input
     are the hosts' results of M(vfio.mdev.mdev_destination_info).

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: remap_domain_mdevs
 short_description: Replace the UUIDs of mediated devices in a guest's XML
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Returns the XML of a libvirt guest with other UUIDs for its mediated devices (V(<hostdev type='mdev'>)). All UUIDs
     are replaced at once, so that two devices can swap UUIDs.

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: unknown_names
 short_description: List variables and keys that a role does not have
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Returns a text for each variable, and each key of a dictionary in a variable, that the argument specification of a
     role does not have. The text contains the name that was probably meant.

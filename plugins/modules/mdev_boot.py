@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mdev_boot
 short_description: Start defined mediated devices at boot
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Installs the systemd unit C(vfio-mdev.service) and the program that it runs, which is the core of this collection.
   - At boot, the unit starts every definition that is marked autostart and waits for parents that appear late. If a

@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mdev_cordon
 short_description: Keep guests and new devices away from a host
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Sets or removes a host's cordon mark. The playbooks C(vfio.mdev.find_destination) and C(vfio.mdev.drain) choose no
     host with a mark as a destination, and the role R(vfio.mdev.provision,ansible_collections.vfio.mdev.provision_role)

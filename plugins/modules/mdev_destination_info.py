@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mdev_destination_info
 short_description: Check which guests of another host a host could take
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Run this module on a possible destination of a migration. For each guest by itself, it makes all checks that
     M(vfio.mdev.mdev_migration) makes, and compares the guest's CPU with the CPU that the hypervisor can provide

@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mdev_device
 short_description: Manage a mediated device
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Creates, defines, replaces or removes one mediated device (mdev) of a host. A mediated device is a slice of a GPU or
     another device that a guest uses through VFIO.

@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mdev_guest_info
 short_description: Retrieve the mediated devices of guests
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Returns libvirt's guests with the mediated devices in their configuration, the properties that these devices have on
     the host, and the versions that a migration depends on.

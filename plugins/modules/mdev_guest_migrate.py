@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mdev_guest_migrate
 short_description: Migrate guests from this host
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Run this module on the source of a migration. It migrates guests with C(virsh migrate), several at a time if
     requested, watches them, and returns what became of each. It does not prepare the destination. The playbook

@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mdev_guest_xml
 short_description: Write guests' XML with other UUIDs for their mediated devices
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Run this module on the source of a migration. It writes the XML that guests should have at the destination if their
     mediated devices have other UUIDs there. The files are for C(virsh migrate --xml) and C(--persistent-xml).

@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mdev_info
 short_description: Retrieve mediated devices, their parents, types and users
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Retrieves the mediated devices (mdevs) of a host, which are slices of a GPU or another device that guests use
     through VFIO. The result starts with a summary for people. It has the cards with what is on them and what still

@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mdev_migration
 short_description: Prepare mediated devices on a migration destination
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Run this module on the destination of a migration. It creates the mediated devices that guests need there, and later
     commits the migration or rolls it back.

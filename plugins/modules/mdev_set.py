@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mdev_set
 short_description: Manage a set of mediated devices on a host
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Creates, defines, corrects and removes mediated devices (mdevs) of a host so that it has all devices of a set.
   - The whole set is checked before anything is changed, including the room that all devices need together. If some do

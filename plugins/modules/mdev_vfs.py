@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mdev_vfs
 short_description: Manage SR-IOV virtual functions, MIG and mixed sizes of PCI cards
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Sets the number of virtual functions (VFs) of PCI cards. On cards with SR-IOV, the virtual functions are the parents
     of mediated devices.
