@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib import resources
@@ -18,6 +17,7 @@ from .._host.atomic_files import remove_file, write_whole
 from .._host.autostart import is_enabled
 from .._host.paths import Host
 from .._host.reader import errno_text, is_gone
+from .._host.tool import run_tool
 from .._model.errors import FileError, InvalidInput
 from . import enable_vfs, publish, start_devices
 from .package import LIST, Package, content, file_list
@@ -43,6 +43,7 @@ _PROGRAMS = (start_devices, enable_vfs, publish)
 _FILE_MODE = 0o644
 # The oldest Python that can run the core.
 _OLDEST_PYTHON = (3, 9)
+_PYTHON_SECONDS = 30
 _UNIT_FOLDER = ("etc", "systemd", "system")
 
 
@@ -328,21 +329,18 @@ def _sources_below(folder: Traversable, prefix: str) -> dict[str, bytes]:
 def _require_python(python: str) -> None:
     program = f"import sys; sys.exit(sys.version_info < {_OLDEST_PYTHON})"
     try:
-        done = subprocess.run(
-            [python, "-I", "-c", program],
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=30,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        answer = errno_text(error) if isinstance(error, OSError) else "it did not end in 30 s"
+        answer = run_tool([python, "-I", "-c", program], _PYTHON_SECONDS)
+    except OSError as error:
         raise InvalidInput(
-            f"python '{python}' can't be run: {answer}. Give the path of Python 3.9 or newer on the host",
+            f"python '{python}' can't be run: {errno_text(error)}. Give the path of Python 3.9 or newer on the host",
             option="python",
         ) from error
-    if done.returncode != 0:
+    if answer.code is None:
+        raise InvalidInput(
+            f"python '{python}' did not end in {_PYTHON_SECONDS} s. Give the path of Python 3.9 or newer on the host",
+            option="python",
+        )
+    if answer.code != 0:
         raise InvalidInput(
             f"python '{python}' is older than 3.9. Give the path of Python 3.9 or newer on the host", option="python"
         )

@@ -133,7 +133,8 @@ class Jobs:
         output, errors = (os.open(os.path.join(folder, name), _NEW, 0o600) for name in ("out", "err"))
         try:
             # Its own session: neither Ctrl-C nor the end of the SSH connection reaches it. It has no deadline.
-            subprocess.Popen(
+            # run_command would wait for it.
+            subprocess.Popen(  # pylint: disable=ansible-bad-function
                 ["/bin/sh", "-c", f"umask 077; {_SCRIPT}", "sh", *argv],
                 cwd=folder,
                 env={**os.environ, "LC_ALL": "C"},
