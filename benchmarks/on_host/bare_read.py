@@ -7,19 +7,26 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 
 def main(listing: str) -> None:
-    """Read everything and ignore the contents."""
+    """Read everything and ignore the contents. The module also asks for files that this tree does not have."""
     with open(listing, encoding="utf-8") as lines:
         for line in lines:
             verb, path = line.rstrip("\n").split(" ", 1)
-            if verb == "list":
-                os.listdir(path)
-                continue
-            handle = os.open(path, os.O_RDONLY)
-            os.read(handle, 4096)
-            os.close(handle)
+            with suppress(FileNotFoundError):
+                read(verb, path)
+
+
+def read(verb: str, path: str) -> None:
+    """List a folder, or read a file."""
+    if verb == "list":
+        os.listdir(path)
+        return
+    handle = os.open(path, os.O_RDONLY)
+    os.read(handle, 4096)
+    os.close(handle)
 
 
 if __name__ == "__main__":
