@@ -255,6 +255,7 @@ def _unit_changes(host: Host, units: Sequence[UnitFile]) -> list[FileChange]:
 
 
 def _unpublished(host: Host, units: Sequence[UnitFile]) -> tuple[str, ...]:
+    """See BootPlan.unpublished."""
     before = _before(_unit_path(host, METRICS_UNIT)) or b""
     if not before.startswith(MARK.encode()):
         return ()
@@ -328,19 +329,14 @@ def _sources_below(folder: Traversable, prefix: str) -> dict[str, bytes]:
 
 def _require_python(python: str) -> None:
     program = f"import sys; sys.exit(sys.version_info < {_OLDEST_PYTHON})"
+    advice = "Give the path of Python 3.9 or newer on the host"
     try:
         answer = run_tool([python, "-I", "-c", program], _PYTHON_SECONDS)
     except OSError as error:
-        raise InvalidInput(
-            f"python '{python}' can't be run: {errno_text(error)}. Give the path of Python 3.9 or newer on the host",
-            option="python",
-        ) from error
+        text = f"python '{python}' can't be run: {errno_text(error)}. {advice}"
+        raise InvalidInput(text, option="python") from error
     if answer.code is None:
-        raise InvalidInput(
-            f"python '{python}' did not end in {_PYTHON_SECONDS} s. Give the path of Python 3.9 or newer on the host",
-            option="python",
-        )
+        text = f"python '{python}' can't be run: it did not end in {_PYTHON_SECONDS} s. {advice}"
+        raise InvalidInput(text, option="python")
     if answer.code != 0:
-        raise InvalidInput(
-            f"python '{python}' is older than 3.9. Give the path of Python 3.9 or newer on the host", option="python"
-        )
+        raise InvalidInput(f"python '{python}' is older than 3.9. {advice}", option="python")

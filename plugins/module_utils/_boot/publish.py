@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
@@ -31,6 +30,7 @@ from .._model.errors import MdevError, Unexpected
 from .._model.inventory import Hardware, Inventory
 from .._planning.drift import find_drift
 from .._runner.results import device_result
+from .._runner.signals import deferred_signals
 from .journal import exit_code, say
 from .systemd import unit_states
 from .units import BOOT_UNITS, FACTS_FILE, METRICS_FILE
@@ -120,12 +120,14 @@ def publish(host: Host, metrics_path: str, facts_path: str) -> list[str]:
         (facts_path, write_facts, facts_text(counts)),
     )
     failed = []
-    for folder, write, text in writes:
-        try:
-            if folder:
-                write(folder, text)
-        except OSError as error:
-            failed.append(f"writing to {folder}: {errno_text(error)}")
+    # systemd may stop this run at any time, which must not leave a temporary file.
+    with deferred_signals():
+        for folder, write, text in writes:
+            try:
+                if folder:
+                    write(folder, text)
+            except OSError as error:
+                failed.append(f"writing to {folder}: {errno_text(error)}")
     return failed
 
 
@@ -138,14 +140,8 @@ def _known_failures(host: Host) -> Mapping[str, bool]:
         return {}
 
 
-def end_cleanly(_signal: int, _frame: object) -> None:
-    """Ends at a signal of systemd like at an error, so that no temporary file is left."""
-    raise SystemExit(0)
-
-
 def main() -> int:
     """Runs the program with its command line."""
-    signal.signal(signal.SIGTERM, end_cleanly)
     parser = argparse.ArgumentParser(description="Publish mediated devices as metrics and local facts.")
     parser.add_argument("--metrics", default="", metavar="FOLDER", help="the textfile collector's folder")
     parser.add_argument("--facts", default="", metavar="FOLDER", help="the folder of Ansible's local facts")

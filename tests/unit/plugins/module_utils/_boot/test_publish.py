@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any, Optional
 
@@ -116,22 +115,16 @@ def test_a_write_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: pyte
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("vfio_mdev.prom", "old\n")]
 
 
-def test_a_run_that_systemd_stops_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rename, ended = os.rename, signal.getsignal(signal.SIGTERM)
+def test_a_run_that_systemd_stops_leaves_no_temporary_file(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename = os.rename
 
     def stopped(*arguments: Any, **options: Any) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         rename(*arguments, **options)
 
     monkeypatch.setattr(os, "rename", stopped)
-    monkeypatch.setattr(sys, "argv", ["publish", "--metrics", str(tmp_path), "--sysfs", str(tmp_path / "sys")])
-    (tmp_path / "sys").mkdir()
-    try:
-        with pytest.raises(SystemExit):
-            program.main()
-    finally:
-        signal.signal(signal.SIGTERM, ended)
-    assert [path.name for path in tmp_path.iterdir()] == ["sys"]
+    assert publish(host, f"{host.root}/metrics", "") == []
+    assert [path.name for path in Path(host.root, "metrics").iterdir()] == ["vfio_mdev.prom"]
 
 
 def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
