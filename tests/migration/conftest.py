@@ -25,6 +25,8 @@ from lab.suites import parse_host
 HERE = Path(__file__).parent
 # A restless guest changes its memory faster than it is copied, and a page of it takes longer than this downtime.
 SLOWLY = {"migrate_bandwidth": 1, "migrate_max_downtime": 1, "migrate_stall_timeout": 100000}
+# In milliseconds: enough for a restless guest too.
+ENOUGH_DOWNTIME = 100000
 STALLED = {**SLOWLY, "migrate_stall_timeout": 10}
 # A play for four guests takes minutes on emulated hosts, more on a busy machine.
 _SECONDS = 900.0
@@ -33,7 +35,7 @@ _CLEAN = """
 for guest in $(virsh list --uuid); do virsh destroy $guest; done
 for guest in $(virsh list --all --uuid); do virsh undefine $guest; done
 timeout 60 sh -c 'until [ -z "$(ls /sys/bus/mdev/devices)" ]; do
-    for device in /sys/bus/mdev/devices/*; do echo 1 > $device/remove; done
+    for device in /sys/bus/mdev/devices/*; do echo 1 > $device/remove || sleep 0.2; done
 done' || exit 1
 rm -rf /var/lib/vfio-mdev /var/log/libvirt/qemu/*.log
 """
@@ -104,7 +106,7 @@ class Host:
 
     def let_go(self, guest: str) -> None:
         """Permit enough downtime for a restless guest: its migration ends."""
-        self.sh(f"virsh migrate-setmaxdowntime {guest} 100000")
+        self.sh(f"virsh migrate-setmaxdowntime {guest} {ENOUGH_DOWNTIME}")
 
     def cut_ssh(self, seconds: int) -> None:
         """End all SSH connections to this host, and accept none for some time."""

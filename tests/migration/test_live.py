@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from conftest import SLOWLY, STALLED, Lab
+from conftest import ENOUGH_DOWNTIME, SLOWLY, STALLED, Lab
 
 A, B, C, D = (f"{digit * 8}-2222-3333-4444-555555555555" for digit in "1234")
 _TO_B = "qemu+ssh://10.77.0.2/system"
@@ -77,7 +77,7 @@ def test_an_interrupted_migration_is_rolled_back_and_the_next_succeeds(lab: Lab)
     lab.b.sh("timeout 60 sh -c 'until [ -z \"$(virsh list --all --name)\" ]; do sleep 0.2; done'")
     errors = lab.a.sh(f"virsh migrate --live web {_TO_B}", fails=True)
     assert "Bad file descriptor" in errors, errors
-    lab.migrate(lab.a, lab.b, "web", migrate_max_downtime=100000)
+    lab.migrate(lab.a, lab.b, "web", migrate_max_downtime=ENOUGH_DOWNTIME)
     assert lab.b.guests() == {"web"}
 
 
