@@ -23,7 +23,7 @@ from lab.machine import Machine
 Task = dict[str, Any]
 
 # The folder on the host with the measuring programs and the modules' payloads.
-FOLDER = "/root/bench"
+FOLDER = "/var/tmp/bench"
 _ON_HOST = Path(__file__).parent / "on_host"
 _SECONDS = 1500.0
 
@@ -95,7 +95,7 @@ class BenchHost:
 
         Returns its size in bytes.
         """
-        remote_tmp = "/root/.ansible/tmp"
+        remote_tmp = "~/.ansible/tmp"
         self.sh(f"rm -rf {remote_tmp}/*")
         command = ["ansible", str(self.machine.name), "-m", module]
         command += ["-a", json.dumps(arguments)] if arguments else []

@@ -54,7 +54,7 @@ EXAMPLES = r"""
 - name: Write the XML for the destination
   ansible.builtin.copy:
     content: "{{ web_1.stdout | vfio.mdev.remap_domain_mdevs(uuid_map) }}"
-    dest: /root/web-1.xml
+    dest: /run/web-1.xml
     mode: "0600"
   vars:
     uuid_map:

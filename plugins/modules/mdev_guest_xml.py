@@ -105,7 +105,7 @@ EXAMPLES = r"""
       - name: web-1
         uuid_map:
           5b2c8a34-11c0-8a2f-9a0e-0d4c3c1f7e10: 9e411a1c-5f2f-4d0f-8f0e-2f6a1a7b1c55
-    xml_path: /root/migration
+    xml_path: /run/migration
     uri: qemu:///system
 
 - name: Remove the files of a guest
